@@ -439,8 +439,8 @@ def train_all(experiments, data, n_jobs=None):
     """Train what is not trained yet, several models at a time, and return everything.
 
     A finished model is stored under `runs/models` at once and never trained again; its key covers the experiment, the
-    data, this file's training code and the versions of Keras and TensorFlow. A stored model that can't be read is trained
-    again, with a word.
+    data, this file's training code and the versions of Keras and TensorFlow. A stored model that can't be read is
+    trained again, with a word.
 
     Args:
         experiments: iterable of Experiment.
@@ -535,15 +535,12 @@ def show_widget(widget):
 
 
 def _model_folder(experiment, data):
-    """Where a model is kept: the name ends in a hash of all that its weights depend on, so no old result passes for new."""
+    """Where a model is kept; the name ends in a hash of all that its weights depend on."""
     code = "".join(inspect.getsource(function) for function in (build_model, compile_model, fit))
     facts = [dataclasses.asdict(experiment), data.digest, code, keras.__version__, tf.__version__]
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
-    return (
-        RUNS
-        / "models"
-        / f"{experiment.label.replace(' ', '')}-{data.name}-{experiment.epochs}epochs-seed{experiment.seed}-{key}"
-    )
+    name = re.sub(r"[^\w.-]+", "_", f"{experiment.label}-{data.name}")
+    return RUNS / "models" / f"{name}-{experiment.epochs}epochs-seed{experiment.seed}-{key}"
 
 
 def _store(folder, experiment, weights, history, seconds):
@@ -626,7 +623,7 @@ def plot_summary_table(experiment_results):
     """Draw test cross-entropy and accuracy of the eight models, and write them to `runs/summary.csv`.
 
     Args:
-        experiment_results: {"LSTM": [(loss, accuracy), ...], "GRU": [...]}, each in the order 32, 64, 128, 3 x 32 units.
+        experiment_results: {"LSTM": [(loss, accuracy), ...], "GRU": [...]}, each in the order 32, 64, 128, 3 x 32.
     """
     rows = []
     for family, pairs in experiment_results.items():
