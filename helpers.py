@@ -136,6 +136,9 @@ def load_data(source="auto", binary=True):
 def _auto_source():
     wish = os.environ.get("COURSEWORK_DATA", "").strip()
     if wish and wish != "auto":
+        # The notebooks run in their own folder: a relative path may also count from this file's.
+        beside = Path(__file__).resolve().parent / wish
+        wish = str(beside) if beside.is_file() and not Path(wish).is_file() else wish
         return wish, _images(wish), "as COURSEWORK_DATA says"
     try:
         return "mnist", _images("mnist", seconds=10), "Keras's copy"
@@ -399,6 +402,11 @@ def fit(experiment, data, after_epoch=lambda epoch: None):
             history.setdefault(name, []).append(value)
         after_epoch(epoch)
     return model, history
+
+
+def batch_size_for(data, batch_size=256):
+    """The batch size, smaller on a small data set: an epoch has at least 40 updates, a batch at least 32 images."""
+    return min(batch_size, max(32, len(data.y_train) // 40))
 
 
 @dataclasses.dataclass(frozen=True)
