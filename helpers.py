@@ -154,7 +154,7 @@ def _images(source, seconds=300):
         return _mnist(seconds)
     if source == "digits":
         return _digits()
-    if os.fspath(source).endswith(".npz") or Path(source).exists():
+    if os.fspath(source).endswith(".npz") or (source and Path(source).exists()):
         return _read_npz(Path(source).expanduser())
     raise ValueError(f"unknown data {source!r}: use 'auto', 'mnist', 'digits' or the path of an .npz file")
 
@@ -439,8 +439,10 @@ class Result:
 
     @functools.cached_property
     def model(self):
-        """The trained Keras model."""
-        return keras.models.load_model(self.folder / "model.keras")
+        """The trained Keras model, compiled for `evaluate`."""
+        # Stored without the optimiser's state, which only further training would need.
+        model = keras.models.load_model(self.folder / "model.keras", compile=False)
+        return compile_model(model, self.experiment)
 
 
 def train_all(experiments, data, n_jobs=None):
@@ -466,14 +468,21 @@ def train_all(experiments, data, n_jobs=None):
     if n_jobs is None:
         n_jobs = 1 if tf.config.list_physical_devices("GPU") else joblib.cpu_count()
     n_jobs = max(1, min(n_jobs, len(missing)))
+    compact = dataclasses.replace(data, x_train=_compact(data.x_train), x_test=_compact(data.x_test))
     with _progress_bar(experiments, missing) as marks:
         one_thread = n_jobs > 1
-        jobs = (joblib.delayed(_train_job)(experiment, data, marks, one_thread) for experiment in missing)
+        jobs = (joblib.delayed(_train_job)(experiment, compact, marks, one_thread) for experiment in missing)
         for experiment, weights, history, seconds in joblib.Parallel(n_jobs, return_as="generator_unordered")(jobs):
             folder = folders[experiment]
             _store(folder, experiment, weights, history, seconds)
             results[experiment] = Result(experiment, history, seconds, folder, trained=True)
     return results
+
+
+def _compact(images):
+    """Binary images as bytes, a quarter of the memory in every worker; Keras turns them into float32 by the batch."""
+    binary = ((images == 0) | (images == 1)).all()
+    return images.astype(np.uint8) if binary else images
 
 
 def _cost(experiment):
@@ -557,7 +566,7 @@ def _store(folder, experiment, weights, history, seconds):
     model.set_weights(weights)
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))
-    compile_model(model, experiment).save(aside / "model.keras")
+    model.save(aside / "model.keras")
     facts = {
         "experiment": dataclasses.asdict(experiment),
         "history": history,
@@ -578,7 +587,7 @@ def _stored(experiment, folder):
         if hashlib.sha256((folder / "model.keras").read_bytes()).hexdigest() != facts["sha256"]:
             raise ValueError("model.keras has changed")
         return Result(experiment, facts["history"], facts["seconds"], folder, trained=False)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         print(f"The stored model {experiment.label} is damaged ({type(error).__name__}) and is trained again.")
         return None
 
@@ -622,6 +631,28 @@ def write_csv(name, header, rows):
     RUNS.mkdir(parents=True, exist_ok=True)
     with open(RUNS / name, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([header, *rows])
+
+
+# Figures of notebook 02
+def plot_rows_as_steps(image, steps):
+    """Draw what a network that reads rows has seen: a panel per step, the current row framed, the rows to come hidden.
+
+    Args:
+        image: shape (T, pixels), values in [0, 1].
+        steps: the time steps to show, counted from 0.
+    """
+    _, panels = plt.subplots(1, len(steps), figsize=(2.1 * len(steps), 2.4), sharey=True, layout="constrained")
+    for axes, step in zip(panels, steps, strict=True):
+        seen = np.where(np.arange(len(image))[:, None] <= step, image, np.nan)
+        axes.imshow(seen, cmap="gray_r", vmin=0, vmax=1)
+        axes.set_facecolor("#DDDDDD")
+        axes.add_patch(
+            plt.Rectangle((-0.5, step - 0.5), image.shape[1], 1, fill=False, color=COLORS["GRU"], linewidth=2)
+        )
+        axes.set_title(f"after step {step}")
+        axes.set_xlabel("pixel")
+    panels[0].set_ylabel("time step (row)")
+    plt.show()
 
 
 MODEL_SIZES = ("32", "64", "128", "3 x 32")

@@ -1,0 +1,5 @@
+"""Tests draw into memory, and print nothing on the screen."""
+
+import matplotlib
+
+matplotlib.use("agg")

@@ -1,0 +1,267 @@
+"""Models, training and what is kept of it."""
+
+import dataclasses
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+import helpers
+from helpers import Experiment, train_all
+
+
+@pytest.fixture(scope="module")
+def data():
+    """A few hundred digits: enough to learn something in seconds."""
+    digits = helpers.load_data("digits")
+    return helpers.Data("few", digits.x_train[:320], digits.y_train[:320], digits.x_test[:100], digits.y_test[:100])
+
+
+@pytest.fixture(autouse=True)
+def runs(monkeypatch, tmp_path):
+    monkeypatch.setattr(helpers, "RUNS", tmp_path)
+    return tmp_path
+
+
+def tiny(family="GRU", **changes):
+    return Experiment(family, **{"units": 4, "epochs": 1, "batch_size": 64, **changes})
+
+
+@pytest.mark.parametrize(
+    ("family", "units", "layers", "parameters"),
+    [
+        # Recurrent layers by the textbook's formulas, plus 64 fully connected units and 10 logits.
+        ("LSTM", 32, 1, 4 * 32 * (28 + 32 + 1) + 33 * 64 + 650),
+        ("LSTM", 32, 3, 4 * 32 * (28 + 32 + 1) + 2 * 4 * 32 * (32 + 32 + 1) + 33 * 64 + 650),
+        ("GRU", 128, 1, 3 * 128 * (28 + 128 + 2) + 129 * 64 + 650),
+        ("GRU", 32, 3, 3 * 32 * (28 + 32 + 2) + 2 * 3 * 32 * (32 + 32 + 2) + 33 * 64 + 650),
+        ("softmax", 32, 1, 785 * 10),
+        ("MLP", 32, 1, 785 * 32 + 33 * 10),
+        ("MLP", 32, 2, 785 * 32 + 33 * 32 + 33 * 10),
+        ("CNN", 32, 1, 10 * 8 + (72 + 1) * 8 + (7 * 7 * 8 + 1) * 32 + 33 * 10),
+    ],
+)
+def test_the_networks_are_the_sheets(family, units, layers, parameters):
+    model = helpers.build_model(Experiment(family, units, layers))
+    assert model.count_params() == parameters
+    assert model.output_shape == (None, 10)
+
+
+def test_a_recurrent_network_is_recurrent_relu_dense_relu_logits():
+    layers = helpers.build_model(Experiment("LSTM", layers=3)).layers
+    assert [type(layer).__name__ for layer in layers] == ["LSTM", "LSTM", "LSTM", "ReLU", "Dense", "Dense"]
+    assert layers[4].units == 64 and layers[4].activation is keras.activations.relu
+    assert layers[5].activation is keras.activations.linear
+
+
+def test_the_recipe_is_the_sheets():
+    e = Experiment("GRU")
+    model = helpers.compile_model(helpers.build_model(e), e)
+    assert (e.epochs, e.batch_size) == (10, 256)
+    assert isinstance(model.optimizer, keras.optimizers.Adam)
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.001)
+    assert model.loss.from_logits if hasattr(model.loss, "from_logits") else model.loss._fn_kwargs["from_logits"]
+
+
+def test_initial_weights_follow_from_the_seed_alone():
+    def weights(seed):
+        return helpers.build_model(Experiment("GRU", 8, 2, seed=seed)).get_weights()
+
+    first = weights(3)
+    keras.utils.set_random_seed(99)
+    np.random.default_rng(1)
+    assert all(np.array_equal(a, b) for a, b in zip(first, weights(3), strict=True))
+    assert not np.array_equal(first[0], weights(4)[0])
+    # No two layers start alike: each has its own seed.
+    assert not np.array_equal(first[1], first[4])
+
+
+def test_gate_bias_reaches_the_gates_only():
+    z_r, candidate = np.split(
+        helpers.build_model(Experiment("GRU", 5, gate_bias=1.0)).layers[0].cell.bias.numpy()[0], [10]
+    )
+    assert (z_r == 1).all() and (candidate == 0).all()
+
+
+def test_every_step_gives_logits_after_every_row(data):
+    model, history = helpers.fit(tiny(every_step=True), data)
+    assert model.predict(data.x_test[:3], verbose=0).shape == (3, 28, 10)
+    assert np.isfinite(history["loss"]).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"family": "RNN"}, "unknown family 'RNN'"),
+        ({"epochs": 0}, "epochs must be a whole number of at least 1, not 0"),
+        ({"epochs": 2.5}, "epochs must be a whole number"),
+        ({"epochs": True}, "epochs must be a whole number"),
+        ({"units": -1}, "units must be"),
+        ({"seed": -1}, "seed must be"),
+        ({"batch_size": 0}, "batch_size must be"),
+        ({"learning_rate": 0}, "learning_rate must be a positive number"),
+        ({"learning_rate": float("nan")}, "learning_rate must be a positive number"),
+        ({"family": "LSTM", "gate_bias": 1.0}, "gate_bias is for 'GRU'"),
+        ({"family": "CNN", "every_step": True}, "every_step is for"),
+    ],
+)
+def test_bad_settings_get_one_clear_line(arguments, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        Experiment(**{"family": "GRU", **arguments})
+    assert "\n" not in str(caught.value)
+
+
+def test_labels():
+    labels = [
+        e.label
+        for e in (Experiment("GRU"), Experiment("LSTM", 32, 3), Experiment("softmax"), Experiment("MLP", layers=2))
+    ]
+    assert labels == ["GRU 32", "LSTM 3 x 32", "softmax", "MLP 2 x 32"]
+
+
+def test_batch_size_shrinks_only_on_small_data(data):
+    assert helpers.batch_size_for(data) == 32
+    large = dataclasses.replace(data, y_train=np.zeros(60_000, int))
+    assert helpers.batch_size_for(large) == 256 and helpers.batch_size_for(large, 100) == 100
+
+
+def test_training_learns_and_reports_the_test_images(data):
+    model, history = helpers.fit(Experiment("MLP", epochs=8, batch_size=16), data)
+    assert history["loss"][-1] < history["loss"][0] and history["val_accuracy"][-1] > 0.5
+    loss, accuracy = model.evaluate(data.x_test, data.y_test, verbose=0)
+    assert history["val_loss"][-1] == pytest.approx(loss, abs=1e-4)
+    assert history["val_accuracy"][-1] == pytest.approx(accuracy, abs=1e-4)
+    assert history["accuracy"][-1] != pytest.approx(accuracy, abs=1e-6)
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    """Three small models trained once, by two workers; tests work on copies."""
+    folder = tmp_path_factory.mktemp("trained")
+    before, helpers.RUNS = helpers.RUNS, folder
+    results = train_all([tiny(), tiny("LSTM", layers=2), tiny("softmax")], data, n_jobs=2)
+    helpers.RUNS = before
+    return folder, results
+
+
+@pytest.fixture
+def at_hand(trained, runs):
+    shutil.copytree(trained[0], runs, dirs_exist_ok=True)
+    return trained[1]
+
+
+def test_workers_give_what_one_process_gives(trained, data):
+    for e, result in trained[1].items():
+        model, history = helpers.fit(e, data)
+        assert result.trained and result.history == history
+        for here, there in zip(model.get_weights(), result.model.get_weights(), strict=True):
+            assert np.array_equal(here, there)
+        loss, accuracy = result.model.evaluate(data.x_test, data.y_test, verbose=0)
+        assert (result.loss, result.accuracy) == pytest.approx((loss, accuracy), abs=1e-4)
+
+
+def test_a_finished_model_is_not_trained_again(at_hand, data, monkeypatch, capsys):
+    monkeypatch.setattr(helpers, "_train_job", None)  # training would fail
+    again = train_all(at_hand, data, n_jobs=1)
+    assert [result.trained for result in again.values()] == [False] * 3
+    assert [result.history for result in again.values()] == [result.history for result in at_hand.values()]
+    assert capsys.readouterr().out == ""
+
+
+def test_only_what_is_missing_is_trained_and_the_order_is_kept(at_hand, data, monkeypatch):
+    experiments = [tiny("MLP"), *at_hand, tiny("MLP")]
+    results = train_all(experiments, data, n_jobs=1)
+    assert list(results) == [tiny("MLP"), *at_hand]
+    assert [result.trained for result in results.values()] == [True, False, False, False]
+
+
+def test_an_interrupted_run_keeps_what_was_finished(data, monkeypatch):
+    original, calls = helpers.fit, []
+
+    def interrupted(experiment, *rest):
+        calls.append(experiment)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return original(experiment, *rest)
+
+    # The source of `fit` is part of a model's key, so it stays the one that is looked up.
+    interrupted.__wrapped__ = original
+    monkeypatch.setattr(helpers, "fit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_all([tiny("MLP"), tiny("softmax")], data, n_jobs=1)
+    monkeypatch.setattr(helpers, "fit", original)
+    results = train_all([tiny("MLP"), tiny("softmax")], data, n_jobs=1)
+    assert [result.trained for result in results.values()] == [False, True]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: (folder / "model.keras").write_bytes(b"PK, but no model"),
+        lambda folder: (folder / "model.keras").unlink(),
+        lambda folder: (folder / "result.json").write_text("{"),
+        lambda folder: (folder / "result.json").write_text("[]"),
+        lambda folder: (folder / "result.json").write_text(json.dumps({"sha256": "0"})),
+    ],
+)
+def test_a_damaged_model_is_trained_again_with_a_word(at_hand, data, capsys, damage):
+    e = tiny("softmax")
+    damage(helpers._model_folder(e, data))
+    results = train_all([e], data, n_jobs=1)
+    assert results[e].trained and "softmax is damaged" in capsys.readouterr().out
+    assert not train_all([e], data, n_jobs=1)[e].trained
+
+
+def test_the_key_covers_settings_data_and_code(data, monkeypatch):
+    def key(**changes):
+        return helpers._model_folder(tiny(**changes), data)
+
+    folders = {
+        key(),
+        key(seed=1),
+        key(epochs=2),
+        key(units=5),
+        key(batch_size=32),
+        key(learning_rate=0.01),
+        key(gate_bias=1.0),
+    }
+    assert len(folders) == 7
+    changed = data.x_train.copy()
+    changed[0, 0, 0] = 1 - changed[0, 0, 0]
+    assert helpers._model_folder(tiny(), dataclasses.replace(data, x_train=changed)) not in folders
+    monkeypatch.setattr(helpers, "compile_model", lambda model, experiment: model)
+    assert key() not in folders
+
+
+def test_nothing_unfinished_is_left_under_a_models_name(data, monkeypatch, runs):
+    def full_disk(self, path, *rest, **options):
+        path.write_bytes(b"half a model")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(keras.Model, "save", full_disk)
+    with pytest.raises(OSError, match="no space left"):
+        train_all([tiny("softmax")], data, n_jobs=1)
+    assert helpers._stored(tiny("softmax"), helpers._model_folder(tiny("softmax"), data)) is None
+    assert not list((runs / "models").glob("softmax*"))
+
+
+def test_measured_marks_numbers_and_words():
+    assert helpers.measured(0.96594, ".3f") == "≈0.966"
+    assert helpers.measured("not separable") == "≈[not separable]"
+
+
+def test_print_table_aligns(capsys):
+    helpers.print_table(("model", "n"), [("a", "1"), ("longer", "1,000")])
+    assert capsys.readouterr().out == "model       n\na           1\nlonger  1,000\n"
+
+
+def test_summary_table_draws_and_writes_a_csv(runs):
+    pairs = [(0.1, 0.97), (0.09, 0.975), (0.08, 0.98), (0.1, 0.97)]
+    assert helpers.plot_summary_table({"LSTM": pairs, "GRU": pairs}) is None
+    lines = (runs / "summary.csv").read_text().splitlines()
+    assert lines[0] == "model,test cross-entropy,test accuracy"
+    assert lines[1] == "LSTM 32,0.1,0.97" and lines[8] == "GRU 3 x 32,0.1,0.97"
+    with pytest.raises(ValueError, match="GRU: expected 4 pairs"):
+        helpers.plot_summary_table({"LSTM": pairs, "GRU": pairs[:3]})
