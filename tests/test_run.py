@@ -1,0 +1,91 @@
+"""run.py from end to end: papermill for real, on digits with one epoch, from another folder."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+import run
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def command(*arguments, cwd, **environment):
+    return subprocess.run(
+        [sys.executable, str(ROOT / "run.py"), *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, **environment},
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("out of the way")
+    result = command(
+        "--data", "digits", "--epochs", "1", "--seed", "3", cwd=folder, COURSEWORK_RUNS=str(folder / "r u n s")
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return folder / "r u n s", result.stdout
+
+
+def test_every_notebook_is_executed_with_the_parameters(finished):
+    runs, _ = finished
+    for name in ("01_gate_settings", "02_training", "03_analysis"):
+        notebook = nbformat.read(runs / f"{name}.ipynb", as_version=4)
+        cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        assert all(cell.execution_count for cell in cells)
+        (injected,) = [cell for cell in cells if "injected-parameters" in cell.metadata.get("tags", [])]
+        assert 'data = "digits"' in injected.source and "seed = 3" in injected.source
+        assert ("epochs = 1" in injected.source) == (name != "01_gate_settings")
+    assert len(list((runs / "models").glob("*-digits-1epochs-seed3-*"))) >= 12
+
+
+def test_tables_and_models_are_kept(finished):
+    runs, _ = finished
+    assert len((runs / "summary.csv").read_text().splitlines()) == 9
+    assert not list((runs / "models").glob(".unfinished*"))
+
+
+def test_the_report_is_whole_and_needs_no_network(finished):
+    runs, stdout = finished
+    report = runs / "report"
+    assert f"Report: {report / 'index.html'}" in stdout
+    index = (report / "index.html").read_text(encoding="utf-8")
+    for page in ("01_gate_settings.html", "02_training.html", "03_analysis.html"):
+        assert f'href="{page}"' in index
+        text = (report / page).read_text(encoding="utf-8")
+        assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=[\"']?(?!data:)[^\"' >]+", text)
+        assert "@import" not in text and "cdn" not in text.lower().replace("cdnjs.cloudflare.com/ajax/libs/mathjax", "")
+        assert "<math" in text and not re.search(r"\$\\[a-z]+", text)
+        assert text.count("<img") == len(re.findall(r'<img [^>]*alt="[^"]+', text)) > 0
+    assert "<td>GRU 3 x 32</td>" in index
+
+
+def test_a_failing_cell_gives_a_nonzero_exit_code_and_one_line(tmp_path):
+    result = command("--data", "nonsense", cwd=tmp_path, COURSEWORK_RUNS=str(tmp_path / "runs"))
+    assert result.returncode == 1
+    last = result.stderr.strip().splitlines()[-1]
+    assert "01_gate_settings.ipynb" in last and "unknown data 'nonsense'" in last
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--epochs", "0"], "must be a whole number of at least 1, not '0'"),
+        (["--epochs", "many"], "must be a whole number of at least 1, not 'many'"),
+        (["--seed", "-1"], "must be a whole number of at least 0"),
+        (["--refresh", "--epochs", "3"], "--refresh uses the notebooks' own parameters"),
+    ],
+)
+def test_bad_arguments_are_refused_before_anything_runs(capsys, arguments, message):
+    try:
+        code = run.main(arguments)
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2 and message in capsys.readouterr().err
