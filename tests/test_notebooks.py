@@ -92,37 +92,30 @@ def run_nbval(path):
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
 
 
-@pytest.fixture
-def small_notebook(tmp_path):
-    """The sanitize file at work: one exact line, one measured number, one measured word."""
+FRESH = "exact 12, measured ≈0.97, verdict ≈[not separable] end\n|  ≈1.5 |\n"
+STORED = {
+    FRESH: True,
+    "exact 12, measured ≈11.3, verdict ≈[GRU ahead] end\n| ≈10.5 |\n": True,
+    FRESH.replace("12", "13"): False,
+    FRESH.replace("≈0.97", "0.97"): False,
+    FRESH.replace("end", "END"): False,
+    FRESH.replace("|  ≈1.5 |\n", ""): False,
+}
+
+
+def test_nbval_masks_what_was_measured_and_nothing_else(tmp_path):
     notebook = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
-    source = 'print("exact 12, measured ≈0.97, verdict ≈[not separable] end")\nprint("|  ≈1.5 |")'
-    output = nbformat.v4.new_output("stream", name="stdout", text="")
-    notebook.cells = [nbformat.v4.new_code_cell(source, execution_count=1, outputs=[output])]
-
-    def write(stored):
-        notebook.cells[0].outputs[0].text = stored
-        path = tmp_path / "small.ipynb"
-        nbformat.write(notebook, path)
-        return path
-
-    return write
-
-
-@pytest.mark.parametrize(
-    ("stored", "same"),
-    [
-        ("exact 12, measured ≈0.97, verdict ≈[not separable] end\n|  ≈1.5 |\n", True),
-        ("exact 12, measured ≈11.3, verdict ≈[GRU ahead] end\n| ≈10.5 |\n", True),
-        ("exact 13, measured ≈0.97, verdict ≈[not separable] end\n|  ≈1.5 |\n", False),
-        ("exact 12, measured 0.97, verdict ≈[not separable] end\n|  ≈1.5 |\n", False),
-        ("exact 12, measured ≈0.97, verdict ≈[not separable] END\n|  ≈1.5 |\n", False),
-        ("exact 12, measured ≈0.97, verdict ≈[not separable] end\n", False),
-    ],
-)
-def test_nbval_masks_what_was_measured_and_nothing_else(small_notebook, stored, same):
-    result = run_nbval(small_notebook(stored))
-    assert result.returncode == (0 if same else 1), result.stdout
+    for stored in STORED:
+        output = nbformat.v4.new_output("stream", name="stdout", text=stored)
+        notebook.cells.append(
+            nbformat.v4.new_code_cell(f"print({FRESH!r}, end='')", execution_count=1, outputs=[output])
+        )
+    path = tmp_path / "small.ipynb"
+    nbformat.write(notebook, path)
+    result = run_nbval(path)
+    passed = [f"Cell {number} " not in result.stdout for number in range(len(STORED))]
+    assert passed == list(STORED.values()), result.stdout
+    assert f"{sum(STORED.values())} passed" in result.stdout
 
 
 def test_nbval_fails_when_a_stored_output_is_altered(tmp_path):
