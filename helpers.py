@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import hashlib
 import inspect
+import io
 import json
 import os
 import re
@@ -25,6 +26,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import IPython
+import ipywidgets
 import joblib
 import matplotlib.pyplot as plt
 import numpy as np
@@ -33,7 +35,6 @@ import tqdm
 import tqdm.notebook
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
-from sympy.core.evalf import PrecisionExhausted
 
 
 @contextlib.contextmanager
@@ -511,6 +512,41 @@ def final_state(layer, x, old_state=None):
     return np.asarray(twin(x, initial_state=old_state)[-1])
 
 
+def measure_gate_error(cell, behaviour, biases, steps=28, seed=0):
+    """How far a Keras layer in float32 is from storing or keeping exactly when its gates have finite biases.
+
+    One unit per bias B, 64 random inputs in [-1, 1], random old states in [-1, 1], U = 0. Store: the gates' biases are
+    B where the activation should be 1 and -B where it should be 0, one step; keep: likewise, `steps` steps.
+
+    Args:
+        cell: "LSTM" or "GRU".
+        behaviour: "store_input" (distance from the state of the same layer with B = 1000) or "keep_state" (distance
+            from the state before the first step).
+        biases: array of K biases.
+        steps: number of time steps of "keep_state".
+        seed: of weights, inputs and states.
+
+    Returns:
+        float array (K,): the largest error over the inputs.
+    """
+    _check_choice("cell", cell, ("LSTM", "GRU"))
+    _check_choice("behaviour", behaviour, ("store_input", "keep_state"))
+    biases, rng = np.asarray(biases, np.float64), np.random.default_rng(seed)
+    units, features = len(biases), 8
+    store = behaviour == "store_input"
+    W = np.tile(rng.normal(size=features), (units, 1))
+    x = rng.uniform(-1, 1, (64, 1 if store else steps, features)).astype(np.float32)
+    old = np.repeat(rng.uniform(-1, 1, (64, 1)), units, axis=1).astype(np.float32)
+
+    def state(B):
+        signs = {"b_i": B, "b_f": -B} if cell == "LSTM" else {"b_z": -B}
+        gates = {name: bias if store else -bias for name, bias in signs.items()}
+        return final_state(keras_layer(cell, {"W": W, **gates}, units, features), x, old)
+
+    target = state(np.full(units, 1000.0)) if store else old
+    return np.abs(state(biases).astype(np.float64) - target).max(axis=0)
+
+
 def deviation_from_keras(cell, reset_after=False, units=8, features=28, steps=28, seed=0, dtype="float32"):
     """Largest |h by the equations - h by Keras| over whole random sequences, with random weights and biases."""
     rng = np.random.default_rng(seed)
@@ -523,7 +559,7 @@ def deviation_from_keras(cell, reset_after=False, units=8, features=28, steps=28
 # ---------------------------------------------------------------------------------------------------------------------
 # 4. Checks of an answer
 # ---------------------------------------------------------------------------------------------------------------------
-MAX_BITS = 4096  # of the numerator and of the denominator of a number in a counter-example
+MAX_BITS = 1100  # enough for every float; of the numerator and of the denominator of a number in a counter-example
 
 
 @dataclasses.dataclass(frozen=True)
@@ -651,8 +687,8 @@ def check_counterexample(values):
     rounding explains, then c_prev is read as artanh(h_prev).
 
     Args:
-        values: dict with a real number (no more than 4,096 bits) for each of x, h_prev, c_prev, w, u, b and the GRU's
-            gates z and r in [0, 1]. The candidate is tanh(w x + u h + b). c_prev must be consistent:
+        values: dict with a real number (of 1,100 binary digits at most: every float, say) for each of x, h_prev,
+            c_prev, w, u, b and the GRU's gates z and r in [0, 1]. The candidate is tanh(w x + u h + b). c_prev must be consistent:
             h_prev = o_prev tanh(c_prev) for some o_prev in [0, 1].
 
     Returns:
@@ -709,13 +745,16 @@ def _top_of_c(numbers):
 
 def _gru_above_lstm(numbers):
     """Is the GRU's new h above everything the LSTM reaches? Sign: 1 above, -1 below the top, 0 equal to it."""
-    h, z = numbers["h_prev"], numbers["z"]
+    h, z, a = numbers["h_prev"], numbers["z"], _pre_activation("GRU", numbers)
 
     def gap(a):  # 1 - tanh(a), which tells numbers apart whose tanh agree in a million digits
         return 2 / (sp.exp(2 * a) + 1)
 
+    top = _top_of_c(numbers).replace(sp.tanh, lambda a: 1 - gap(a))
+    if z == 0:  # tanh(a) against tanh(top)
+        return _sign(a - top)
     # h_GRU = z h + (1 - z) tanh(a), so 1 - h_GRU = z (1 - h) + (1 - z) gap(a).
-    return _sign(gap(_top_of_c(numbers)) - z * (1 - h) - (1 - z) * gap(_pre_activation("GRU", numbers)))
+    return _sign(gap(top) - z * (1 - h) - (1 - z) * gap(a))
 
 
 def _pre_activation(cell, numbers):
@@ -744,13 +783,13 @@ def _consistent_c(numbers, values):
     if _sign(h) != _sign(c):
         raise _Wrong("h_prev and c_prev contradict each other: h_prev = o_prev tanh(c_prev) has the sign of c_prev")
 
-    def reaches(h, c):  # |h| <= tanh|c|, by the distances from 1
-        return _sign(1 - abs(h) - 2 / (sp.exp(2 * abs(c)) + 1)) >= 0
+    def room(h, c):  # sign of tanh|c| - |h|, by their distances from 1
+        return _sign(1 - abs(h) - 2 / (sp.exp(2 * abs(c)) + 1))
 
-    if reaches(h, c):
+    if room(h, c) > 0:
         return c
     slack = 4 * max(_rounding(values["h_prev"]), _rounding(values["c_prev"]))
-    if slack and reaches(h * (1 - slack), c * (1 + slack)):
+    if room(h * (1 - slack), c * (1 + slack)) >= 0:
         return sp.log((1 + h) / (1 - h)) / 2
     limit = _rounded(sp.tanh(abs(c)))
     raise _Wrong(f"h_prev and c_prev contradict each other: |o_prev tanh(c_prev)| is {limit} at most, |h_prev| is more")
@@ -792,16 +831,21 @@ def _exact(name, value):
         value = value.item() if value.dtype.kind == "O" else value[()]
     if isinstance(value, (bool, int, np.bool_, np.integer)):
         return sp.Integer(int(value))
-    if isinstance(value, (float, np.floating, Fraction, Decimal, sp.Float)):
-        if value != value or value in (float("inf"), float("-inf")):
-            raise _Wrong(f"{name} = {value} is not a finite number")
-        return sp.Rational(*map(int, value.as_integer_ratio()))
+    if isinstance(value, (float, np.floating, Fraction, Decimal)):
+        try:
+            return sp.Rational(*map(int, value.as_integer_ratio()))
+        except (ValueError, OverflowError):  # what they raise for NaN and for infinity
+            raise _Wrong(f"{name} = {value} is not a finite number") from None
+    if isinstance(value, sp.Float):
+        return sp.Rational(value)
     if isinstance(value, sp.Expr):
         if value.free_symbols:
             raise _Wrong(f"{name} is a formula with symbols; a number is needed")
-        if value.is_number and value.is_real and value.is_finite:
-            return value
-        raise _Wrong(f"{name} = {_brief(value)} is not a finite real number")
+        if not (value.is_number and value.is_real and value.is_finite):
+            raise _Wrong(f"{name} = {_brief(value)} is not a finite real number")
+        if not value.is_Rational and 0 in (_sign(value), _sign(1 - value)):
+            raise _Wrong(f"{name} = {_brief(value)} can't be told from 0 or from 1; write it as a fraction")
+        return value
     raise _Wrong(f"{name} is {_kind(value)}; a real number is needed")
 
 
@@ -816,7 +860,7 @@ def _sign(number):
         return int(sp.sign(number))
     try:
         return int(sp.sign(number.evalf(5, maxn=4000, strict=True)))
-    except PrecisionExhausted:
+    except (ArithmeticError, NotImplementedError, TypeError):  # digits exhausted, or nothing that has digits
         return 0
 
 
@@ -837,7 +881,7 @@ def _brief(value):
         text = str(value) if isinstance(value, (np.generic, np.ndarray, Fraction)) else repr(value)
         text = " ".join(text.split())
     except Exception:  # such as an integer too long to print
-        return _kind(value)
+        return f"(a long {type(value).__name__})"
     return text if len(text) <= 40 else text[:37] + "..."
 
 
@@ -1246,3 +1290,120 @@ def plot_learning_curves(results):
     rows[1][0].set_ylabel("error (%)")
     rows[0][0].legend(fontsize=8)
     plt.show()
+
+
+# Figures of notebook 01
+def plot_panels(panels):
+    """Draw arrays over time side by side, time steps downwards, on one colour scale.
+
+    Args:
+        panels: dict from title to (values, unit): values (T, width), unit "pixel" or "hidden unit".
+    """
+    _panels_figure(panels)
+    plt.show()
+
+
+def _panels_figure(panels):
+    scale = max(1.0, *(float(np.abs(values).max()) for values, _ in panels.values()))
+    low = -scale if any(np.min(values) < -1e-3 for values, _ in panels.values()) else 0
+    figure, row = plt.subplots(
+        1, len(panels), figsize=(2.5 * len(panels) + 0.6, 2.9), sharey=True, layout="constrained"
+    )
+    for axes, (title, (values, unit)) in zip(row, panels.items(), strict=True):
+        shown = axes.imshow(values, vmin=low, vmax=scale, aspect="auto", interpolation="nearest")
+        axes.set(title=title, xlabel=unit)
+    row[0].set_ylabel("time step (row)")
+    figure.colorbar(shown, ax=row, label="activation")
+    return figure
+
+
+def plot_gate_error(biases, bounds, errors):
+    """Error of finite gates against their bias: bound (dashed) and float32 measurement (dots), a panel per behaviour.
+
+    Args:
+        biases: (K,).
+        bounds: dict from behaviour to (K,), the proved bound.
+        errors: dict from (cell, behaviour) to (K,), what `measure_gate_error` found; an error of 0 is drawn at the foot.
+    """
+    _, row = plt.subplots(1, len(bounds), figsize=(10, 3.8), sharey=True, layout="constrained")
+    foot = 1e-18
+    for axes, (behaviour, bound) in zip(row, bounds.items(), strict=True):
+        axes.plot(biases, bound, "--", color="#555555", label="bound")
+        for (cell, of), error in errors.items():
+            if of == behaviour:
+                marker = "o" if cell == "LSTM" else "x"
+                axes.plot(biases, np.maximum(error, foot), marker, color=COLORS[cell], label=f"Keras {cell}, float32")
+        axes.axhline(2.0**-24, color="#999999", lw=0.8)
+        axes.text(biases[-1], 2.0**-24 * 1.4, "rounding of float32", ha="right", fontsize=8, color="#555555")
+        axes.set(title=behaviour, xlabel="gate bias B", yscale="log", ylim=(foot / 5, 10))
+    row[0].set_ylabel("largest error of the state")
+    ticks = [1.0, 1e-4, 1e-8, 1e-12, foot]
+    row[0].set_yticks(ticks, ["1", "$10^{-4}$", "$10^{-8}$", "$10^{-12}$", "exactly 0"])
+    row[0].legend()
+    plt.show()
+
+
+def plot_reachable(examples):
+    """What an LSTM reaches with any gates (bar), and the GRU's new h (dot), a line per example.
+
+    Args:
+        examples: dict from label to the values of a counter-example, see `check_counterexample`.
+    """
+    _, axes = plt.subplots(figsize=(7, 0.7 * len(examples) + 1.1), layout="constrained")
+    for line, values in enumerate(examples.values()):
+        numbers = {name: _exact(name, value) for name, value in values.items()}
+        low, high = map(float, reachable_by_lstm(numbers))
+        bar = {"lw": 9, "color": COLORS["LSTM"], "solid_capstyle": "butt"}
+        axes.plot([low, high], [line, line], **bar, label="LSTM, any gates" if line == 0 else None)
+        dot_label = "GRU" if line == 0 else None
+        axes.plot(float(gru_step(numbers)), line, "o", ms=9, color=COLORS["GRU"], label=dot_label)
+    axes.set_yticks(range(len(examples)), examples)
+    axes.set(xlabel="new output h", xlim=(-1.05, 1.05), ylim=(len(examples) - 0.4, -0.6))
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    plt.show()
+
+
+PLAYGROUND_BIASES = {"b_i": 0.0, "b_f": 3.0, "b_o": 2.0, "b_z": 3.0, "b_r": 0.0}
+
+
+def gate_playground(digit, seed=0):
+    """Sliders for the constant gate biases of an LSTM and a GRU, and their states over the rows of a digit.
+
+    Both have 28 units, W = identity and the same small random U. Without widgets, the picture of the starting values
+    remains.
+
+    Args:
+        digit: (28, 28), one binarised image.
+        seed: of U.
+    """
+    U = np.random.default_rng(seed).normal(0, 0.2, (28, 28))
+
+    def draw(**biases):
+        panels = {"input": (digit, "pixel")}
+        for cell, gates in (("LSTM", "ifo"), ("GRU", "zr")):
+            weights = {"W": np.eye(28), "U": U} | {f"b_{gate}": biases[f"b_{gate}"] for gate in gates}
+            h, c = run_equations(keras_layer(cell, weights), digit[None])
+            panels |= {"LSTM: c": (c[0], "hidden unit")} if cell == "LSTM" else {}
+            panels[f"{cell}: h"] = (h[0], "hidden unit")
+        return panels
+
+    def png(**biases):
+        figure, buffer = _panels_figure(draw(**biases)), io.BytesIO()
+        figure.savefig(buffer, format="png")
+        plt.close(figure)
+        return buffer.getvalue()
+
+    sliders = {
+        name: ipywidgets.FloatSlider(bias, min=-8, max=8, step=0.5, description=name, continuous_update=False)
+        for name, bias in PLAYGROUND_BIASES.items()
+    }
+    picture = ipywidgets.Image(value=png(**PLAYGROUND_BIASES))
+
+    def redraw(_):
+        picture.value = png(**{name: slider.value for name, slider in sliders.items()})
+
+    for slider in sliders.values():
+        slider.observe(redraw, names="value")
+    rows = [[sliders[f"b_{gate}"] for gate in gates] for gates in ("ifo", "zr")]
+    show_widget(ipywidgets.VBox([*map(ipywidgets.HBox, rows), picture]))
+    plot_panels(draw(**PLAYGROUND_BIASES))
