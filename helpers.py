@@ -688,8 +688,8 @@ def check_counterexample(values):
 
     Args:
         values: dict with a real number (of 1,100 binary digits at most: every float, say) for each of x, h_prev,
-            c_prev, w, u, b and the GRU's gates z and r in [0, 1]. The candidate is tanh(w x + u h + b). c_prev must be consistent:
-            h_prev = o_prev tanh(c_prev) for some o_prev in [0, 1].
+            c_prev, w, u, b and the GRU's gates z and r in [0, 1]. The candidate is tanh(w x + u h + b). c_prev must be
+            consistent: h_prev = o_prev tanh(c_prev) for some o_prev in [0, 1].
 
     Returns:
         Verdict. A wrong answer never raises.
@@ -1323,7 +1323,7 @@ def plot_gate_error(biases, bounds, errors):
     Args:
         biases: (K,).
         bounds: dict from behaviour to (K,), the proved bound.
-        errors: dict from (cell, behaviour) to (K,), what `measure_gate_error` found; an error of 0 is drawn at the foot.
+        errors: dict from (cell, behaviour) to (K,), of `measure_gate_error`; 0 is drawn at the foot.
     """
     _, row = plt.subplots(1, len(bounds), figsize=(10, 3.8), sharey=True, layout="constrained")
     foot = 1e-18
