@@ -1318,7 +1318,7 @@ def _panels_figure(panels):
 
 
 def plot_gate_error(biases, bounds, errors):
-    """Error of finite gates against their bias: bound (dashed) and float32 measurement (dots), a panel per behaviour.
+    """Error of finite gates against their bias: bound (line) and float32 measurement (marks), a panel per behaviour.
 
     Args:
         biases: (K,).
@@ -1328,11 +1328,11 @@ def plot_gate_error(biases, bounds, errors):
     _, row = plt.subplots(1, len(bounds), figsize=(10, 3.8), sharey=True, layout="constrained")
     foot = 1e-18
     for axes, (behaviour, bound) in zip(row, bounds.items(), strict=True):
-        axes.plot(biases, bound, "--", color="#555555", label="bound")
         for (cell, of), error in errors.items():
             if of == behaviour:
-                marker = "o" if cell == "LSTM" else "x"
-                axes.plot(biases, np.maximum(error, foot), marker, color=COLORS[cell], label=f"Keras {cell}, float32")
+                style = {"marker": "o" if cell == "LSTM" else "x", "mfc": "none", "ls": "", "color": COLORS[cell]}
+                axes.plot(biases, np.maximum(error, foot), **style, label=f"Keras {cell}, float32")
+        axes.plot(biases, bound, color="#000000", lw=1, label="bound")
         axes.axhline(2.0**-24, color="#999999", lw=0.8)
         axes.text(biases[-1], 2.0**-24 * 1.4, "rounding of float32", ha="right", fontsize=8, color="#555555")
         axes.set(title=behaviour, xlabel="gate bias B", yscale="log", ylim=(foot / 5, 10))
@@ -1363,25 +1363,22 @@ def plot_reachable(examples):
     plt.show()
 
 
-PLAYGROUND_BIASES = {"b_i": 0.0, "b_f": 3.0, "b_o": 2.0, "b_z": 3.0, "b_r": 0.0}
+PLAYGROUND_BIASES = {"b_i": -1.0, "b_f": 1.5, "b_o": 2.0, "b_z": 1.5, "b_r": 0.0}
 
 
-def gate_playground(digit, seed=0):
+def gate_playground(digit):
     """Sliders for the constant gate biases of an LSTM and a GRU, and their states over the rows of a digit.
 
-    Both have 28 units, W = identity and the same small random U. Without widgets, the picture of the starting values
-    remains.
+    Both have 28 units, W = identity and U = identity / 2. Without widgets, the picture of the starting values remains.
 
     Args:
         digit: (28, 28), one binarised image.
-        seed: of U.
     """
-    U = np.random.default_rng(seed).normal(0, 0.2, (28, 28))
 
     def draw(**biases):
         panels = {"input": (digit, "pixel")}
         for cell, gates in (("LSTM", "ifo"), ("GRU", "zr")):
-            weights = {"W": np.eye(28), "U": U} | {f"b_{gate}": biases[f"b_{gate}"] for gate in gates}
+            weights = {"W": np.eye(28), "U": np.eye(28) / 2} | {f"b_{gate}": biases[f"b_{gate}"] for gate in gates}
             h, c = run_equations(keras_layer(cell, weights), digit[None])
             panels |= {"LSTM: c": (c[0], "hidden unit")} if cell == "LSTM" else {}
             panels[f"{cell}: h"] = (h[0], "hidden unit")
