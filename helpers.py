@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import hashlib
 import inspect
+import io
 import json
 import os
 import re
@@ -20,12 +21,16 @@ import tempfile
 import threading
 import time
 import zipfile
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 import IPython
+import ipywidgets
 import joblib
 import matplotlib.pyplot as plt
 import numpy as np
+import sympy as sp
 import tqdm
 import tqdm.notebook
 from sklearn.datasets import load_digits
@@ -262,11 +267,629 @@ def _checked(file, part, x, y):
 # ---------------------------------------------------------------------------------------------------------------------
 # 3. Equations
 # ---------------------------------------------------------------------------------------------------------------------
+class dot(sp.Function):
+    """A weight matrix times a vector. `one_unit` turns it into a plain product of two numbers."""
+
+    nargs = 2
+
+    @classmethod
+    def eval(cls, matrix, vector):
+        """Zero if a factor is; otherwise left as it stands."""
+        return sp.S.Zero if matrix.is_zero or vector.is_zero else None
+
+    def fdiff(self, argindex=1):
+        """Derivative by the first or the second factor: the other one."""
+        return self.args[2 - argindex]
+
+    def _latex(self, printer):
+        matrix, vector = map(printer.doprint, self.args)
+        return f"{matrix} {vector}" if self.args[1].is_Atom else rf"{matrix} \left({vector}\right)"
+
+
+class sigmoid(sp.Function):
+    """The gates' activation, 1 / (1 + exp(-a)); `.rewrite(sympy.exp)` writes it out."""
+
+    nargs = 1
+
+    def fdiff(self, argindex=1):
+        """Derivative: s (1 - s)."""
+        return self * (1 - self)
+
+    def _eval_rewrite_as_exp(self, a, **_):
+        return 1 / (1 + sp.exp(-a))
+
+    def _latex(self, printer):
+        return rf"\sigma\left({printer.doprint(self.args[0])}\right)"
+
+
+@dataclasses.dataclass(frozen=True)
+class Equations:
+    """One time step of a cell in SymPy. All symbols are real and named as in the code: h_prev is the old h.
+
+    Attributes:
+        cell: "LSTM" or "GRU".
+        gates: dict from gate (symbol) to its formula.
+        candidate: formula of the candidate g.
+        state: formula of the new state from the gates, g and the old state: c for the LSTM, h for the GRU.
+        output: formula of the new h; the LSTM's contains the symbol c.
+    """
+
+    cell: str
+    gates: dict
+    candidate: sp.Expr
+    state: sp.Expr
+    output: sp.Expr
+
+    @property
+    def old_state(self):
+        """The symbol of what the cell remembers: c_prev or h_prev."""
+        return _symbol("c_prev" if self.cell == "LSTM" else "h_prev")
+
+    @property
+    def full_state(self):
+        """The new state with the candidate put in; the gates stay symbols."""
+        return self.state.subs(_symbol("g"), self.candidate)
+
+    def _lines(self):
+        new = _symbol("c" if self.cell == "LSTM" else "h")
+        lines = [*self.gates.items(), (_symbol("g"), self.candidate), (new, self.state)]
+        return lines if self.cell == "GRU" else [*lines, (_symbol("h"), self.output)]
+
+    def __repr__(self):
+        return "\n".join(f"{left} = {right}" for left, right in self._lines())
+
+    def _repr_latex_(self):
+        lines = (f"{sp.latex(left)} &= {sp.latex(right)}" for left, right in self._lines())
+        return r"$\displaystyle \begin{aligned}" + r" \\ ".join(lines) + r"\end{aligned}$"
+
+
+def _symbol(name):
+    return sp.Symbol(name, real=True)
+
+
+@functools.cache
+def equations(cell, z_keeps=1, reset_after=False):
+    """The update of a cell, the one place where it is written down.
+
+    Products of two vectors are taken element by element; `dot` is a matrix times a vector.
+
+    Args:
+        cell: "LSTM" (Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000) or "GRU" (Cho et al.
+            2014).
+        z_keeps: the GRU's convention. 1: z = 1 keeps the old state (Cho et al. 2014, Keras, this course);
+            0: z = 1 replaces it (Chung et al. 2014).
+        reset_after: where the GRU's reset gate acts. False: on h_prev, before the recurrent weights (Cho et al. 2014,
+            this course); True: after them, with a bias b_U of its own (Keras's default).
+
+    Returns:
+        Equations.
+
+    Raises:
+        ValueError: unknown cell or convention.
+    """
+    _check_choice("cell", cell, ("LSTM", "GRU"))
+    _check_choice("z_keeps", z_keeps, (1, 0))
+    x, h_prev, c_prev, g, c = map(_symbol, ("x", "h_prev", "c_prev", "g", "c"))
+    W, U, b = map(_symbol, "WUb")
+
+    def gate(name):
+        W, U, b = (_symbol(f"{weight}_{name}") for weight in "WUb")
+        return sigmoid(dot(W, x) + dot(U, h_prev) + b)
+
+    gates = {_symbol(name): gate(name) for name in ("ifo" if cell == "LSTM" else "zr")}
+    if cell == "LSTM":
+        i, f, o = gates
+        candidate = sp.tanh(dot(W, x) + dot(U, h_prev) + b)
+        return Equations(cell, gates, candidate, state=f * c_prev + i * g, output=o * sp.tanh(c))
+    z, r = gates
+    recurrent = r * (dot(U, h_prev) + _symbol("b_U")) if reset_after else dot(U, r * h_prev)
+    state = z * h_prev + (1 - z) * g if z_keeps else (1 - z) * h_prev + z * g
+    return Equations(cell, gates, candidate=sp.tanh(dot(W, x) + recurrent + b), state=state, output=state)
+
+
+def one_unit(formula):
+    """The formula for a layer of one unit with one input: every `dot` becomes a product of two numbers."""
+    return formula.replace(dot, lambda matrix, vector: matrix * vector)
+
+
+def _check_choice(name, value, choices):
+    """ValueError in one line unless `value` is one of the choices (True and False count as 1 and 0)."""
+    if not isinstance(value, (str, int, np.integer)) or value not in choices:
+        raise ValueError(f"unknown {name} {_brief(value)}: use {' or '.join(map(repr, choices))}")
+
+
+@functools.cache
+def _compiled(cell, reset_after):
+    """The equations as a NumPy function: dict of x, h_prev, c_prev and weights -> (new h, new c; the GRU's c is h)."""
+    step = equations(cell, reset_after=reset_after)
+    filled = [(_symbol("c"), step.state), (_symbol("g"), step.candidate), *step.gates.items()]
+    formulas = [step.output, step.state]
+    for pair in filled:
+        formulas = [formula.subs(*pair) for formula in formulas]
+    symbols = sorted(set().union(*(formula.free_symbols for formula in formulas)), key=str)
+    numpy_names = {"dot": lambda matrix, vector: vector @ matrix.T, "sigmoid": lambda a: 1 / (1 + np.exp(-a))}
+    function = sp.lambdify(symbols, formulas, modules=[numpy_names, "numpy"], cse=True)
+    names = [symbol.name for symbol in symbols]
+    return lambda values: function(*(values[name] for name in names))
+
+
+# Keras's order of the blocks in a layer's weights; "" is the candidate.
+KERAS_ORDER = {"LSTM": ("_i", "_f", "", "_o"), "GRU": ("_z", "_r", "")}
+
+
+def _named_weights(layer):
+    """A Keras layer's weights under the names of the equations: W_i (units, features), U_i (units, units), b_i ..."""
+    kernel, recurrent, bias = (np.asarray(weight, np.float64) for weight in layer.get_weights())
+    order = KERAS_ORDER[type(layer).__name__]
+    named = {}
+    for block, name in enumerate(order):
+        columns = np.s_[..., block * layer.units : (block + 1) * layer.units]
+        named["W" + name], named["U" + name] = kernel[columns].T, recurrent[columns].T
+        if bias.ndim == 1:
+            named["b" + name] = bias[columns]
+        elif name:  # `reset_after`: the gates simply add their two biases
+            named["b" + name] = bias[columns].sum(0)
+        else:
+            named["b"], named["b_U"] = bias[columns]
+    return named
+
+
+def run_equations(layer, x):
+    """What the equations give with the weights of a Keras layer, from the zero state, in float64.
+
+    Args:
+        layer: a built `keras.layers.LSTM` or `GRU` with the default activations and with biases.
+        x: (N, T, features).
+
+    Returns:
+        (h, c), each (N, T, units); the GRU's c is its h.
+    """
+    weights = _named_weights(layer)
+    step = _compiled(type(layer).__name__, getattr(layer, "reset_after", False))
+    x = np.asarray(x, np.float64)
+    h = c = np.zeros((len(x), layer.units))
+    history = []
+    for t in range(x.shape[1]):
+        h, c = step({"x": x[:, t], "h_prev": h, "c_prev": c, **weights})
+        history.append((h, c))
+    return tuple(np.stack(values, axis=1) for values in zip(*history, strict=True))
+
+
+def keras_layer(cell, weights, units=28, features=28, reset_after=False, dtype="float32"):
+    """A Keras layer with hand-set weights, which returns h at every step.
+
+    Args:
+        cell: "LSTM" or "GRU".
+        weights: dict under the names of the equations: "W", "U", "b" of the candidate, "W_i", "U_i", "b_i" of the gate
+            i, and so on; "b_U" with `reset_after`. A number fills the whole array, what is left out is 0.
+            Shapes: W (units, features), U (units, units), b (units,).
+        units, features, reset_after, dtype: as in Keras.
+
+    Returns:
+        A built `keras.layers.LSTM` or `keras.layers.GRU` with `return_sequences=True`.
+
+    Raises:
+        ValueError: unknown cell or weight, or a wrong shape.
+    """
+    _check_choice("cell", cell, ("LSTM", "GRU"))
+    options = {"reset_after": reset_after} if cell == "GRU" else {}
+    layer = getattr(keras.layers, cell)(units, return_sequences=True, dtype=dtype, **options)
+    layer.build((None, None, features))
+    shapes = {"W": (units, features), "U": (units, units), "b": (units,)}
+    order = KERAS_ORDER[cell]
+    names = [kind + name for kind in shapes for name in order] + ["b_U"] * (cell == "GRU" and reset_after)
+    unknown = sorted(set(weights) - set(names))
+    if unknown:
+        raise ValueError(f"unknown weight {unknown[0]!r}: a {cell} has {', '.join(names)}")
+
+    def block(name):
+        return np.broadcast_to(np.asarray(weights.get(name, 0.0), np.float64), shapes[name[0]])
+
+    kernel, recurrent, bias = (np.concatenate([block(kind + name).T for name in order], axis=-1) for kind in shapes)
+    if cell == "GRU" and reset_after:
+        second = np.zeros_like(bias)
+        second[-units:] = block("b_U")
+        bias = np.stack([bias, second])
+    layer.set_weights([kernel, recurrent, bias])
+    return layer
+
+
+def final_state(layer, x, old_state=None):
+    """What a Keras layer remembers after the last step: c of an LSTM, h of a GRU.
+
+    Args:
+        layer: `keras.layers.LSTM` or `GRU`.
+        x: (N, T, features).
+        old_state: (N, units), the state before the first step; None is 0. An LSTM starts with h = 0 beside it.
+
+    Returns:
+        float array (N, units).
+    """
+    # The layer's own weights in a twin that also returns its state.
+    config = layer.get_config() | {"return_sequences": False, "return_state": True}
+    twin = type(layer).from_config(config)
+    twin.build((None, None, layer.get_weights()[0].shape[0]))
+    twin.set_weights(layer.get_weights())
+    if old_state is not None:
+        old_state = [np.zeros_like(old_state), old_state] if isinstance(layer, keras.layers.LSTM) else [old_state]
+    return np.asarray(twin(x, initial_state=old_state)[-1])
+
+
+def measure_gate_error(cell, behaviour, biases, steps=28, seed=0):
+    """How far a Keras layer in float32 is from storing or keeping exactly when its gates have finite biases.
+
+    One unit per bias B, 64 random inputs in [-1, 1], random old states in [-1, 1], U = 0. Store: the gates' biases are
+    B where the activation should be 1 and -B where it should be 0, one step; keep: likewise, `steps` steps.
+
+    Args:
+        cell: "LSTM" or "GRU".
+        behaviour: "store_input" (distance from the state of the same layer with B = 1000) or "keep_state" (distance
+            from the state before the first step).
+        biases: array of K biases.
+        steps: number of time steps of "keep_state".
+        seed: of weights, inputs and states.
+
+    Returns:
+        float array (K,): the largest error over the inputs.
+    """
+    _check_choice("cell", cell, ("LSTM", "GRU"))
+    _check_choice("behaviour", behaviour, ("store_input", "keep_state"))
+    biases, rng = np.asarray(biases, np.float64), np.random.default_rng(seed)
+    units, features = len(biases), 8
+    store = behaviour == "store_input"
+    W = np.tile(rng.normal(size=features), (units, 1))
+    x = rng.uniform(-1, 1, (64, 1 if store else steps, features)).astype(np.float32)
+    old = np.repeat(rng.uniform(-1, 1, (64, 1)), units, axis=1).astype(np.float32)
+
+    def state(B):
+        signs = {"b_i": B, "b_f": -B} if cell == "LSTM" else {"b_z": -B}
+        gates = {name: bias if store else -bias for name, bias in signs.items()}
+        return final_state(keras_layer(cell, {"W": W, **gates}, units, features), x, old)
+
+    target = state(np.full(units, 1000.0)) if store else old
+    return np.abs(state(biases).astype(np.float64) - target).max(axis=0)
+
+
+def deviation_from_keras(cell, reset_after=False, units=8, features=28, steps=28, seed=0, dtype="float32"):
+    """Largest |h by the equations - h by Keras| over whole random sequences, with random weights and biases."""
+    rng = np.random.default_rng(seed)
+    layer = keras_layer(cell, {}, units, features, reset_after, dtype)
+    layer.set_weights([rng.normal(0, 0.4, weight.shape) for weight in layer.get_weights()])
+    x = rng.normal(size=(16, steps, features)).astype(dtype)
+    return float(np.abs(run_equations(layer, x)[0] - np.asarray(layer(x))).max())
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # 4. Checks of an answer
 # ---------------------------------------------------------------------------------------------------------------------
+MAX_BITS = 1100  # enough for every float; of the numerator and of the denominator of a number in a counter-example
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """Whether an answer holds.
+
+    Attributes:
+        ok: True if it does. A Verdict is true exactly then.
+        hint: one line on what is still wrong; empty if nothing is.
+    """
+
+    ok: bool
+    hint: str = ""
+
+    def __bool__(self):
+        return self.ok
+
+    def __repr__(self):
+        return "Right." if self.ok else f"Not yet: {self.hint}"
+
+
+class _Wrong(Exception):
+    """Raised inside a check: the answer is wrong, and this is the hint."""
+
+
+def _verdict(check):
+    """Make a function that raises `_Wrong` into one that returns a Verdict."""
+
+    @functools.wraps(check)
+    def wrapper(*args, **kwargs):
+        try:
+            check(*args, **kwargs)
+        except _Wrong as wrong:
+            return Verdict(False, str(wrong))
+        return Verdict(True)
+
+    return wrapper
+
+
+@_verdict
+def check_gates(cell, behaviour, answer, z_keeps=1):
+    """Does a setting of the gates make the cell store its input (Q1.1), or keep its state (Q1.2)?
+
+    The setting is put into the symbolic update (`equations`), and the property is decided there. Store: the new state
+    does not depend on the old h or c, and is an injective function of the candidate's input W x + b. Keep: the new
+    state equals the old one whatever x is. The state is c for the LSTM, h for the GRU.
+
+    Args:
+        cell: "LSTM" or "GRU" (with the reset gate before the recurrent weights, as in Cho et al. 2014).
+        behaviour: "store_input" or "keep_state".
+        answer: dict from gate to activation, a real number of any type from 0 to 1: i, f, o or z, r. Also "U", the
+            recurrent weights of the candidate (only U = 0 says anything), and for the LSTM "o_prev", the output gate of
+            the step before. What is left out is free: it may take any value. `...` and None: not answered yet.
+        z_keeps: 1: z = 1 keeps the state (Cho et al. 2014, Keras); 0: z = 1 replaces it (Chung et al. 2014).
+
+    Returns:
+        Verdict. A wrong answer never raises.
+
+    Raises:
+        ValueError: unknown cell, behaviour or convention.
+    """
+    _check_choice("cell", cell, ("LSTM", "GRU"))
+    _check_choice("behaviour", behaviour, ("store_input", "keep_state"))
+    _check_choice("z_keeps", z_keeps, (1, 0))
+    step = equations(cell, int(z_keeps))
+    gates = [symbol.name for symbol in step.gates]
+    values = _read_answer(answer, [*gates, "U"] + ["o_prev"] * (cell == "LSTM"))
+    for name in values:
+        if name != "U":
+            _check_range(name, values[name], answer[name])
+    if not any(name in values for name in gates):
+        raise _Wrong(f"not answered yet: no gate is set; the gates are {', '.join(gates)}")
+
+    setting = {_symbol(name): value for name, value in values.items()}
+    old, g, h_prev = step.old_state, _symbol("g"), _symbol("h_prev")
+    # The update is linear in the old state and in the candidate: new = kept * old + taken * g.
+    kept_formula, taken_formula = sp.diff(step.state, old), sp.diff(step.state, g)
+    kept, taken = kept_formula.subs(setting), taken_formula.subs(setting)
+    keeper, taker = (next(iter(formula.free_symbols)).name for formula in (kept_formula, taken_formula))
+    meaning = f"; in this convention z = 1 {'keeps' if z_keeps else 'replaces'} the old state" if cell == "GRU" else ""
+
+    def given(name):
+        return f"{name} = {_brief(answer[name])}" if name in values else f"{name} is left free"
+
+    if behaviour == "keep_state":
+        if kept.free_symbols:
+            raise _Wrong(f"{given(keeper)}, so nothing says how much of {old} survives the step")
+        if _sign(kept) == 0:
+            raise _Wrong(f"{given(keeper)} erases {old} in a single step{meaning}")
+        if _sign(1 - kept) != 0:
+            raise _Wrong(f"{given(keeper)} keeps less than the whole of {old} in each step: {_decay(kept)}")
+        if taken.free_symbols or _sign(taken) != 0:
+            raise _Wrong(f"the new state still depends on the input x, which enters with the candidate: {given(taker)}")
+        return
+    if taken.free_symbols:
+        raise _Wrong(f"{given(taker)}: it could shut the input out, or change from step to step")
+    if _sign(taken) == 0:
+        raise _Wrong(f"nothing of the current input gets into the new state: {given(taker)}{meaning}")
+    if kept.free_symbols or _sign(kept) != 0:
+        raise _Wrong(f"the new state still depends on the old state {old}: {given(keeper)}{meaning}")
+    candidate = step.candidate.subs(setting)
+    if cell == "LSTM":
+        candidate = candidate.subs(h_prev, values.get("o_prev", _symbol("o_prev")) * sp.tanh(old))
+    # tanh is strictly increasing, so taken * tanh(W x + b) is injective in W x + b as soon as h_prev is gone.
+    if sp.diff(candidate, old) != 0:
+        why = "the candidate reads h_prev, the output of the step before"
+        if cell == "GRU":
+            why += f" ({given('r')})"
+        elif "o" in values and "o_prev" not in values:
+            why += "; o only acts on the output of this step"
+        raise _Wrong(f"the new state still depends on the old state through the candidate: {why}")
+
+
+COUNTEREXAMPLE_NAMES = ("x", "h_prev", "c_prev", "w", "u", "b", "z", "r")
+
+
+@_verdict
+def check_counterexample(values):
+    """Do these numbers give a GRU step that no LSTM gates can reproduce (Q1.3)?
+
+    Both cells have one unit, the same old h, the same input and the same candidate weights; z = 1 keeps the old state.
+    Right exactly when the GRU's new h lies outside the closed interval that the LSTM reaches with all gates in [0, 1]
+    (`reachable_by_lstm`). Every number is taken exactly, a float as the fraction that it is, and the comparison is
+    exact too. The one allowance: if h_prev or c_prev is a float, and |h_prev| exceeds tanh|c_prev| by no more than
+    rounding explains, then c_prev is read as artanh(h_prev).
+
+    Args:
+        values: dict with a real number (of 1,100 binary digits at most: every float, say) for each of x, h_prev,
+            c_prev, w, u, b and the GRU's gates z and r in [0, 1]. The candidate is tanh(w x + u h + b). c_prev must be
+            consistent: h_prev = o_prev tanh(c_prev) for some o_prev in [0, 1].
+
+    Returns:
+        Verdict. A wrong answer never raises.
+    """
+    numbers = _read_answer(values, COUNTEREXAMPLE_NAMES)
+    missing = [name for name in COUNTEREXAMPLE_NAMES if name not in numbers]
+    if missing:
+        raise _Wrong(f"not answered yet: {', '.join(missing)}")
+    for name, number in numbers.items():
+        if number.is_Rational and max(number.p.bit_length(), number.q.bit_length()) > MAX_BITS:
+            raise _Wrong(f"{name} has more than {MAX_BITS} binary digits; a shorter number is needed")
+    for name in "zr":
+        _check_range(name, numbers[name], values[name])
+    numbers["c_prev"] = _consistent_c(numbers, values)
+    if _gru_above_lstm(numbers) <= 0 and _gru_above_lstm(_mirrored(numbers)) <= 0:
+        h, (low, high) = gru_step(numbers), reachable_by_lstm(numbers)
+        reach = f"[{_rounded(low)}, {_rounded(high)}]"
+        why = f"the GRU's new h is {_rounded(h)}, and with suitable gates the LSTM reaches all of {reach}"
+        if numbers["r"] == 1:
+            why += "; with r = 1 both cells have the same candidate"
+        raise _Wrong(why)
+
+
+def gru_step(numbers):
+    """The GRU's new h (one unit, z = 1 keeps) as an exact SymPy number.
+
+    Args:
+        numbers: dict with SymPy numbers for x, h_prev, w, u, b, z, r.
+    """
+    return one_unit(equations("GRU").full_state).subs(_cell_symbols(numbers))
+
+
+def reachable_by_lstm(numbers):
+    """All that h = o tanh(f c_prev + i g) can be for gates in the closed [0, 1], with g = tanh(w x + u h_prev + b).
+
+    f c_prev + i g fills [min(0, c_prev) + min(0, g), max(0, c_prev) + max(0, g)], and this interval contains 0. tanh is
+    increasing and o only shrinks towards 0, so h fills exactly [tanh(low), tanh(high)], ends included.
+
+    Args:
+        numbers: dict with SymPy numbers for x, h_prev, c_prev, w, u, b.
+
+    Returns:
+        (low, high), exact SymPy numbers.
+    """
+    return -sp.tanh(_top_of_c(_mirrored(numbers))), sp.tanh(_top_of_c(numbers))
+
+
+def _top_of_c(numbers):
+    """Largest f c_prev + i g for gates in [0, 1]."""
+    c, a = numbers["c_prev"], _pre_activation("LSTM", numbers)
+    return (c if _sign(c) > 0 else sp.S.Zero) + (sp.tanh(a) if _sign(a) > 0 else sp.S.Zero)
+
+
+def _gru_above_lstm(numbers):
+    """Is the GRU's new h above everything the LSTM reaches? Sign: 1 above, -1 below the top, 0 equal to it."""
+    h, z, a = numbers["h_prev"], numbers["z"], _pre_activation("GRU", numbers)
+
+    def gap(a):  # 1 - tanh(a), which tells numbers apart whose tanh agree in a million digits
+        return 2 / (sp.exp(2 * a) + 1)
+
+    top = _top_of_c(numbers).replace(sp.tanh, lambda a: 1 - gap(a))
+    if z == 0:  # tanh(a) against tanh(top)
+        return _sign(a - top)
+    # h_GRU = z h + (1 - z) tanh(a), so 1 - h_GRU = z (1 - h) + (1 - z) gap(a).
+    return _sign(gap(top) - z * (1 - h) - (1 - z) * gap(a))
+
+
+def _pre_activation(cell, numbers):
+    """What stands inside the candidate's tanh."""
+    return one_unit(equations(cell).candidate).args[0].subs(_cell_symbols(numbers))
+
+
+def _mirrored(numbers):
+    """The same step with x, b and the old state turned round: every h changes its sign, the gates stay."""
+    return numbers | {name: -numbers[name] for name in ("x", "h_prev", "c_prev", "b") if name in numbers}
+
+
+def _cell_symbols(numbers):
+    """From the names in a counter-example to the symbols of the equations, where w and u are W and U."""
+    names = {"w": "W", "u": "U"}
+    return {_symbol(names.get(name, name)): number for name, number in numbers.items()}
+
+
+def _consistent_c(numbers, values):
+    """c_prev, if h_prev = o_prev tanh(c_prev) has a solution o_prev in [0, 1] (up to the rounding of floats)."""
+    h, c = numbers["h_prev"], numbers["c_prev"]
+    if _sign(1 - abs(h)) <= 0:
+        raise _Wrong(f"h_prev = {_brief(values['h_prev'])} is no LSTM's output: |o_prev tanh(c_prev)| stays below 1")
+    if _sign(h) == 0:
+        return c
+    if _sign(h) != _sign(c):
+        raise _Wrong("h_prev and c_prev contradict each other: h_prev = o_prev tanh(c_prev) has the sign of c_prev")
+
+    def room(h, c):  # sign of tanh|c| - |h|, by their distances from 1
+        return _sign(1 - abs(h) - 2 / (sp.exp(2 * abs(c)) + 1))
+
+    if room(h, c) > 0:
+        return c
+    slack = 4 * max(_rounding(values["h_prev"]), _rounding(values["c_prev"]))
+    if room(h * (1 - slack), c * (1 + slack)) >= 0:
+        return sp.log((1 + h) / (1 - h)) / 2
+    limit = _rounded(sp.tanh(abs(c)))
+    raise _Wrong(f"h_prev and c_prev contradict each other: |o_prev tanh(c_prev)| is {limit} at most, |h_prev| is more")
+
+
+def _rounding(value):
+    """Relative rounding error of a float as an exact number; 0 for numbers that are exact."""
+    if isinstance(value, np.ndarray):
+        value = value.item() if value.dtype.kind == "O" else value[()]
+    if isinstance(value, sp.Float):
+        return sp.Rational(1, 2**value._prec)
+    if isinstance(value, (float, np.floating)):
+        return sp.Rational(*map(int, np.finfo(type(value)).eps.as_integer_ratio()))
+    return sp.S.Zero
+
+
+def _read_answer(answer, names):
+    """dict from name to exact SymPy number; `_Wrong` for everything that is no such thing."""
+    if answer is None or answer is ...:
+        raise _Wrong("not answered yet")
+    if not isinstance(answer, dict):
+        raise _Wrong(f"the answer is {_kind(answer)}; a dict from name to number is needed")
+    for name in answer:
+        if not isinstance(name, str) or name not in names:
+            raise _Wrong(f"unknown name {_brief(name)}; the names are {', '.join(names)}")
+    open_names = [name for name in names if name in answer and (answer[name] is None or answer[name] is ...)]
+    if open_names:
+        raise _Wrong(f"not answered yet: {', '.join(open_names)}")
+    return {name: _exact(name, answer[name]) for name in names if name in answer}
+
+
+def _exact(name, value):
+    """The SymPy number that a value stands for, exactly: a float is the binary fraction that it is."""
+    if isinstance(value, (str, bytes)):
+        raise _Wrong(f"{name} is text, and text is never evaluated; write a number without quotation marks")
+    if isinstance(value, np.ndarray):
+        if value.ndim or isinstance(value, np.ma.MaskedArray):
+            raise _Wrong(f"{name} is an array of shape {value.shape}; a single number is needed")
+        value = value.item() if value.dtype.kind == "O" else value[()]
+    if isinstance(value, (bool, int, np.bool_, np.integer)):
+        return sp.Integer(int(value))
+    if isinstance(value, (float, np.floating, Fraction, Decimal)):
+        try:
+            return sp.Rational(*map(int, value.as_integer_ratio()))
+        except (ValueError, OverflowError):  # what they raise for NaN and for infinity
+            raise _Wrong(f"{name} = {value} is not a finite number") from None
+    if isinstance(value, sp.Float):
+        return sp.Rational(value)
+    if isinstance(value, sp.Expr):
+        if value.free_symbols:
+            raise _Wrong(f"{name} is a formula with symbols; a number is needed")
+        if not (value.is_number and value.is_real and value.is_finite):
+            raise _Wrong(f"{name} = {_brief(value)} is not a finite real number")
+        if not value.is_Rational and 0 in (_sign(value), _sign(1 - value)):
+            raise _Wrong(f"{name} = {_brief(value)} can't be told from 0 or from 1; write it as a fraction")
+        return value
+    raise _Wrong(f"{name} is {_kind(value)}; a real number is needed")
+
+
+def _check_range(name, number, value):
+    if _sign(number) < 0 or _sign(1 - number) < 0:
+        raise _Wrong(f"{name} = {_brief(value)} lies outside [0, 1], where a gate's activation lives")
+
+
+def _sign(number):
+    """-1, 0 or 1, decided with as many digits as it takes; 0 also if 4,000 digits do not tell a number from 0."""
+    if number.is_Rational:
+        return int(sp.sign(number))
+    try:
+        return int(sp.sign(number.evalf(5, maxn=4000, strict=True)))
+    except (ArithmeticError, NotImplementedError, TypeError):  # digits exhausted, or nothing that has digits
+        return 0
+
+
+def _decay(kept):
+    """How fast a state fades that keeps a share below 1 per step, in words."""
+    if 1 - kept < sp.Rational(1, 1000):
+        return f"half of it is gone after about {_rounded(sp.log(2) / (1 - kept), 2)} steps"
+    return f"after 28 steps (rows) a share of {_rounded(kept**28, 2)} is left"
+
+
+def _rounded(number, digits=4):
+    return str(sp.N(number, digits))
+
+
+def _brief(value):
+    """A value on one line of 40 characters at most."""
+    try:
+        text = str(value) if isinstance(value, (np.generic, np.ndarray, Fraction)) else repr(value)
+        text = " ".join(text.split())
+    except Exception:  # such as an integer too long to print
+        return f"(a long {type(value).__name__})"
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _kind(value):
+    return f"of type {type(value).__name__}"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -706,3 +1329,117 @@ def plot_learning_curves(results):
     rows[1][0].set_ylabel("error (%)")
     rows[0][0].legend(fontsize=8)
     plt.show()
+
+
+# Figures of notebook 01
+def plot_panels(panels):
+    """Draw arrays over time side by side, time steps downwards, on one colour scale.
+
+    Args:
+        panels: dict from title to (values, unit): values (T, width), unit "pixel" or "hidden unit".
+    """
+    _panels_figure(panels)
+    plt.show()
+
+
+def _panels_figure(panels):
+    scale = max(1.0, *(float(np.abs(values).max()) for values, _ in panels.values()))
+    low = -scale if any(np.min(values) < -1e-3 for values, _ in panels.values()) else 0
+    figure, row = plt.subplots(
+        1, len(panels), figsize=(2.5 * len(panels) + 0.6, 2.9), sharey=True, layout="constrained"
+    )
+    for axes, (title, (values, unit)) in zip(row, panels.items(), strict=True):
+        shown = axes.imshow(values, vmin=low, vmax=scale, aspect="auto", interpolation="nearest")
+        axes.set(title=title, xlabel=unit)
+    row[0].set_ylabel("time step (row)")
+    figure.colorbar(shown, ax=row, label="activation")
+    return figure
+
+
+def plot_gate_error(biases, bounds, errors):
+    """Error of finite gates against their bias: bound (line) and float32 measurement (marks), a panel per behaviour.
+
+    Args:
+        biases: (K,).
+        bounds: dict from behaviour to (K,), the proved bound.
+        errors: dict from (cell, behaviour) to (K,), of `measure_gate_error`; 0 is drawn at the foot.
+    """
+    _, row = plt.subplots(1, len(bounds), figsize=(10, 3.8), sharey=True, layout="constrained")
+    foot = 1e-18
+    for axes, (behaviour, bound) in zip(row, bounds.items(), strict=True):
+        for (cell, of), error in errors.items():
+            if of == behaviour:
+                style = {"marker": "o" if cell == "LSTM" else "x", "mfc": "none", "ls": "", "color": COLORS[cell]}
+                axes.plot(biases, np.maximum(error, foot), **style, label=f"Keras {cell}, float32")
+        axes.plot(biases, bound, color="#000000", lw=1, label="bound")
+        axes.axhline(2.0**-24, color="#999999", lw=0.8)
+        axes.text(biases[-1], 2.0**-24 * 1.4, "rounding of float32", ha="right", fontsize=8, color="#555555")
+        axes.set(title=behaviour, xlabel="gate bias B", yscale="log", ylim=(foot / 5, 10))
+    row[0].set_ylabel("largest error of the state")
+    ticks = [1.0, 1e-4, 1e-8, 1e-12, foot]
+    row[0].set_yticks(ticks, ["1", "$10^{-4}$", "$10^{-8}$", "$10^{-12}$", "exactly 0"])
+    row[0].legend()
+    plt.show()
+
+
+def plot_reachable(examples):
+    """What an LSTM reaches with any gates (bar), and the GRU's new h (dot), a line per example.
+
+    Args:
+        examples: dict from label to the values of a counter-example, see `check_counterexample`.
+    """
+    _, axes = plt.subplots(figsize=(7, 0.7 * len(examples) + 1.1), layout="constrained")
+    for line, values in enumerate(examples.values()):
+        numbers = {name: _exact(name, value) for name, value in values.items()}
+        low, high = map(float, reachable_by_lstm(numbers))
+        bar = {"lw": 9, "color": COLORS["LSTM"], "solid_capstyle": "butt"}
+        axes.plot([low, high], [line, line], **bar, label="LSTM, any gates" if line == 0 else None)
+        dot_label = "GRU" if line == 0 else None
+        axes.plot(float(gru_step(numbers)), line, "o", ms=9, color=COLORS["GRU"], label=dot_label)
+    axes.set_yticks(range(len(examples)), examples)
+    axes.set(xlabel="new output h", xlim=(-1.05, 1.05), ylim=(len(examples) - 0.4, -0.6))
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    plt.show()
+
+
+PLAYGROUND_BIASES = {"b_i": -1.0, "b_f": 1.5, "b_o": 2.0, "b_z": 1.5, "b_r": 0.0}
+
+
+def gate_playground(digit):
+    """Sliders for the constant gate biases of an LSTM and a GRU, and their states over the rows of a digit.
+
+    Both have 28 units, W = identity and U = identity / 2. Without widgets, the picture of the starting values remains.
+
+    Args:
+        digit: (28, 28), one binarised image.
+    """
+
+    def draw(**biases):
+        panels = {"input": (digit, "pixel")}
+        for cell, gates in (("LSTM", "ifo"), ("GRU", "zr")):
+            weights = {"W": np.eye(28), "U": np.eye(28) / 2} | {f"b_{gate}": biases[f"b_{gate}"] for gate in gates}
+            h, c = run_equations(keras_layer(cell, weights), digit[None])
+            panels |= {"LSTM: c": (c[0], "hidden unit")} if cell == "LSTM" else {}
+            panels[f"{cell}: h"] = (h[0], "hidden unit")
+        return panels
+
+    def png(**biases):
+        figure, buffer = _panels_figure(draw(**biases)), io.BytesIO()
+        figure.savefig(buffer, format="png")
+        plt.close(figure)
+        return buffer.getvalue()
+
+    sliders = {
+        name: ipywidgets.FloatSlider(bias, min=-8, max=8, step=0.5, description=name, continuous_update=False)
+        for name, bias in PLAYGROUND_BIASES.items()
+    }
+    picture = ipywidgets.Image(value=png(**PLAYGROUND_BIASES))
+
+    def redraw(_):
+        picture.value = png(**{name: slider.value for name, slider in sliders.items()})
+
+    for slider in sliders.values():
+        slider.observe(redraw, names="value")
+    rows = [[sliders[f"b_{gate}"] for gate in gates] for gates in ("ifo", "zr")]
+    show_widget(ipywidgets.VBox([*map(ipywidgets.HBox, rows), picture]))
+    plot_panels(draw(**PLAYGROUND_BIASES))
