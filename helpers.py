@@ -1028,8 +1028,8 @@ def fit(experiment, data, after_epoch=lambda epoch: None):
 
 
 def batch_size_for(data, batch_size=256):
-    """The batch size, smaller on a small data set: an epoch has at least 40 updates, a batch at least 32 images."""
-    return min(batch_size, max(32, len(data.y_train) // 40))
+    """The batch size, smaller on a small data set: an epoch has at least 20 updates, a batch at least 32 images."""
+    return min(batch_size, max(32, len(data.y_train) // 20))
 
 
 @dataclasses.dataclass(frozen=True)
