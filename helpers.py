@@ -3,7 +3,7 @@
 1. Printing what was measured   4. Checks of an answer
 2. Data                         5. Models and training
 3. Equations                    6. Tracing the gates
-                                7. Tables and figures
+7. Analysis                     8. Tables and figures
 """
 
 import contextlib
@@ -19,6 +19,7 @@ import shutil
 import tempfile
 import threading
 import time
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -28,7 +29,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import tqdm
 import tqdm.notebook
+from scipy import stats
 from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 
 
@@ -575,13 +578,372 @@ def _stored(experiment, folder):
         return None
 
 
+def batch_size_for(data, batch_size=256):
+    """The batch size, or less where the data set is so small that an epoch would have fewer than 40 updates."""
+    return min(batch_size, max(32, len(data.y_train) // 40))
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # 6. Tracing the gates
 # ---------------------------------------------------------------------------------------------------------------------
+def trace(model_or_layer, x, layer=None, initial_state=None):
+    """Gates and states of one LSTM or GRU layer at every time step, computed from its weights.
+
+    Keras computes the gates inside the layer and keeps them to itself. Here they are computed again with the layer's
+    own weights and activations, so `h` equals the layer's own output (to 1e-5 in float32).
+
+    Args:
+        model_or_layer: a built LSTM or GRU layer (or an RNN around an LSTMCell or GRUCell), or a Sequential or
+            functional model with one input.
+        x: the layer's input (N, T, features), or the *model's* input if a model is given; the layers before the
+            recurrent one are then applied first.
+        layer: which recurrent layer of a model with several: its name, or its number among them, from 0.
+        initial_state: for a layer alone: an array (N, units) for each state, h for the GRU, h and c for the LSTM;
+            default zeros.
+
+    Returns:
+        dict of arrays (N, T, units). LSTM: i, f, g, o, c, h (g: candidate); GRU: z, r, g, h. Steps come in the order
+        in which the layer takes them: with `go_backwards`, step 0 reads the last row of x, as in the layer's output.
+        Where the model masks a step, the states stay as they are and the gates are NaN. Dropout is off, as in
+        prediction. All six arrays of an LSTM take N * T * units * 24 bytes in float32: 860 MB for 10,000 images and
+        128 units, so pass slices of x for more.
+
+    Raises:
+        ValueError: no recurrent layer, several and none chosen, an unsupported one, or x that does not fit.
+    """
+    recurrent, prefix, shape = _traced_layer(model_or_layer, layer)
+    x = _checked_input(x, shape)
+    if initial_state is not None and prefix is not None:
+        raise ValueError("initial_state is for a layer alone; a model makes its own")
+    cell = recurrent.cell
+    names, step, n_states = {
+        keras.layers.LSTMCell: (("i", "f", "g", "o", "c", "h"), _lstm_step, 2),
+        keras.layers.GRUCell: (("z", "r", "g", "h"), _gru_step, 1),
+    }[type(cell)]
+    start = _checked_state(initial_state, (len(x), cell.units), n_states)
+    arrays = None
+    for first in range(0, len(x), 2000):  # so that memory beyond the result stays small
+        part = slice(first, first + 2000)
+        inputs, states, mask = [x[part]], [state[part] for state in start], None
+        if prefix is not None:
+            inputs = prefix(x[part], training=False)
+            inputs = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+            mask = next((tensor for tensor in inputs if tensor.dtype == tf.bool), None)
+            inputs = [tensor for tensor in inputs if tensor.dtype != tf.bool]
+            states = inputs[1:]
+        inputs = keras.ops.cast(inputs[0], cell.compute_dtype)
+        if not states:
+            states = [np.zeros((len(inputs), cell.units), np.float32)] * n_states
+        states = [keras.ops.cast(state, cell.compute_dtype) for state in states]
+        steps = inputs.shape[1]
+        if arrays is None:
+            arrays = {name: np.empty((len(x), steps, cell.units), cell.compute_dtype) for name in names}
+        order = range(steps)[::-1] if recurrent.go_backwards else range(steps)
+        parameters = [None if w is None else keras.ops.cast(w, cell.compute_dtype) for w in _weights(cell)]
+        for t, row in enumerate(order):
+            values = step(cell, parameters, inputs[:, row], *states)
+            if mask is not None:
+                seen = mask[:, row, None]
+                old = [np.nan] * (len(names) - n_states) + states[::-1]
+                values = [tf.where(seen, value, before) for value, before in zip(values, old, strict=True)]
+            for name, value in zip(names, values, strict=True):
+                arrays[name][part, t] = value
+            states = values[: -n_states - 1 : -1]  # h first, as in Keras
+    return arrays
+
+
+def _weights(cell):
+    return cell.kernel, cell.recurrent_kernel, cell.bias
+
+
+def _lstm_step(cell, weights, x, h, c):
+    """One step of Keras's LSTM; its kernels hold input gate, forget gate, candidate and output gate side by side."""
+    kernel, recurrent_kernel, bias = weights
+    total = x @ kernel + h @ recurrent_kernel + (0 if bias is None else bias)
+    i, f, g, o = keras.ops.split(total, 4, axis=-1)
+    i, f, o = map(cell.recurrent_activation, (i, f, o))
+    g = cell.activation(g)
+    c = f * c + i * g
+    h = o * cell.activation(c)
+    return [i, f, g, o, c, h]
+
+
+def _gru_step(cell, weights, x, h):
+    """One step of Keras's GRU; its kernels hold update gate, reset gate and candidate side by side."""
+    kernel, recurrent_kernel, bias = weights
+    input_bias, recurrent_bias = (0, 0) if bias is None else (bias if cell.reset_after else (bias, 0))
+    kernels = keras.ops.split(recurrent_kernel, 3, axis=-1)
+    x_z, x_r, x_g = keras.ops.split(x @ kernel + input_bias, 3, axis=-1)
+    if cell.reset_after:
+        h_z, h_r, h_g = keras.ops.split(h @ recurrent_kernel + recurrent_bias, 3, axis=-1)
+    else:
+        h_z, h_r = h @ kernels[0], h @ kernels[1]
+    z = cell.recurrent_activation(x_z + h_z)
+    r = cell.recurrent_activation(x_r + h_r)
+    g = cell.activation(x_g + (r * h_g if cell.reset_after else (r * h) @ kernels[2]))
+    h = z * h + (1 - z) * g
+    return [z, r, g, h]
+
+
+def _traced_layer(model_or_layer, choice):
+    """(recurrent layer, model of what comes before it or None for a layer alone, shape that x must have)."""
+    if isinstance(model_or_layer, keras.Model):
+        return _layer_of_model(model_or_layer, choice)
+    if choice is not None:
+        raise ValueError("layer= chooses a layer of a model; here a single layer is given")
+    recurrent = _supported(model_or_layer)
+    return recurrent, None, (None, None, recurrent.cell.kernel.shape[0])
+
+
+def _layer_of_model(model, choice):
+    layers = [layer for layer in model.layers if isinstance(layer, (keras.layers.RNN, keras.layers.Bidirectional))]
+    names = ", ".join(f"{number}: {layer.name!r}" for number, layer in enumerate(layers))
+    if not layers:
+        inner = [layer.name for layer in model.layers if isinstance(layer, keras.Model)]
+        advice = f"; trace the model inside it: {', '.join(map(repr, inner))}" if inner else ""
+        raise ValueError(f"the model {model.name!r} has no recurrent layer of its own{advice}")
+    if choice is None:
+        if len(layers) > 1:
+            raise ValueError(f"the model has {len(layers)} recurrent layers; choose one with layer= ({names})")
+        choice = 0
+    chosen = [layer for number, layer in enumerate(layers) if choice == layer.name or choice == number]
+    if len(chosen) != 1 or isinstance(choice, bool):
+        raise ValueError(f"no recurrent layer {choice!r}; choose one of {names}")
+    recurrent = _supported(chosen[0])
+    before = layers[: layers.index(recurrent)]
+    if any(getattr(layer, "stateful", False) for layer in before):
+        raise ValueError("a layer before the traced one is stateful: its state would change; trace a copy without it")
+    try:
+        inputs, tensors = model.inputs, recurrent.input
+        if len(inputs) == 1:
+            prefix = keras.Model(inputs[0], tensors)
+    except (AttributeError, ValueError) as error:
+        raise ValueError("the model must be built, and Sequential or functional; else trace the layer alone") from error
+    if len(inputs) != 1:
+        raise ValueError(f"the model has {len(inputs)} inputs; trace the layer alone, with its own input")
+    if not isinstance(model, keras.Sequential):
+        calls = {entry["name"]: entry.get("inbound_nodes", []) for entry in model.get_config()["layers"]}
+        if len(calls[recurrent.name]) > 1:
+            raise ValueError(f"the model uses {recurrent.name!r} more than once; trace the layer alone")
+    return recurrent, prefix, tuple(inputs[0].shape)
+
+
+def _supported(layer):
+    """The layer, if `trace` can follow it, or a ValueError."""
+    if isinstance(layer, keras.layers.Bidirectional):
+        raise ValueError("Bidirectional is two layers: trace its forward_layer and backward_layer one by one")
+    cell = getattr(layer, "cell", None)
+    if not isinstance(layer, keras.layers.RNN) or type(cell) not in (keras.layers.LSTMCell, keras.layers.GRUCell):
+        kind = type(layer).__name__ if cell is None else f"{type(layer).__name__} with {type(cell).__name__}"
+        raise ValueError(f"expected an LSTM or GRU layer or a model with one, got {kind}")
+    if not cell.built:
+        raise ValueError(f"the layer {layer.name!r} has no weights yet; call it once, or build it")
+    if layer.stateful:
+        raise ValueError("stateful=True is not supported: give a layer without it the same weights, and initial_state")
+    return layer
+
+
+def _checked_input(x, shape):
+    """x as an array of finite numbers that fits `shape`, whose first number and unknown lengths are None."""
+    wanted = "(" + ", ".join(["N", *("T" if size is None else str(size) for size in shape[1:])]) + ")"
+    try:
+        x = np.asarray(x)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"x must be an array of shape {wanted}") from error
+    if x.dtype.kind not in "biuf":
+        raise ValueError(f"x must be an array of numbers of shape {wanted}, not of {x.dtype}")
+    fits = x.ndim == len(shape) and all(b in (None, a) for a, b in zip(x.shape[1:], shape[1:], strict=True))
+    if not fits or x.size == 0:
+        hint = "; a single sequence is x[None]" if x.ndim == len(shape) - 1 else ""
+        raise ValueError(f"x has shape {x.shape}, expected {wanted} with at least one sequence and one step{hint}")
+    if not np.isfinite(x).all():
+        raise ValueError("x holds NaN or infinite values")
+    return x
+
+
+def _checked_state(initial_state, shape, n_states):
+    """The states a layer starts from as a list of arrays; empty for zeros."""
+    if initial_state is None:
+        return []
+    given = initial_state if isinstance(initial_state, (list, tuple)) else [initial_state]
+    arrays = [np.asarray(state) for state in given]
+    if len(arrays) != n_states or any(state.shape != shape for state in arrays):
+        names = "h" if n_states == 1 else "[h, c]"
+        found = [state.shape for state in arrays]
+        raise ValueError(f"initial_state must be {names}, each of shape {shape}; got {found}")
+    return arrays
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# 7. Tables and figures
+# 7. Analysis
+# ---------------------------------------------------------------------------------------------------------------------
+def read_out(model, h):
+    """What the classification layers say to the recurrent output at every step, as if it were the last one.
+
+    Args:
+        model: a Sequential classifier; all layers after its last recurrent one are applied to each step alone.
+        h: outputs of that recurrent layer over time, (N, T, units), as from `trace`.
+
+    Returns:
+        Logits (N, T, classes).
+    """
+    places = [place for place, layer in enumerate(model.layers) if isinstance(layer, keras.layers.RNN)]
+    if not places:
+        raise ValueError(f"the model {model.name!r} has no recurrent layer to read out")
+    h = np.asarray(h)
+    units = model.layers[places[-1]].cell.units
+    if h.ndim != 3 or h.shape[-1] != units:
+        raise ValueError(f"h has shape {h.shape}, expected (N, T, {units}): the outputs of the last recurrent layer")
+    n, steps, _ = h.shape
+    values = h.reshape(n * steps, units)
+    parts = []
+    for first in range(0, len(values), 50_000):
+        part = keras.ops.convert_to_tensor(values[first : first + 50_000])
+        for layer in model.layers[places[-1] + 1 :]:
+            part = layer(part, training=False)
+        parts.append(keras.ops.convert_to_numpy(part))
+    return np.concatenate(parts).reshape(n, steps, -1)
+
+
+def predictions_of(model, x):
+    """The class each image is given, (N,)."""
+    logits = model.predict(x, batch_size=1000, verbose=0)
+    return logits.reshape(len(x), -1, logits.shape[-1])[:, -1].argmax(-1)
+
+
+def wilson(hits, total):
+    """95 % score interval (Wilson 1927) of a proportion: (low, high); NaN where total is 0."""
+    hits, total = np.asarray(hits, float), np.asarray(total, float)
+    z = stats.norm.ppf(0.975)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        middle = (hits + z**2 / 2) / (total + z**2)
+        half = z / (total + z**2) * np.sqrt(hits * (total - hits) / total + z**2 / 4)
+    return middle - half, middle + half
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Two classifiers on the same images.
+
+    Attributes:
+        only_a, only_b: number of images that only a, only b gets right.
+        p: exact two-sided McNemar test: chance of a split at least as uneven, if both were equally good.
+        difference, low, high: accuracy of a minus accuracy of b, with a 95 % interval (Agresti and Min 2005).
+    """
+
+    only_a: int
+    only_b: int
+    p: float
+    difference: float
+    low: float
+    high: float
+
+    def verdict(self, p=None):
+        """What a is: "better", "worse" or "not separable" from b; `p` may be one adjusted for several comparisons."""
+        if (self.p if p is None else p) >= 0.05:
+            return "not separable"
+        return "better" if self.only_a > self.only_b else "worse"
+
+
+def mcnemar(right_a, right_b):
+    """Compare two classifiers by what each got right (boolean arrays over the same images)."""
+    right_a, right_b = np.asarray(right_a), np.asarray(right_b)
+    if right_a.dtype != bool or right_b.dtype != bool or right_a.shape != right_b.shape or right_a.ndim != 1:
+        raise ValueError("expected two boolean arrays of one length: which images each classifier got right")
+    n, only_a, only_b = len(right_a), int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
+    p = float(stats.binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
+    # Agresti and Min: Wald's interval after half an observation is added to each of the four cells.
+    a, b, total = only_a + 0.5, only_b + 0.5, n + 2
+    middle = (a - b) / total
+    half = stats.norm.ppf(0.975) * np.sqrt(a + b - (a - b) ** 2 / total) / total
+    return Comparison(only_a, only_b, p, (only_a - only_b) / n, float(middle - half), float(middle + half))
+
+
+def holm(p_values):
+    """p-values adjusted for being several (Holm 1979), in the order given."""
+    p_values = np.asarray(p_values, float)
+    order = np.argsort(p_values)
+    adjusted = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1))
+    result = np.empty_like(adjusted)
+    result[order] = np.minimum(adjusted, 1)
+    return result
+
+
+def first_ink(x):
+    """Number (from 1) of the first row with ink of each image; T + 1 where there is none."""
+    ink = np.asarray(x).any(-1)
+    return np.where(ink.any(1), ink.argmax(1) + 1, ink.shape[1] + 1)
+
+
+def last_ink(x):
+    """Number (from 1) of the last row with ink of each image; 0 where there is none."""
+    ink = np.asarray(x).any(-1)
+    return np.where(ink.any(1), ink.shape[1] - ink[:, ::-1].argmax(1), 0)
+
+
+def commit_step(predictions):
+    """After how many rows (1 to T) the prediction of each image has its final value and never changes again.
+
+    Args:
+        predictions: (N, T), the class read out after each row.
+    """
+    predictions = np.asarray(predictions)
+    if predictions.ndim != 2 or predictions.size == 0:
+        raise ValueError(f"predictions has shape {predictions.shape}, expected (N, T)")
+    wrong = predictions != predictions[:, -1:]
+    return np.where(wrong.any(1), predictions.shape[1] - wrong[:, ::-1].argmax(1) + 1, 1)
+
+
+def class_means(h, y):
+    """Mean over the images of each class, (10, T, units); NaN for a class without images."""
+    with np.errstate(invalid="ignore"):
+        counts = np.bincount(y, minlength=10)
+        return np.stack([h[y == digit].sum(0, dtype=np.float64) / counts[digit] for digit in range(10)])
+
+
+def separation(h, y):
+    """Share of the states' variance that lies between the class means, at each step: 0 (none) to 1 (all), (T,).
+
+    This is eta squared, summed over the units. At a step at which all states are equal it is 0.
+    """
+    h = np.asarray(h, np.float64)
+    means, counts = class_means(h, y), np.bincount(y, minlength=10)
+    present = counts > 0
+    grand = h.mean(0)
+    between = (counts[present, None, None] * (means[present] - grand) ** 2).sum((0, 2))
+    total = ((h - grand) ** 2).sum((0, 2))
+    return np.where(total > 1e-9 * h.size, between / np.maximum(total, 1e-300), 0.0)
+
+
+def movement(h):
+    """How far the state moves at each step: Euclidean length of h_t - h_(t-1), (N, T); h_0 = 0."""
+    return np.linalg.norm(np.diff(h, axis=1, prepend=0), axis=-1)
+
+
+def probe_accuracy(h_train, y_train, h_test, y_test):
+    """Which test images a linear classifier gets right that is fitted to the states of one step, (N, T) of bool.
+
+    A softmax regression for each step, fitted to the training images' states and asked about the test images'. It
+    finds out whether the class can be read from the state by a weighted sum, whatever the network's own layers do.
+    """
+    right = np.zeros(h_test.shape[:2], bool)
+    probe = LogisticRegression(C=10.0, max_iter=60, tol=1e-3, warm_start=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # stopped early at some steps, which is enough for a probe
+        for step in reversed(range(h_train.shape[1])):  # each step starts from the weights of the one after it
+            middle, scale = h_train[:, step].mean(0), h_train[:, step].std(0) + 1e-3
+            probe.fit((h_train[:, step] - middle) / scale, y_train)
+            right[:, step] = probe.predict((h_test[:, step] - middle) / scale) == y_test
+    return right
+
+
+def saturation(gate, low=0.1, high=0.9):
+    """Share of images and steps at which each unit's gate is below `low` and above `high`: two arrays (units,)."""
+    return (gate < low).mean((0, 1)), (gate > high).mean((0, 1))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# 8. Tables and figures
 # ---------------------------------------------------------------------------------------------------------------------
 # One colour per model and per gate everywhere: Okabe and Ito's set, which colour-blind readers can tell apart.
 COLORS = {
