@@ -29,6 +29,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import tqdm
 import tqdm.notebook
+from matplotlib.animation import FuncAnimation, PillowWriter
 from scipy import stats
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
@@ -435,7 +436,7 @@ class Result:
     @functools.cached_property
     def model(self):
         """The trained Keras model."""
-        return keras.models.load_model(self.folder / "model.keras")
+        return keras.models.load_model(self.folder / "model.keras", compile=False)
 
 
 def train_all(experiments, data, n_jobs=None):
@@ -650,6 +651,14 @@ def trace(model_or_layer, x, layer=None, initial_state=None):
                 arrays[name][part, t] = value
             states = values[: -n_states - 1 : -1]  # h first, as in Keras
     return arrays
+
+
+def layer_outputs(layer, x):
+    """What a Keras LSTM or GRU layer itself puts out at every step, (N, T, units), from a copy of it that tells all."""
+    copy = type(layer).from_config({**layer.get_config(), "return_sequences": True, "return_state": False})
+    copy.build(x.shape)
+    copy.set_weights(layer.get_weights())
+    return np.concatenate([copy(x[first : first + 2000]) for first in range(0, len(x), 2000)])
 
 
 def _weights(cell):
@@ -1029,3 +1038,338 @@ def plot_learning_curves(results):
     rows[1][0].set_ylabel("error (%)")
     rows[0][0].legend(fontsize=8)
     plt.show()
+
+
+# Figures of notebook 03
+LINES = (  # colour, line style and marker of the curves of one figure, in order; apart in grey print too
+    ("#D55E00", "-", "o"),
+    ("#009E73", "--", "s"),
+    ("#0072B2", ":", "^"),
+    ("#000000", "-.", "D"),
+    ("#CC79A7", (0, (5, 1, 1, 1, 1, 1)), "v"),
+)
+RANGES = {"i": (0, 1), "f": (0, 1), "o": (0, 1), "z": (0, 1), "r": (0, 1), "g": (-1, 1), "h": (-1, 1), "c": None}
+TITLES = {
+    "i": "input gate i",
+    "f": "forget gate f",
+    "o": "output gate o",
+    "z": "update gate z",
+    "r": "reset gate r",
+    "g": "candidate g",
+    "h": "output h",
+    "c": "state c",
+}
+
+
+def _show_steps(axes, values, low, high):
+    """Rows of `values` as time steps 1 to T, from top to bottom, as in the image beside it."""
+    steps, width = values.shape
+    return axes.imshow(values, vmin=low, vmax=high, aspect="auto", extent=(0.5, width + 0.5, steps + 0.5, 0.5))
+
+
+def _show_digit(axes, image):
+    axes.imshow(image, cmap="gray_r", vmin=0, vmax=1, extent=(0.5, 28.5, len(image) + 0.5, 0.5))
+    axes.set_xticks([1, 14, 28])
+
+
+def plot_accuracy_by_size(parameters, hits, total):
+    """Test error over the number of parameters with 95 % intervals; a marker per kind of model.
+
+    Args:
+        parameters, hits: dicts from a model's label to its number of parameters, of test images it got right.
+        total: number of test images.
+    """
+    _, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    for family, marker in (("LSTM", "s"), ("GRU", "o"), ("whole image", "^")):
+        labels = [name for name in hits if (name.split()[0] if name.split()[0] in COLORS else "whole image") == family]
+        if not labels:
+            continue
+        size, right = np.array([parameters[name] for name in labels]), np.array([hits[name] for name in labels])
+        low, high = wilson(right, total)
+        error = 100 * (1 - right / total)
+        bars = np.maximum([error - 100 * (1 - high), 100 * (1 - low) - error], 0)
+        axes.errorbar(size, error, bars, fmt=marker, color=COLORS[family], capsize=3, markersize=7, label=family)
+        for name, x, y in zip(labels, size, error, strict=True):
+            place = (6, 5) if family != "GRU" else (-6, -12)
+            side = "left" if family != "GRU" else "right"
+            axes.annotate(name, (x, y), place, textcoords="offset points", fontsize=8, ha=side, color=COLORS[family])
+    axes.set(xscale="log", yscale="log", xlabel="number of parameters", ylabel="test error (%)")
+    axes.margins(0.15)
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    plt.show()
+
+
+def plot_images(images, titles, columns=10):
+    """Binarised images in a grid, each with its title."""
+    rows = max(1, -(-len(images) // columns))
+    _, grid = plt.subplots(rows, columns, figsize=(1.1 * columns, 1.45 * rows), squeeze=False, layout="constrained")
+    for place, axes in enumerate(grid.flat):
+        axes.axis("off")
+        if place < len(images):
+            axes.imshow(images[place], cmap="gray_r", vmin=0, vmax=1)
+            axes.set_title(titles[place], fontsize=9)
+    plt.show()
+
+
+def plot_over_time(images, traced, names):
+    """Each image beside what a recurrent layer does while it reads it, row by row.
+
+    Args:
+        images: (N, T, 28).
+        traced: dict of arrays (N, T, units), as from `trace`.
+        names: which of them, from left to right.
+    """
+    _, grid = plt.subplots(
+        len(images),
+        len(names) + 1,
+        figsize=(2.1 * (len(names) + 1), 1.9 * len(images) + 0.9),
+        squeeze=False,
+        sharey=True,
+        layout="constrained",
+    )
+    for row, image in enumerate(images):
+        _show_digit(grid[row][0], image)
+        grid[row][0].set_ylabel("time step (row)")
+        for axes, name in zip(grid[row][1:], names, strict=True):
+            most = np.abs(traced[name]).max()
+            low, high = RANGES[name] or (-most, most)
+            picture = _show_steps(axes, traced[name][row], low, high)
+            if row == len(images) - 1:
+                axes.set_xlabel("hidden unit")
+                plt.colorbar(picture, ax=grid[:, list(names).index(name) + 1], orientation="horizontal", aspect=12)
+    grid[0][0].set_title("image")
+    grid[-1][0].set_xlabel("pixel")
+    for axes, name in zip(grid[0][1:], names, strict=True):
+        axes.set_title(TITLES[name])
+    plt.show()
+
+
+def print_comparisons(pairs, results, verdicts):
+    """A table of paired comparisons, one `Comparison` and one verdict for each pair of names."""
+    rows = []
+    for (a, b), result, verdict in zip(pairs, results, verdicts, strict=True):
+        interval = f"{100 * result.low:+.2f} to {100 * result.high:+.2f}"
+        p = f"{result.p:.3f}" if result.p >= 0.001 else "<.001"
+        numbers = (measured(100 * result.difference, "+.2f"), measured(interval), measured(result.only_a, "d"))
+        rows.append((f"{a} - {b}", *numbers, measured(result.only_b, "d"), measured(p), measured(verdict)))
+    header = ("pair", "difference (points)", "95 % interval (points)", "only first", "only second", "p (alone)")
+    print_table((*header, "so the first one is"), rows)
+
+
+def plot_states(images, h, labels):
+    """Each image beside the output of a recurrent layer over time, side by side."""
+    figure, grid = plt.subplots(
+        1, 2 * len(images), figsize=(2.8 * len(images), 3), sharey=True, squeeze=False, layout="constrained"
+    )
+    for place, (image, states, label) in enumerate(zip(images, h, labels, strict=True)):
+        left, right = grid[0][2 * place : 2 * place + 2]
+        _show_digit(left, image)
+        left.set_aspect("auto")
+        left.set(xlabel="pixel", title=f"a {label}")
+        picture = _show_steps(right, states, -1, 1)
+        right.set(xlabel="hidden unit", title="output h")
+    grid[0][0].set_ylabel("time step (row)")
+    figure.colorbar(picture, ax=grid, label="output h", aspect=15)
+    plt.show()
+
+
+def plot_class_means(means):
+    """The mean state of each class over time, (10, T, units), one panel per digit."""
+    figure, grid = plt.subplots(2, 5, figsize=(11, 5.2), sharex=True, sharey=True, layout="constrained")
+    for digit, axes in enumerate(grid.flat):
+        picture = _show_steps(axes, means[digit], -1, 1)
+        axes.set_title(f"digit {digit}")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("time step (row)")
+    for axes in grid[1]:
+        axes.set_xlabel("hidden unit")
+    figure.colorbar(picture, ax=grid, label="mean output h", shrink=0.8)
+    plt.show()
+
+
+def plot_by_step(ylabel, curves, points=None, first_step=1, marks=None):
+    """Curves over the time step.
+
+    Args:
+        ylabel: what is measured, with its unit.
+        curves: dict from a label to values per step, or to (values, low, high) with an interval.
+        points: dict from a label to {step: value}, drawn as single large markers.
+        first_step: the number of the first value.
+        marks: dict from a step to the word that stands at a thin vertical line there.
+    """
+    _, axes = plt.subplots(figsize=(8.5, 4), layout="constrained")
+    for (label, values), (color, style, marker) in zip(curves.items(), LINES, strict=False):
+        values, low, high = values if isinstance(values, tuple) else (values, None, None)
+        steps = np.arange(first_step, first_step + len(values))
+        axes.plot(steps, values, linestyle=style, color=color, marker=marker, markersize=4, label=label)
+        if low is not None:
+            axes.fill_between(steps, low, high, color=color, alpha=0.25, linewidth=0)
+    for label, values in (points or {}).items():
+        axes.plot(*zip(*values.items(), strict=True), "*", color="black", markersize=11, label=label)
+    for step, word in (marks or {}).items():
+        axes.axvline(step, color="#888888", linewidth=1)
+        axes.text(step + 0.15, 0.98, word, transform=axes.get_xaxis_transform(), va="top", fontsize=8, color="#555555")
+    axes.set(xlabel="time step (row)", ylabel=ylabel)
+    axes.set_xticks([1, *range(4, axes.get_xlim()[1].astype(int) + 1, 4)])
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=9)
+    plt.show()
+
+
+def plot_film_strip(images, probabilities, labels):
+    """Each image beside the class probabilities that are read out after each of its rows.
+
+    Args:
+        images: (N, T, 28). probabilities: (N, T, 10). labels: the true classes, (N,).
+    """
+    figure, grid = plt.subplots(
+        1, 2 * len(images), figsize=(2.3 * len(images), 3), sharey=True, squeeze=False, layout="constrained"
+    )
+    for place, (image, chances, label) in enumerate(zip(images, probabilities, labels, strict=True)):
+        left, right = grid[0][2 * place : 2 * place + 2]
+        _show_digit(left, image)
+        left.set_aspect("auto")
+        left.set(xlabel="pixel", title=f"a {label}")
+        picture = right.imshow(chances, vmin=0, vmax=1, aspect="auto", extent=(-0.5, 9.5, len(chances) + 0.5, 0.5))
+        step = commit_step(chances.argmax(-1)[None])[0]
+        right.axhline(step - 0.5, color="white", linestyle="--", linewidth=1.5)
+        right.set(xlabel="class", title=f"settled at {step}", xticks=range(0, 10, 3))
+    grid[0][0].set_ylabel("time step (row)")
+    figure.colorbar(picture, ax=grid, label="probability", aspect=15)
+    plt.show()
+
+
+def plot_commit_steps(steps, ink, labels):
+    """When predictions settle: beside the last row with ink, over all images, and class by class."""
+    _, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
+    bins = np.arange(0.5, 29)
+    left.hist(ink, bins, weights=np.full(len(ink), 100 / len(ink)), color="#BBBBBB", label="last row with ink")
+    left.hist(
+        steps,
+        bins,
+        weights=np.full(len(steps), 100 / len(steps)),
+        histtype="step",
+        linewidth=2,
+        color=COLORS["GRU"],
+        label="prediction settled",
+    )
+    left.set(xlabel="time step (row)", ylabel="images (%)")
+    left.legend(loc="upper left")
+    digits = [digit for digit in range(10) if (labels == digit).any()]
+    right.boxplot(
+        [steps[labels == digit] for digit in digits],
+        tick_labels=digits,
+        whis=(5, 95),
+        showfliers=False,
+        medianprops={"color": COLORS["GRU"], "linewidth": 2},
+    )
+    ends = [np.median(ink[labels == digit]) for digit in digits]
+    right.plot(range(1, len(digits) + 1), ends, "_", color="#555555", markersize=18, label="median last row with ink")
+    right.set(xlabel="digit", ylabel="prediction settled (row)")
+    right.legend(fontsize=9)
+    plt.show()
+
+
+def plot_gate_means(traced):
+    """Mean of every gate over the images, each unit at each step: one row per cell.
+
+    Args:
+        traced: dict from "LSTM" or "GRU" to the dict that `trace` returns.
+    """
+    gates = {cell: [name for name in "ifozr" if name in values] for cell, values in traced.items()}
+    columns = max(map(len, gates.values()))
+    figure, grid = plt.subplots(
+        len(traced), columns, figsize=(3 * columns, 2.6 * len(traced)), sharey=True, squeeze=False, layout="constrained"
+    )
+    for row, (cell, names) in zip(grid, gates.items(), strict=True):
+        for axes in row[len(names) :]:
+            axes.axis("off")
+        for axes, name in zip(row, names, strict=False):
+            picture = _show_steps(axes, traced[cell][name].mean(0), 0, 1)
+            axes.set(title=f"{cell}: {TITLES[name]}", xlabel="hidden unit")
+        row[0].set_ylabel("time step (row)")
+    figure.colorbar(picture, ax=grid, label="mean of the gate", shrink=0.8)
+    plt.show()
+
+
+def plot_saturation(traced):
+    """How often each unit's gate is nearly closed and nearly open, a point per unit, a marker per gate."""
+    _, panels = plt.subplots(
+        1, len(traced), figsize=(4.6 * len(traced), 4.3), sharex=True, sharey=True, squeeze=False, layout="constrained"
+    )
+    for axes, (cell, values) in zip(panels[0], traced.items(), strict=True):
+        for name, marker in zip([gate for gate in "ifozr" if gate in values], "os^", strict=False):
+            closed, opened = saturation(values[name])
+            axes.plot(closed, opened, marker, color=COLORS[name], alpha=0.8, label=TITLES[name], markeredgecolor="k")
+        axes.plot([0, 1], [1, 0], "--", color="#888888", linewidth=1)
+        axes.set(title=f"{cell}", xlabel="share of steps with the gate below 0.1")
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=9)
+    panels[0][0].set_ylabel("share of steps with the gate above 0.9")
+    plt.show()
+
+
+def _draw_reading(panels, image, h, chances, label, step):
+    """What is known after `step` rows: rows read so far, the state as a strip, the class probabilities."""
+    above, middle, below = panels
+    for axes in panels:
+        axes.clear()
+    seen = np.where(np.arange(len(image))[:, None] < step, image, 0.12 * image)
+    above.imshow(seen, cmap="gray_r", vmin=0, vmax=1)
+    above.axhline(step - 0.5, color=COLORS["GRU"], linewidth=2)
+    above.set_title(f"after row {step}", fontsize=10)
+    above.axis("off")
+    middle.imshow(h[step - 1].reshape(4, -1), vmin=-1, vmax=1, aspect="auto")
+    middle.set(xticks=[], yticks=[])
+    bars = below.bar(range(10), chances[step - 1], color="#BBBBBB")
+    bars[label].set_color(COLORS["GRU"])
+    below.set(ylim=(0, 1), xticks=range(10), yticks=[0, 1])
+    below.tick_params(labelsize=7)
+
+
+def plot_reading(image, h, chances, label, steps):
+    """One digit being read, as a strip: image, state and class probabilities after each of `steps` rows.
+
+    Args:
+        image: (T, 28). h: (T, units), units a multiple of 4. chances: (T, 10). label: the true class.
+        steps: row numbers, 1 to T.
+    """
+    _check_reading(image, h, chances, steps)
+    size = {"height_ratios": [2, 0.7, 1]}
+    _, grid = plt.subplots(
+        3, len(steps), figsize=(1.45 * len(steps), 3.6), squeeze=False, gridspec_kw=size, layout="constrained"
+    )
+    for column, step in enumerate(steps):
+        _draw_reading(grid[:, column], image, h, chances, label, step)
+    grid[1][0].set_ylabel("state h", fontsize=8)
+    grid[2][0].set_ylabel("probability", fontsize=8)
+    for axes in grid[2]:
+        axes.set_xlabel("class", fontsize=8)
+    plt.show()
+
+
+def save_reading(name, image, h, chances, label, seconds_per_row=0.2):
+    """The same as `plot_reading` with every row, as the animated GIF `runs/NAME`; the last frame stays longer."""
+    steps = [*range(1, len(image) + 1), *[len(image)] * 8]
+    _check_reading(image, h, chances, steps)
+    RUNS.mkdir(parents=True, exist_ok=True)
+    size = {"height_ratios": [2, 0.6, 1]}
+    with plt.ioff(), plt.rc_context({"savefig.bbox": "standard"}):
+        figure, panels = plt.subplots(3, 1, figsize=(2.8, 4.4), gridspec_kw=size, layout="constrained")
+        animation = FuncAnimation(figure, lambda step: _draw_reading(panels, image, h, chances, label, step), steps)
+        animation.save(RUNS / name, writer=PillowWriter(fps=1 / seconds_per_row), dpi=80)
+        plt.close(figure)
+
+
+def _check_reading(image, h, chances, steps):
+    if image.ndim != 2 or not len(image) == len(h) == len(chances) or h.shape[1] % 4:
+        raise ValueError(
+            f"image {image.shape}, h {h.shape} and chances {chances.shape} must have the same T, and units be a "
+            "multiple of 4"
+        )
+    wrong = [step for step in steps if not 1 <= step <= len(image)]
+    if wrong:
+        raise ValueError(f"step {wrong[0]} is out of range: use 1 to {len(image)}")
