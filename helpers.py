@@ -31,6 +31,7 @@ import tqdm
 import tqdm.notebook
 from matplotlib.animation import FuncAnimation, PillowWriter
 from scipy import stats
+from scipy.special import softmax
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
@@ -814,9 +815,16 @@ def read_out(model, h):
     return np.concatenate(parts).reshape(n, steps, -1)
 
 
+def class_probabilities(logits):
+    """What the softmax makes of logits, over their last axis."""
+    return softmax(logits, axis=-1)
+
+
 def predictions_of(model, x):
-    """The class each image is given, (N,)."""
-    logits = model.predict(x, batch_size=1000, verbose=0)
+    """The class each image is given, (N,); after the last row, if the network answers after every row."""
+    # Called part by part: `predict` would warn of a new graph for each of several models.
+    parts = [np.asarray(model(x[first : first + 1000], training=False)) for first in range(0, len(x), 1000)]
+    logits = np.concatenate(parts)
     return logits.reshape(len(x), -1, logits.shape[-1])[:, -1].argmax(-1)
 
 
@@ -1068,7 +1076,8 @@ def _show_steps(axes, values, low, high):
 
 
 def _show_digit(axes, image):
-    axes.imshow(image, cmap="gray_r", vmin=0, vmax=1, extent=(0.5, 28.5, len(image) + 0.5, 0.5))
+    extent = (0.5, 28.5, len(image) + 0.5, 0.5)
+    axes.imshow(image, cmap="gray_r", vmin=0, vmax=1, extent=extent, interpolation="nearest")
     axes.set_xticks([1, 14, 28])
 
 
@@ -1139,7 +1148,9 @@ def plot_over_time(images, traced, names):
             picture = _show_steps(axes, traced[name][row], low, high)
             if row == len(images) - 1:
                 axes.set_xlabel("hidden unit")
-                plt.colorbar(picture, ax=grid[:, list(names).index(name) + 1], orientation="horizontal", aspect=12)
+                column = list(grid[row]).index(axes)
+                ticks = [0, 0.5, 1] if low == 0 else [-np.floor(high), 0, np.floor(high)]
+                plt.colorbar(picture, ax=grid[:, column], orientation="horizontal", aspect=12, ticks=ticks)
     grid[0][0].set_title("image")
     grid[-1][0].set_xlabel("pixel")
     for axes, name in zip(grid[0][1:], names, strict=True):
@@ -1358,7 +1369,8 @@ def save_reading(name, image, h, chances, label, seconds_per_row=0.2):
     RUNS.mkdir(parents=True, exist_ok=True)
     size = {"height_ratios": [2, 0.6, 1]}
     with plt.ioff(), plt.rc_context({"savefig.bbox": "standard"}):
-        figure, panels = plt.subplots(3, 1, figsize=(2.8, 4.4), gridspec_kw=size, layout="constrained")
+        figure, panels = plt.subplots(3, 1, figsize=(2.8, 4.4), gridspec_kw=size)
+        figure.subplots_adjust(left=0.12, right=0.97, top=0.93, bottom=0.06, hspace=0.12)
         animation = FuncAnimation(figure, lambda step: _draw_reading(panels, image, h, chances, label, step), steps)
         animation.save(RUNS / name, writer=PillowWriter(fps=1 / seconds_per_row), dpi=80)
         plt.close(figure)
