@@ -363,17 +363,19 @@ def test_separation_from_none_to_all():
     rng = np.random.default_rng(0)
     y = np.repeat(np.arange(10), 200)
     h = np.stack([np.zeros((2000, 3)), rng.normal(size=(2000, 3)), np.stack([y] * 3, 1)], axis=1)
-    none, chance, full = helpers.separation(h, y)
-    assert none == 0 and full == pytest.approx(1)
-    assert chance == pytest.approx(9 / 1999, rel=0.5)
+    between, within = helpers.separation(h, y)
+    assert (between + within) == pytest.approx(h.var(0).sum(-1))
+    assert between[0] == within[0] == within[2] == 0
+    assert between[1] / within[1] == pytest.approx(9 / 1999, rel=0.5)
     mixed = h[:, 2:] + 3 * rng.normal(size=(2000, 1, 3))
     within = sum(((mixed[y == k] - mixed[y == k].mean(0)) ** 2).sum() for k in range(10))
-    assert helpers.separation(mixed, y)[0] == pytest.approx(1 - within / ((mixed - mixed.mean(0)) ** 2).sum())
+    assert helpers.separation(mixed, y)[1] == pytest.approx(within / 2000)
 
 
 def test_separation_with_a_class_missing():
     y = np.repeat([0, 1], 5)
-    assert helpers.separation(y[:, None, None] * np.ones((10, 2, 3)), y) == pytest.approx([1, 1])
+    between, within = helpers.separation(y[:, None, None] * np.ones((10, 2, 3)), y)
+    assert between.tolist() == [0.75, 0.75] and within.tolist() == [0, 0]
 
 
 def test_movement():
