@@ -821,7 +821,7 @@ def class_probabilities(logits):
 def predictions_of(model, x):
     """The class each image is given, (N,); after the last row, if the network answers after every row."""
     # Called part by part: `predict` would warn of a new graph for each of several models.
-    parts = [np.asarray(model(x[first : first + 1000], training=False)) for first in range(0, len(x), 1000)]
+    parts = [np.asarray(model(x[first : first + 5000], training=False)) for first in range(0, len(x), 5000)]
     logits = np.concatenate(parts)
     return logits.reshape(len(x), -1, logits.shape[-1])[:, -1].argmax(-1)
 
