@@ -1105,8 +1105,15 @@ def plot_accuracy_by_size(parameters, hits, total):
         bars = np.maximum([error - 100 * (1 - high), 100 * (1 - low) - error], 0)
         axes.errorbar(size, error, bars, fmt=marker, color=COLORS[family], capsize=3, markersize=7, label=family)
         for name, x, y in zip(labels, size, error, strict=True):
-            place = (6, 5) if family != "GRU" else (-6, -12)
-            side = "left" if family != "GRU" else "right"
+            left = name in (
+                "GRU 32",
+                "GRU 3 x 32",
+                "MLP 11",
+                "MLP 32",
+                "CNN 32",
+                "softmax",
+            )  # where neighbours are near
+            place, side = ((-6, -10), "right") if left else ((6, -10 if family == "GRU" else 5), "left")
             axes.annotate(name, (x, y), place, textcoords="offset points", fontsize=8, ha=side, color=COLORS[family])
     axes.set(xscale="log", yscale="log", xlabel="number of parameters", ylabel="test error (%)")
     axes.margins(0.15)
@@ -1228,7 +1235,9 @@ def plot_by_step(ylabel, curves, points=None, first_step=1, marks=None):
         axes.plot(*zip(*values.items(), strict=True), "*", color="black", markersize=11, label=label)
     for step, word in (marks or {}).items():
         axes.axvline(step, color="#888888", linewidth=1)
-        axes.text(step + 0.15, 0.98, word, transform=axes.get_xaxis_transform(), va="top", fontsize=8, color="#555555")
+        axes.text(
+            step + 0.15, 0.02, word, transform=axes.get_xaxis_transform(), va="bottom", fontsize=8, color="#555555"
+        )
     axes.set(xlabel="time step (row)", ylabel=ylabel)
     axes.set_xticks([1, *range(4, axes.get_xlim()[1].astype(int) + 1, 4)])
     axes.grid(alpha=0.3)
