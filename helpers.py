@@ -1,9 +1,9 @@
 """Plumbing of the coursework on LSTM and GRU gates, in the order in which the notebooks need it.
 
-1. Printing what was measured   4. Checks of an answer
-2. Data                         5. Models and training
-3. Equations                    6. Tracing the gates
-                                7. Tables and figures
+1. Printing what was measured   5. Models and training
+2. Data                         6. Tracing the gates
+3. Equations                    7. Analysis
+4. Checks of an answer          8. Tables and figures
 """
 
 import contextlib
@@ -33,6 +33,9 @@ import numpy as np
 import sympy as sp
 import tqdm
 import tqdm.notebook
+from matplotlib.animation import FuncAnimation, PillowWriter
+from scipy import stats
+from scipy.special import softmax
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
@@ -1218,10 +1221,387 @@ def _stored(experiment, folder):
 # ---------------------------------------------------------------------------------------------------------------------
 # 6. Tracing the gates
 # ---------------------------------------------------------------------------------------------------------------------
+def trace(model_or_layer, x, layer=None, initial_state=None):
+    """Gates and states of one LSTM or GRU layer at every time step, computed from its weights.
+
+    Keras computes the gates inside the layer and keeps them to itself. Here they are computed again with the layer's
+    own weights and activations, so `h` equals the layer's own output (to 1e-5 in float32).
+
+    Args:
+        model_or_layer: a built LSTM or GRU layer (or an RNN around an LSTMCell or GRUCell), or a Sequential or
+            functional model with one input.
+        x: the layer's input (N, T, features), or the *model's* input if a model is given; the layers before the
+            recurrent one are then applied first.
+        layer: which recurrent layer of a model with several: its name, or its number among them, from 0.
+        initial_state: for a layer alone: an array (N, units) for each state, h for the GRU, h and c for the LSTM;
+            default zeros.
+
+    Returns:
+        dict of arrays (N, T, units). LSTM: i, f, g, o, c, h (g: candidate); GRU: z, r, g, h. Steps come in the order
+        in which the layer takes them: with `go_backwards`, step 0 reads the last row of x, as in the layer's output.
+        Where the model masks a step, the states stay as they are and the gates are NaN. Dropout is off, as in
+        prediction. All six arrays of an LSTM take N * T * units * 24 bytes in float32: 860 MB for 10,000 images and
+        128 units, so pass slices of x for more.
+
+    Raises:
+        ValueError: no recurrent layer, several and none chosen, an unsupported one, or x that does not fit.
+    """
+    recurrent, prefix, shape = _traced_layer(model_or_layer, layer)
+    x = _checked_input(x, shape)
+    if initial_state is not None and prefix is not None:
+        raise ValueError("initial_state is for a layer alone; a model makes its own")
+    cell = recurrent.cell
+    names, step, n_states = {
+        keras.layers.LSTMCell: (("i", "f", "g", "o", "c", "h"), _lstm_step, 2),
+        keras.layers.GRUCell: (("z", "r", "g", "h"), _gru_step, 1),
+    }[type(cell)]
+    start = _checked_state(initial_state, (len(x), cell.units), n_states)
+    arrays = None
+    for first in range(0, len(x), 2000):  # so that memory beyond the result stays small
+        part = slice(first, first + 2000)
+        inputs, states, mask = [x[part]], [state[part] for state in start], None
+        if prefix is not None:
+            inputs = prefix(x[part], training=False)
+            inputs = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+            mask = next((tensor for tensor in inputs if tensor.dtype == tf.bool), None)
+            inputs = [tensor for tensor in inputs if tensor.dtype != tf.bool]
+            states = inputs[1:]
+        inputs = keras.ops.cast(inputs[0], cell.compute_dtype)
+        if not states:
+            states = [np.zeros((len(inputs), cell.units), np.float32)] * n_states
+        states = [keras.ops.cast(state, cell.compute_dtype) for state in states]
+        steps = inputs.shape[1]
+        if arrays is None:
+            arrays = {name: np.empty((len(x), steps, cell.units), cell.compute_dtype) for name in names}
+        order = range(steps)[::-1] if recurrent.go_backwards else range(steps)
+        parameters = [None if w is None else keras.ops.cast(w, cell.compute_dtype) for w in _weights(cell)]
+        for t, row in enumerate(order):
+            values = step(cell, parameters, inputs[:, row], *states)
+            if mask is not None:
+                seen = mask[:, row, None]
+                old = [np.nan] * (len(names) - n_states) + states[::-1]
+                values = [tf.where(seen, value, before) for value, before in zip(values, old, strict=True)]
+            for name, value in zip(names, values, strict=True):
+                arrays[name][part, t] = value
+            states = values[: -n_states - 1 : -1]  # h first, as in Keras
+    return arrays
+
+
+def layer_outputs(layer, x):
+    """What a Keras LSTM or GRU layer itself puts out at every step, (N, T, units), from a copy of it that tells all."""
+    copy = type(layer).from_config({**layer.get_config(), "return_sequences": True, "return_state": False})
+    copy.build(x.shape)
+    copy.set_weights(layer.get_weights())
+    return np.concatenate([copy(x[first : first + 2000]) for first in range(0, len(x), 2000)])
+
+
+def _weights(cell):
+    return cell.kernel, cell.recurrent_kernel, cell.bias
+
+
+def _lstm_step(cell, weights, x, h, c):
+    """One step of Keras's LSTM; its kernels hold input gate, forget gate, candidate and output gate side by side."""
+    kernel, recurrent_kernel, bias = weights
+    total = x @ kernel + h @ recurrent_kernel + (0 if bias is None else bias)
+    i, f, g, o = keras.ops.split(total, 4, axis=-1)
+    i, f, o = map(cell.recurrent_activation, (i, f, o))
+    g = cell.activation(g)
+    c = f * c + i * g
+    h = o * cell.activation(c)
+    return [i, f, g, o, c, h]
+
+
+def _gru_step(cell, weights, x, h):
+    """One step of Keras's GRU; its kernels hold update gate, reset gate and candidate side by side."""
+    kernel, recurrent_kernel, bias = weights
+    input_bias, recurrent_bias = (0, 0) if bias is None else (bias if cell.reset_after else (bias, 0))
+    kernels = keras.ops.split(recurrent_kernel, 3, axis=-1)
+    x_z, x_r, x_g = keras.ops.split(x @ kernel + input_bias, 3, axis=-1)
+    if cell.reset_after:
+        h_z, h_r, h_g = keras.ops.split(h @ recurrent_kernel + recurrent_bias, 3, axis=-1)
+    else:
+        h_z, h_r = h @ kernels[0], h @ kernels[1]
+    z = cell.recurrent_activation(x_z + h_z)
+    r = cell.recurrent_activation(x_r + h_r)
+    g = cell.activation(x_g + (r * h_g if cell.reset_after else (r * h) @ kernels[2]))
+    h = z * h + (1 - z) * g
+    return [z, r, g, h]
+
+
+def _traced_layer(model_or_layer, choice):
+    """(recurrent layer, model of what comes before it or None for a layer alone, shape that x must have)."""
+    if isinstance(model_or_layer, keras.Model):
+        return _layer_of_model(model_or_layer, choice)
+    if choice is not None:
+        raise ValueError("layer= chooses a layer of a model; here a single layer is given")
+    recurrent = _supported(model_or_layer)
+    return recurrent, None, (None, None, recurrent.cell.kernel.shape[0])
+
+
+def _layer_of_model(model, choice):
+    layers = [layer for layer in model.layers if isinstance(layer, (keras.layers.RNN, keras.layers.Bidirectional))]
+    names = ", ".join(f"{number}: {layer.name!r}" for number, layer in enumerate(layers))
+    if not layers:
+        inner = [layer.name for layer in model.layers if isinstance(layer, keras.Model)]
+        advice = f"; trace the model inside it: {', '.join(map(repr, inner))}" if inner else ""
+        raise ValueError(f"the model {model.name!r} has no recurrent layer of its own{advice}")
+    if choice is None:
+        if len(layers) > 1:
+            raise ValueError(f"the model has {len(layers)} recurrent layers; choose one with layer= ({names})")
+        choice = 0
+    chosen = [layer for number, layer in enumerate(layers) if choice == layer.name or choice == number]
+    if len(chosen) != 1 or isinstance(choice, bool):
+        raise ValueError(f"no recurrent layer {choice!r}; choose one of {names}")
+    recurrent = _supported(chosen[0])
+    before = layers[: layers.index(recurrent)]
+    if any(getattr(layer, "stateful", False) for layer in before):
+        raise ValueError("a layer before the traced one is stateful: its state would change; trace a copy without it")
+    try:
+        inputs, tensors = model.inputs, recurrent.input
+        if len(inputs) == 1:
+            prefix = keras.Model(inputs[0], tensors)
+    except (AttributeError, ValueError) as error:
+        raise ValueError("the model must be built, and Sequential or functional; else trace the layer alone") from error
+    if len(inputs) != 1:
+        raise ValueError(f"the model has {len(inputs)} inputs; trace the layer alone, with its own input")
+    if not isinstance(model, keras.Sequential):
+        calls = {entry["name"]: entry.get("inbound_nodes", []) for entry in model.get_config()["layers"]}
+        if len(calls[recurrent.name]) > 1:
+            raise ValueError(f"the model uses {recurrent.name!r} more than once; trace the layer alone")
+    return recurrent, prefix, tuple(inputs[0].shape)
+
+
+def _supported(layer):
+    """The layer, if `trace` can follow it, or a ValueError."""
+    if isinstance(layer, keras.layers.Bidirectional):
+        raise ValueError("Bidirectional is two layers: trace its forward_layer and backward_layer one by one")
+    cell = getattr(layer, "cell", None)
+    if not isinstance(layer, keras.layers.RNN) or type(cell) not in (keras.layers.LSTMCell, keras.layers.GRUCell):
+        kind = type(layer).__name__ if cell is None else f"{type(layer).__name__} with {type(cell).__name__}"
+        raise ValueError(f"expected an LSTM or GRU layer or a model with one, got {kind}")
+    if not cell.built:
+        raise ValueError(f"the layer {layer.name!r} has no weights yet; call it once, or build it")
+    if layer.stateful:
+        raise ValueError("stateful=True is not supported: give a layer without it the same weights, and initial_state")
+    return layer
+
+
+def _checked_input(x, shape):
+    """x as an array of finite numbers that fits `shape`, whose first number and unknown lengths are None."""
+    wanted = "(" + ", ".join(["N", *("T" if size is None else str(size) for size in shape[1:])]) + ")"
+    try:
+        x = np.asarray(x)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"x must be an array of shape {wanted}") from error
+    if x.dtype.kind not in "biuf":
+        raise ValueError(f"x must be an array of numbers of shape {wanted}, not of {x.dtype}")
+    fits = x.ndim == len(shape) and all(b in (None, a) for a, b in zip(x.shape[1:], shape[1:], strict=True))
+    if not fits or x.size == 0:
+        hint = "; a single sequence is x[None]" if x.ndim == len(shape) - 1 else ""
+        raise ValueError(f"x has shape {x.shape}, expected {wanted} with at least one sequence and one step{hint}")
+    if not np.isfinite(x).all():
+        raise ValueError("x holds NaN or infinite values")
+    return x
+
+
+def _checked_state(initial_state, shape, n_states):
+    """The states a layer starts from as a list of arrays; empty for zeros."""
+    if initial_state is None:
+        return []
+    given = initial_state if isinstance(initial_state, (list, tuple)) else [initial_state]
+    arrays = [np.asarray(state) for state in given]
+    if len(arrays) != n_states or any(state.shape != shape for state in arrays):
+        names = "h" if n_states == 1 else "[h, c]"
+        found = [state.shape for state in arrays]
+        raise ValueError(f"initial_state must be {names}, each of shape {shape}; got {found}")
+    return arrays
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# 7. Tables and figures
+# 7. Analysis
+# ---------------------------------------------------------------------------------------------------------------------
+def read_out(model, h):
+    """What the classification layers say to the recurrent output at every step, as if it were the last one.
+
+    Args:
+        model: a Sequential classifier; all layers after its last recurrent one are applied to each step alone.
+        h: outputs of that recurrent layer over time, (N, T, units), as from `trace`.
+
+    Returns:
+        Logits (N, T, classes).
+    """
+    places = [place for place, layer in enumerate(model.layers) if isinstance(layer, keras.layers.RNN)]
+    if not places:
+        raise ValueError(f"the model {model.name!r} has no recurrent layer to read out")
+    h = np.asarray(h)
+    units = model.layers[places[-1]].cell.units
+    if h.ndim != 3 or h.shape[-1] != units:
+        raise ValueError(f"h has shape {h.shape}, expected (N, T, {units}): the outputs of the last recurrent layer")
+    n, steps, _ = h.shape
+    values = h.reshape(n * steps, units)
+    parts = []
+    for first in range(0, len(values), 50_000):
+        part = keras.ops.convert_to_tensor(values[first : first + 50_000])
+        for layer in model.layers[places[-1] + 1 :]:
+            part = layer(part, training=False)
+        parts.append(keras.ops.convert_to_numpy(part))
+    return np.concatenate(parts).reshape(n, steps, -1)
+
+
+def class_probabilities(logits):
+    """What the softmax makes of logits, over their last axis."""
+    return softmax(logits, axis=-1)
+
+
+def predictions_of(model, x):
+    """The class each image is given, (N,); after the last row, if the network answers after every row."""
+    # Called part by part: `predict` would warn of a new graph for each of several models.
+    parts = [np.asarray(model(x[first : first + 5000], training=False)) for first in range(0, len(x), 5000)]
+    logits = np.concatenate(parts)
+    return logits.reshape(len(x), -1, logits.shape[-1])[:, -1].argmax(-1)
+
+
+def wilson(hits, total):
+    """95 % score interval (Wilson 1927) of a proportion: (low, high); NaN where total is 0."""
+    hits, total = np.asarray(hits, float), np.asarray(total, float)
+    z = stats.norm.ppf(0.975)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        middle = (hits + z**2 / 2) / (total + z**2)
+        half = z / (total + z**2) * np.sqrt(hits * (total - hits) / total + z**2 / 4)
+    return middle - half, middle + half
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Two classifiers on the same images.
+
+    Attributes:
+        only_a, only_b: number of images that only a, only b gets right.
+        p: exact two-sided McNemar test: chance of a split at least as uneven, if both were equally good.
+        difference, low, high: accuracy of a minus accuracy of b, with a 95 % interval (Agresti and Min 2005).
+    """
+
+    only_a: int
+    only_b: int
+    p: float
+    difference: float
+    low: float
+    high: float
+
+    def verdict(self, p=None):
+        """What a is: "better", "worse" or "not separable" from b; `p` may be one adjusted for several comparisons."""
+        if (self.p if p is None else p) >= 0.05:
+            return "not separable"
+        return "better" if self.only_a > self.only_b else "worse"
+
+
+def mcnemar(right_a, right_b):
+    """Compare two classifiers by what each got right (boolean arrays over the same images)."""
+    right_a, right_b = np.asarray(right_a), np.asarray(right_b)
+    if right_a.dtype != bool or right_b.dtype != bool or right_a.shape != right_b.shape or right_a.ndim != 1:
+        raise ValueError("expected two boolean arrays of one length: which images each classifier got right")
+    n, only_a, only_b = len(right_a), int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
+    p = float(stats.binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
+    # Agresti and Min: Wald's interval after half an observation is added to each of the four cells.
+    a, b, total = only_a + 0.5, only_b + 0.5, n + 2
+    middle = (a - b) / total
+    half = stats.norm.ppf(0.975) * np.sqrt(a + b - (a - b) ** 2 / total) / total
+    return Comparison(only_a, only_b, p, (only_a - only_b) / n, float(middle - half), float(middle + half))
+
+
+def holm(p_values):
+    """p-values adjusted for being several (Holm 1979), in the order given."""
+    p_values = np.asarray(p_values, float)
+    order = np.argsort(p_values)
+    adjusted = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1))
+    result = np.empty_like(adjusted)
+    result[order] = np.minimum(adjusted, 1)
+    return result
+
+
+def first_ink(x):
+    """Number (from 1) of the first row with ink of each image; T + 1 where there is none."""
+    ink = np.asarray(x).any(-1)
+    return np.where(ink.any(1), ink.argmax(1) + 1, ink.shape[1] + 1)
+
+
+def last_ink(x):
+    """Number (from 1) of the last row with ink of each image; 0 where there is none."""
+    ink = np.asarray(x).any(-1)
+    return np.where(ink.any(1), ink.shape[1] - ink[:, ::-1].argmax(1), 0)
+
+
+def commit_step(predictions):
+    """After how many rows (1 to T) the prediction of each image has its final value and never changes again.
+
+    Args:
+        predictions: (N, T), the class read out after each row.
+    """
+    predictions = np.asarray(predictions)
+    if predictions.ndim != 2 or predictions.size == 0:
+        raise ValueError(f"predictions has shape {predictions.shape}, expected (N, T)")
+    wrong = predictions != predictions[:, -1:]
+    return np.where(wrong.any(1), predictions.shape[1] - wrong[:, ::-1].argmax(1) + 1, 1)
+
+
+def class_means(h, y):
+    """Mean over the images of each class, (10, T, units); NaN for a class without images."""
+    with np.errstate(invalid="ignore"):
+        counts = np.bincount(y, minlength=10)
+        return np.stack([h[y == digit].sum(0, dtype=np.float64) / counts[digit] for digit in range(10)])
+
+
+def separation(h, y):
+    """Variance of the states between the class means and within the classes, at each step: two arrays (T,).
+
+    Both are sums over the units and means over the images; together they are the variance of the states.
+    """
+    h = np.asarray(h, np.float64)
+    means, counts = class_means(h, y), np.bincount(y, minlength=10)
+    present = counts > 0
+    grand = h.mean(0)
+    between = (counts[present, None, None] * (means[present] - grand) ** 2).sum((0, 2)) / len(h)
+    total = ((h - grand) ** 2).sum((0, 2)) / len(h)
+    return between, np.maximum(total - between, 0)
+
+
+def movement(h):
+    """How far the state moves at each step: Euclidean length of h_t - h_(t-1), (N, T); h_0 = 0."""
+    return np.linalg.norm(np.diff(h, axis=1, prepend=0), axis=-1)
+
+
+def probe_accuracy(h_train, y_train, h_test, y_test, iterations=100):
+    """Which test images a linear classifier gets right that is fitted to the states of one step, (N, T) of bool.
+
+    A softmax regression for each step, fitted to the training images' states and asked about the test images'. It
+    finds out whether the class can be read from the state by a weighted sum, whatever the network's own layers do.
+    All steps are fitted at once, by Newton steps with Boehning's bound (1992) in place of the Hessian, and momentum.
+    """
+
+    def with_one(h):
+        return np.concatenate([h, np.ones((*h.shape[:2], 1))], axis=-1).transpose(1, 0, 2).astype(np.float32)
+
+    x, truth = with_one(h_train), keras.ops.one_hot(y_train, 10)
+    gram = np.einsum("tni,tnj->tij", x, x, optimize=True).astype(np.float64) / 2
+    inverse = np.linalg.inv(gram + 1e-3 * len(y_train) * np.eye(x.shape[-1]) / 10).astype(np.float32)
+    x, inverse = keras.ops.convert_to_tensor(x), keras.ops.convert_to_tensor(inverse)
+    weights = before = keras.ops.zeros((x.shape[0], x.shape[-1], 10))
+    for k in range(iterations):
+        ahead = weights + k / (k + 3) * (weights - before)
+        error = truth - keras.ops.softmax(x @ ahead)
+        before, weights = weights, ahead + inverse @ (keras.ops.transpose(x, (0, 2, 1)) @ error)
+    answers = keras.ops.argmax(keras.ops.convert_to_tensor(with_one(h_test)) @ weights, axis=-1)
+    answers = keras.ops.convert_to_numpy(answers).T
+    return answers == np.asarray(y_test)[:, None]
+
+
+def saturation(gate, low=0.1, high=0.9):
+    """Share of images and steps at which each unit's gate is below `low` and above `high`: two arrays (units,)."""
+    return (gate < low).mean((0, 1)), (gate > high).mean((0, 1))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# 8. Tables and figures
 # ---------------------------------------------------------------------------------------------------------------------
 # One colour per model and per gate everywhere: Okabe and Ito's set, which colour-blind readers can tell apart.
 COLORS = {
@@ -1443,3 +1823,351 @@ def gate_playground(digit):
     rows = [[sliders[f"b_{gate}"] for gate in gates] for gates in ("ifo", "zr")]
     show_widget(ipywidgets.VBox([*map(ipywidgets.HBox, rows), picture]))
     plot_panels(draw(**PLAYGROUND_BIASES))
+
+
+# Figures of notebook 03
+LINES = (  # colour, line style and marker of the curves of one figure, in order; apart in grey print too
+    ("#D55E00", "-", "o"),
+    ("#009E73", "--", "s"),
+    ("#0072B2", ":", "^"),
+    ("#000000", "-.", "D"),
+    ("#CC79A7", (0, (5, 1, 1, 1, 1, 1)), "v"),
+)
+RANGES = {"i": (0, 1), "f": (0, 1), "o": (0, 1), "z": (0, 1), "r": (0, 1), "g": (-1, 1), "h": (-1, 1), "c": None}
+TITLES = {
+    "i": "input gate i",
+    "f": "forget gate f",
+    "o": "output gate o",
+    "z": "update gate z",
+    "r": "reset gate r",
+    "g": "candidate g",
+    "h": "output h",
+    "c": "state c",
+}
+
+
+def _show_steps(axes, values, low, high):
+    """Rows of `values` as time steps 1 to T, from top to bottom, as in the image beside it."""
+    steps, width = values.shape
+    return axes.imshow(values, vmin=low, vmax=high, aspect="auto", extent=(0.5, width + 0.5, steps + 0.5, 0.5))
+
+
+def _show_digit(axes, image):
+    extent = (0.5, 28.5, len(image) + 0.5, 0.5)
+    axes.imshow(image, cmap="gray_r", vmin=0, vmax=1, extent=extent, interpolation="nearest")
+    axes.set_xticks([1, 14, 28])
+
+
+def plot_accuracy_by_size(parameters, hits, total):
+    """Test error over the number of parameters with 95 % intervals; a marker per kind of model.
+
+    Args:
+        parameters, hits: dicts from a model's label to its number of parameters, of test images it got right.
+        total: number of test images.
+    """
+    _, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    for family, marker in (("LSTM", "s"), ("GRU", "o"), ("whole image", "^")):
+        labels = [name for name in hits if (name.split()[0] if name.split()[0] in COLORS else "whole image") == family]
+        if not labels:
+            continue
+        size, right = np.array([parameters[name] for name in labels]), np.array([hits[name] for name in labels])
+        low, high = wilson(right, total)
+        error = 100 * (1 - right / total)
+        bars = np.maximum([error - 100 * (1 - high), 100 * (1 - low) - error], 0)
+        axes.errorbar(size, error, bars, fmt=marker, color=COLORS[family], capsize=3, markersize=7, label=family)
+        for name, x, y in zip(labels, size, error, strict=True):
+            left = name in (
+                "GRU 32",
+                "GRU 3 x 32",
+                "MLP 11",
+                "MLP 32",
+                "CNN 32",
+                "softmax",
+            )  # where neighbours are near
+            place, side = ((-6, -10), "right") if left else ((6, -10 if family == "GRU" else 5), "left")
+            axes.annotate(name, (x, y), place, textcoords="offset points", fontsize=8, ha=side, color=COLORS[family])
+    axes.set(xscale="log", yscale="log", xlabel="number of parameters", ylabel="test error (%)")
+    axes.margins(0.15)
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    plt.show()
+
+
+def plot_images(images, titles, columns=10):
+    """Binarised images in a grid, each with its title."""
+    rows = max(1, -(-len(images) // columns))
+    _, grid = plt.subplots(rows, columns, figsize=(1.1 * columns, 1.45 * rows), squeeze=False, layout="constrained")
+    for place, axes in enumerate(grid.flat):
+        axes.axis("off")
+        if place < len(images):
+            axes.imshow(images[place], cmap="gray_r", vmin=0, vmax=1)
+            axes.set_title(titles[place], fontsize=9)
+    plt.show()
+
+
+def plot_over_time(images, traced, names):
+    """Each image beside what a recurrent layer does while it reads it, row by row.
+
+    Args:
+        images: (N, T, 28).
+        traced: dict of arrays (N, T, units), as from `trace`.
+        names: which of them, from left to right.
+    """
+    _, grid = plt.subplots(
+        len(images),
+        len(names) + 1,
+        figsize=(2.1 * (len(names) + 1), 1.9 * len(images) + 0.9),
+        squeeze=False,
+        sharey=True,
+        layout="constrained",
+    )
+    for row, image in enumerate(images):
+        _show_digit(grid[row][0], image)
+        grid[row][0].set_ylabel("time step (row)")
+        for axes, name in zip(grid[row][1:], names, strict=True):
+            most = np.abs(traced[name]).max()
+            low, high = RANGES[name] or (-most, most)
+            picture = _show_steps(axes, traced[name][row], low, high)
+            if row == len(images) - 1:
+                axes.set_xlabel("hidden unit")
+                column = list(grid[row]).index(axes)
+                ticks = [0, 0.5, 1] if low == 0 else [-np.floor(high), 0, np.floor(high)]
+                plt.colorbar(picture, ax=grid[:, column], orientation="horizontal", aspect=12, ticks=ticks)
+    grid[0][0].set_title("image")
+    grid[-1][0].set_xlabel("pixel")
+    for axes, name in zip(grid[0][1:], names, strict=True):
+        axes.set_title(TITLES[name])
+    plt.show()
+
+
+def print_comparisons(pairs, results, verdicts):
+    """A table of paired comparisons, one `Comparison` and one verdict for each pair of names."""
+    rows = []
+    for (a, b), result, verdict in zip(pairs, results, verdicts, strict=True):
+        interval = f"{100 * result.low:+.2f} to {100 * result.high:+.2f}"
+        p = f"{result.p:.3f}" if result.p >= 0.001 else "<.001"
+        numbers = (measured(100 * result.difference, "+.2f"), measured(interval), measured(result.only_a, "d"))
+        rows.append((f"{a} - {b}", *numbers, measured(result.only_b, "d"), measured(p), measured(verdict)))
+    header = ("pair", "difference (points)", "95 % interval (points)", "only first", "only second", "p (alone)")
+    print_table((*header, "so the first one is"), rows)
+
+
+def plot_states(images, h, labels):
+    """Each image beside the output of a recurrent layer over time, side by side."""
+    figure, grid = plt.subplots(
+        1, 2 * len(images), figsize=(2.8 * len(images), 3), sharey=True, squeeze=False, layout="constrained"
+    )
+    for place, (image, states, label) in enumerate(zip(images, h, labels, strict=True)):
+        left, right = grid[0][2 * place : 2 * place + 2]
+        _show_digit(left, image)
+        left.set_aspect("auto")
+        left.set(xlabel="pixel", title=f"a {label}")
+        picture = _show_steps(right, states, -1, 1)
+        right.set(xlabel="hidden unit", title="output h")
+    grid[0][0].set_ylabel("time step (row)")
+    figure.colorbar(picture, ax=grid, label="output h", aspect=15)
+    plt.show()
+
+
+def plot_class_means(means):
+    """The mean state of each class over time, (10, T, units), one panel per digit."""
+    figure, grid = plt.subplots(2, 5, figsize=(11, 5.2), sharex=True, sharey=True, layout="constrained")
+    for digit, axes in enumerate(grid.flat):
+        picture = _show_steps(axes, means[digit], -1, 1)
+        axes.set_title(f"digit {digit}")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("time step (row)")
+    for axes in grid[1]:
+        axes.set_xlabel("hidden unit")
+    figure.colorbar(picture, ax=grid, label="mean output h", shrink=0.8)
+    plt.show()
+
+
+def plot_by_step(ylabel, curves, points=None, first_step=1, marks=None):
+    """Curves over the time step.
+
+    Args:
+        ylabel: what is measured, with its unit.
+        curves: dict from a label to values per step, or to (values, low, high) with an interval.
+        points: dict from a label to {step: value}, drawn as single large markers.
+        first_step: the number of the first value.
+        marks: dict from a step to the word that stands at a thin vertical line there.
+    """
+    _, axes = plt.subplots(figsize=(8.5, 4), layout="constrained")
+    for (label, values), (color, style, marker) in zip(curves.items(), LINES, strict=False):
+        values, low, high = values if isinstance(values, tuple) else (values, None, None)
+        steps = np.arange(first_step, first_step + len(values))
+        axes.plot(steps, values, linestyle=style, color=color, marker=marker, markersize=4, label=label)
+        if low is not None:
+            axes.fill_between(steps, low, high, color=color, alpha=0.25, linewidth=0)
+    for label, values in (points or {}).items():
+        axes.plot(*zip(*values.items(), strict=True), "*", color="black", markersize=11, label=label)
+    for step, word in (marks or {}).items():
+        axes.axvline(step, color="#888888", linewidth=1)
+        axes.text(
+            step + 0.15, 0.02, word, transform=axes.get_xaxis_transform(), va="bottom", fontsize=8, color="#555555"
+        )
+    axes.set(xlabel="time step (row)", ylabel=ylabel)
+    axes.set_xticks([1, *range(4, axes.get_xlim()[1].astype(int) + 1, 4)])
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=9)
+    plt.show()
+
+
+def plot_film_strip(images, probabilities, labels):
+    """Each image beside the class probabilities that are read out after each of its rows.
+
+    Args:
+        images: (N, T, 28). probabilities: (N, T, 10). labels: the true classes, (N,).
+    """
+    figure, grid = plt.subplots(
+        1, 2 * len(images), figsize=(2.3 * len(images), 3), sharey=True, squeeze=False, layout="constrained"
+    )
+    for place, (image, chances, label) in enumerate(zip(images, probabilities, labels, strict=True)):
+        left, right = grid[0][2 * place : 2 * place + 2]
+        _show_digit(left, image)
+        left.set_aspect("auto")
+        left.set(xlabel="pixel", title=f"a {label}")
+        picture = right.imshow(chances, vmin=0, vmax=1, aspect="auto", extent=(-0.5, 9.5, len(chances) + 0.5, 0.5))
+        step = commit_step(chances.argmax(-1)[None])[0]
+        right.axhline(step - 0.5, color="white", linestyle="--", linewidth=1.5)
+        right.set(xlabel="class", title=f"settled at {step}", xticks=range(0, 10, 3))
+    grid[0][0].set_ylabel("time step (row)")
+    figure.colorbar(picture, ax=grid, label="probability", aspect=15)
+    plt.show()
+
+
+def plot_commit_steps(steps, ink, labels):
+    """When predictions settle: beside the last row with ink, over all images, and class by class."""
+    _, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
+    bins = np.arange(0.5, 29)
+    left.hist(ink, bins, weights=np.full(len(ink), 100 / len(ink)), color="#BBBBBB", label="last row with ink")
+    left.hist(
+        steps,
+        bins,
+        weights=np.full(len(steps), 100 / len(steps)),
+        histtype="step",
+        linewidth=2,
+        color=COLORS["GRU"],
+        label="prediction settled",
+    )
+    left.set(xlabel="time step (row)", ylabel="images (%)")
+    left.legend(loc="upper left")
+    digits = [digit for digit in range(10) if (labels == digit).any()]
+    right.boxplot(
+        [steps[labels == digit] for digit in digits],
+        tick_labels=digits,
+        whis=(5, 95),
+        showfliers=False,
+        medianprops={"color": COLORS["GRU"], "linewidth": 2},
+    )
+    ends = [np.median(ink[labels == digit]) for digit in digits]
+    right.plot(range(1, len(digits) + 1), ends, "_", color="#555555", markersize=18, label="median last row with ink")
+    right.set(xlabel="digit", ylabel="prediction settled (row)")
+    right.legend(fontsize=9)
+    plt.show()
+
+
+def plot_gate_means(traced):
+    """Mean of every gate over the images, each unit at each step: one row per cell.
+
+    Args:
+        traced: dict from "LSTM" or "GRU" to the dict that `trace` returns.
+    """
+    gates = {cell: [name for name in "ifozr" if name in values] for cell, values in traced.items()}
+    columns = max(map(len, gates.values()))
+    figure, grid = plt.subplots(
+        len(traced), columns, figsize=(3 * columns, 2.6 * len(traced)), sharey=True, squeeze=False, layout="constrained"
+    )
+    for row, (cell, names) in zip(grid, gates.items(), strict=True):
+        for axes in row[len(names) :]:
+            axes.axis("off")
+        for axes, name in zip(row, names, strict=False):
+            picture = _show_steps(axes, traced[cell][name].mean(0), 0, 1)
+            axes.set(title=f"{cell}: {TITLES[name]}", xlabel="hidden unit")
+        row[0].set_ylabel("time step (row)")
+    figure.colorbar(picture, ax=grid, label="mean of the gate", shrink=0.8)
+    plt.show()
+
+
+def plot_saturation(traced):
+    """How often each unit's gate is nearly closed and nearly open, a point per unit, a marker per gate."""
+    _, panels = plt.subplots(
+        1, len(traced), figsize=(4.6 * len(traced), 4.3), sharex=True, sharey=True, squeeze=False, layout="constrained"
+    )
+    for axes, (cell, values) in zip(panels[0], traced.items(), strict=True):
+        for name, marker in zip([gate for gate in "ifozr" if gate in values], "os^", strict=False):
+            closed, opened = saturation(values[name])
+            axes.plot(closed, opened, marker, color=COLORS[name], alpha=0.8, label=TITLES[name], markeredgecolor="k")
+        axes.plot([0, 1], [1, 0], "--", color="#888888", linewidth=1)
+        axes.set(title=f"{cell}", xlabel="share of steps with the gate below 0.1")
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=9)
+    panels[0][0].set_ylabel("share of steps with the gate above 0.9")
+    plt.show()
+
+
+def _draw_reading(panels, image, h, chances, label, step):
+    """What is known after `step` rows: rows read so far, the state as a strip, the class probabilities."""
+    above, middle, below = panels
+    for axes in panels:
+        axes.clear()
+    seen = np.where(np.arange(len(image))[:, None] < step, image, 0.12 * image)
+    above.imshow(seen, cmap="gray_r", vmin=0, vmax=1)
+    above.axhline(step - 0.5, color=COLORS["GRU"], linewidth=2)
+    above.set_title(f"after row {step}", fontsize=10)
+    above.axis("off")
+    middle.imshow(h[step - 1].reshape(4, -1), vmin=-1, vmax=1, aspect="auto")
+    middle.set(xticks=[], yticks=[])
+    bars = below.bar(range(10), chances[step - 1], color="#BBBBBB")
+    bars[label].set_color(COLORS["GRU"])
+    below.set(ylim=(0, 1), xticks=range(10), yticks=[0, 1])
+    below.tick_params(labelsize=7)
+
+
+def plot_reading(image, h, chances, label, steps):
+    """One digit being read, as a strip: image, state and class probabilities after each of `steps` rows.
+
+    Args:
+        image: (T, 28). h: (T, units), units a multiple of 4. chances: (T, 10). label: the true class.
+        steps: row numbers, 1 to T.
+    """
+    _check_reading(image, h, chances, steps)
+    size = {"height_ratios": [2, 0.7, 1]}
+    _, grid = plt.subplots(
+        3, len(steps), figsize=(1.45 * len(steps), 3.6), squeeze=False, gridspec_kw=size, layout="constrained"
+    )
+    for column, step in enumerate(steps):
+        _draw_reading(grid[:, column], image, h, chances, label, step)
+    grid[1][0].set_ylabel("state h", fontsize=8)
+    grid[2][0].set_ylabel("probability", fontsize=8)
+    for axes in grid[2]:
+        axes.set_xlabel("class", fontsize=8)
+    plt.show()
+
+
+def save_reading(name, image, h, chances, label, seconds_per_row=0.2):
+    """The same as `plot_reading` with every row, as the animated GIF `runs/NAME`; the last frame stays longer."""
+    steps = [*range(1, len(image) + 1), *[len(image)] * 8]
+    _check_reading(image, h, chances, steps)
+    RUNS.mkdir(parents=True, exist_ok=True)
+    size = {"height_ratios": [2, 0.6, 1]}
+    with plt.ioff(), plt.rc_context({"savefig.bbox": "standard"}):
+        figure, panels = plt.subplots(3, 1, figsize=(2.8, 4.4), gridspec_kw=size)
+        figure.subplots_adjust(left=0.12, right=0.97, top=0.93, bottom=0.06, hspace=0.12)
+        animation = FuncAnimation(figure, lambda step: _draw_reading(panels, image, h, chances, label, step), steps)
+        animation.save(RUNS / name, writer=PillowWriter(fps=1 / seconds_per_row), dpi=80)
+        plt.close(figure)
+
+
+def _check_reading(image, h, chances, steps):
+    if image.ndim != 2 or not len(image) == len(h) == len(chances) or h.shape[1] % 4:
+        raise ValueError(
+            f"image {image.shape}, h {h.shape} and chances {chances.shape} must have the same T, and units be a "
+            "multiple of 4"
+        )
+    wrong = [step for step in steps if not 1 <= step <= len(image)]
+    if wrong:
+        raise ValueError(f"step {wrong[0]} is out of range: use 1 to {len(image)}")
