@@ -931,6 +931,8 @@ class Experiment:
                 raise ValueError(f"{field} must be a whole number of at least {least}, not {value!r}")
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"learning_rate must be a positive number, not {self.learning_rate!r}")
+        for field in ("learning_rate", "gate_bias"):  # 1 and 1.0 are the same setting, so they must be the same key
+            object.__setattr__(self, field, float(getattr(self, field)))
         if self.gate_bias and self.family != "GRU":
             raise ValueError(f"gate_bias is for 'GRU', not {self.family!r}")
         if self.every_step and self.family not in ("LSTM", "GRU"):
@@ -1028,6 +1030,11 @@ def fit(experiment, data, after_epoch=lambda epoch: None):
             history.setdefault(name, []).append(value)
         after_epoch(epoch)
     return model, history
+
+
+# What decides a model's weights, beside its Experiment and the data. Read once, at import: `inspect` looks into the
+# file, which may be edited while a kernel runs.
+TRAINING_CODE = "".join(inspect.getsource(function) for function in (build_model, compile_model, fit))
 
 
 def batch_size_for(data, batch_size=256):
@@ -1179,8 +1186,7 @@ def show_widget(widget):
 
 def _model_folder(experiment, data):
     """Where a model is kept; the name ends in a hash of all that its weights depend on."""
-    code = "".join(inspect.getsource(function) for function in (build_model, compile_model, fit))
-    facts = [dataclasses.asdict(experiment), data.digest, code, keras.__version__, tf.__version__]
+    facts = [dataclasses.asdict(experiment), data.digest, TRAINING_CODE, keras.__version__, tf.__version__]
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
     name = re.sub(r"[^\w.-]+", "_", f"{experiment.label}-{data.name}")
     return RUNS / "models" / f"{name}-{experiment.epochs}epochs-seed{experiment.seed}-{key}"

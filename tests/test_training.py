@@ -1,6 +1,7 @@
 """Models, training and what is kept of it."""
 
 import dataclasses
+import inspect
 import json
 import shutil
 
@@ -186,8 +187,6 @@ def test_an_interrupted_run_keeps_what_was_finished(data, monkeypatch):
             raise KeyboardInterrupt
         return original(experiment, *rest)
 
-    # The source of `fit` is part of a model's key, so it stays the one that is looked up.
-    interrupted.__wrapped__ = original
     monkeypatch.setattr(helpers, "fit", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train_all([tiny("MLP"), tiny("softmax")], data, n_jobs=1)
@@ -231,7 +230,10 @@ def test_the_key_covers_settings_data_and_code(data, monkeypatch):
     changed = data.x_train.copy()
     changed[0, 0, 0] = 1 - changed[0, 0, 0]
     assert helpers._model_folder(tiny(), dataclasses.replace(data, x_train=changed)) not in folders
-    monkeypatch.setattr(helpers, "compile_model", lambda model, experiment: model)
+    assert key(gate_bias=1) == key(gate_bias=1.0)
+    for function in (helpers.build_model, helpers.compile_model, helpers.fit):
+        assert inspect.getsource(function) in helpers.TRAINING_CODE
+    monkeypatch.setattr(helpers, "TRAINING_CODE", helpers.TRAINING_CODE.replace("False", "True"))
     assert key() not in folders
 
 
