@@ -1648,17 +1648,17 @@ def plot_rows_as_steps(image, steps):
 
     Args:
         image: shape (T, pixels), values in [0, 1].
-        steps: the time steps to show, counted from 0.
+        steps: the time steps to show, counted from 1.
     """
     _, panels = plt.subplots(1, len(steps), figsize=(2.1 * len(steps), 2.4), sharey=True, layout="constrained")
     for axes, step in zip(panels, steps, strict=True):
-        seen = np.where(np.arange(len(image))[:, None] <= step, image, np.nan)
-        axes.imshow(seen, cmap="gray_r", vmin=0, vmax=1)
+        seen = np.where(np.arange(1, len(image) + 1)[:, None] <= step, image, np.nan)
+        axes.imshow(seen, cmap="gray_r", vmin=0, vmax=1, extent=(0.5, image.shape[1] + 0.5, len(image) + 0.5, 0.5))
         axes.set_facecolor("#DDDDDD")
         axes.add_patch(
-            plt.Rectangle((-0.5, step - 0.5), image.shape[1], 1, fill=False, color=COLORS["GRU"], linewidth=2)
+            plt.Rectangle((0.5, step - 0.5), image.shape[1], 1, fill=False, color=COLORS["GRU"], linewidth=2)
         )
-        axes.set_title(f"after step {step}")
+        axes.set_title(f"step {step}")
         axes.set_xlabel("pixel")
     panels[0].set_ylabel("time step (row)")
     plt.show()
