@@ -34,6 +34,7 @@ import sympy as sp
 import tqdm
 import tqdm.notebook
 from matplotlib.animation import FuncAnimation, PillowWriter
+from matplotlib.ticker import NullFormatter
 from scipy import stats
 from scipy.special import softmax
 from sklearn.datasets import load_digits
@@ -1708,6 +1709,8 @@ def plot_learning_curves(results):
                 label = f"{result.experiment.family}, {'test' if prefix else 'training'}"
                 axes.plot(epochs, [scale(v) for v in result.history[prefix + values]], style, color=color, label=label)
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(NullFormatter())
     for column, size in enumerate(MODEL_SIZES):
         rows[0][column].set_title(f"{size} units")
         rows[1][column].set_xlabel("epoch")
