@@ -1036,6 +1036,7 @@ def fit(experiment, data, after_epoch=lambda epoch: None):
         steps_per_epoch=-(-len(data.y_train) // experiment.batch_size),
         validation_data=(data.x_test, targets(data.y_test)),
         validation_batch_size=1000,
+        shuffle=False,
         callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: after_epoch(epoch))],
         verbose=0,
     )

@@ -115,16 +115,22 @@ def without_widgets(notebook):
             ]
 
 
+def mathml(latex, display):
+    """LaTeX as MathML, which browsers draw by themselves."""
+    latex = latex.replace("{aligned}", "{align*}")  # the only one of the two that latex2mathml knows
+    return latex2mathml.converter.convert(latex, display=display)
+
+
 class OfflineRenderer(IPythonRenderer):
-    """Markdown with its equations as MathML, which browsers draw by themselves, instead of MathJax from the web."""
+    """Markdown with its equations as MathML instead of MathJax from the web."""
 
     def inline_math(self, body):
         """`$...$`."""
-        return latex2mathml.converter.convert(body)
+        return mathml(body, "inline")
 
     def block_math(self, body):
         """`$$...$$`."""
-        return latex2mathml.converter.convert(body, display="block")
+        return mathml(body, "block")
 
     def latex_environment(self, name, body):
         r"""`\begin{...} ... \end{...}`."""
@@ -171,7 +177,7 @@ class OfflineExporter(HTMLExporter):
                     output.metadata["alt"] = text  # the sentence that leads into the cell
                 elif "text/latex" in data:
                     latex = data["text/latex"].strip().strip("$").replace(r"\displaystyle", "")
-                    data["text/html"] = latex2mathml.converter.convert(latex, display="block")
+                    data["text/html"] = mathml(latex, "block")
         return super().from_notebook_node(notebook, resources, **options)
 
 
