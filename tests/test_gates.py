@@ -312,14 +312,14 @@ LONG_VALUES = {
 @pytest.mark.parametrize("value", LONG_VALUES.values(), ids=LONG_VALUES)
 def test_long_numbers_are_refused_at_once(value):
     for name in ("U", "i"):
-        start = time.perf_counter()
+        start = time.process_time()
         verdict = check_gates("LSTM", "store_input", {"f": 0, "i": 1, "U": 0} | {name: value})
-        assert time.perf_counter() - start < 0.5
+        assert time.process_time() - start < 0.5
         assert not verdict and len(verdict.hint) < 250
     for name in helpers.COUNTEREXAMPLE_NAMES:
-        start = time.perf_counter()
+        start = time.process_time()
         assert not check_counterexample(RESET | {name: value})
-        assert time.perf_counter() - start < 0.5
+        assert time.process_time() - start < 0.5
 
 
 def test_no_hint_names_the_value_that_is_right():
@@ -475,9 +475,9 @@ def test_small_and_large_states_are_decided_exactly(h, sign):
     state = {"h_prev": sign * h, "c_prev": sign * c, "u": 0, "b": 0, "r": 0}
     wrong = [{"x": -sign, "w": 1, "z": 1}, {"x": sign, "w": h, "z": 0.9}]  # an exact touch; well inside
     for change in wrong:
-        start = time.perf_counter()
+        start = time.process_time()
         assert not check_counterexample(state | change)
-        assert time.perf_counter() - start < 0.5
+        assert time.process_time() - start < 0.5
     outside = {"x": sign, "w": 100, "u": -300 / Fraction(h), "z": 0}  # candidates tanh(100) and tanh(-200)
     assert check_counterexample(state | outside)
 
