@@ -13,6 +13,7 @@ import functools
 import hashlib
 import inspect
 import io
+import itertools
 import json
 import os
 import re
@@ -566,7 +567,8 @@ def deviation_from_keras(cell, reset_after=False, units=8, features=28, steps=28
 # ---------------------------------------------------------------------------------------------------------------------
 # 4. Checks of an answer
 # ---------------------------------------------------------------------------------------------------------------------
-MAX_BITS = 1100  # enough for every float; of the numerator and of the denominator of a number in a counter-example
+MAX_BITS = 1100  # of the numerator and of the denominator of a number in an answer: enough for every 64-bit float
+MAX_PARTS = 50  # of a SymPy expression in an answer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -617,7 +619,8 @@ def check_gates(cell, behaviour, answer, z_keeps=1):
     Args:
         cell: "LSTM" or "GRU" (with the reset gate before the recurrent weights, as in Cho et al. 2014).
         behaviour: "store_input" or "keep_state".
-        answer: dict from gate to activation, a real number of any type from 0 to 1: i, f, o or z, r. Also "U", the
+        answer: dict from gate to activation, a real number of any type from 0 to 1 (of 1,100 binary digits at most, as
+            in all checks): i, f, o or z, r. Also "U", the
             recurrent weights of the candidate (only U = 0 says anything), and for the LSTM "o_prev", the output gate of
             the step before. What is left out is free: it may take any value. `...` and None: not answered yet.
         z_keeps: 1: z = 1 keeps the state (Cho et al. 2014, Keras); 0: z = 1 replaces it (Chung et al. 2014).
@@ -646,7 +649,7 @@ def check_gates(cell, behaviour, answer, z_keeps=1):
     kept_formula, taken_formula = sp.diff(step.state, old), sp.diff(step.state, g)
     kept, taken = kept_formula.subs(setting), taken_formula.subs(setting)
     keeper, taker = (next(iter(formula.free_symbols)).name for formula in (kept_formula, taken_formula))
-    meaning = f"; in this convention z = 1 {'keeps' if z_keeps else 'replaces'} the old state" if cell == "GRU" else ""
+    meaning = f"; in this convention the old state's share is {kept_formula}" if cell == "GRU" else ""
 
     def given(name):
         return f"{name} = {_brief(answer[name])}" if name in values else f"{name} is left free"
@@ -694,9 +697,9 @@ def check_counterexample(values):
     rounding explains, then c_prev is read as artanh(h_prev).
 
     Args:
-        values: dict with a real number (of 1,100 binary digits at most: every float, say) for each of x, h_prev,
-            c_prev, w, u, b and the GRU's gates z and r in [0, 1]. The candidate is tanh(w x + u h + b). c_prev must be
-            consistent: h_prev = o_prev tanh(c_prev) for some o_prev in [0, 1].
+        values: dict with a real number for each of x, h_prev, c_prev, w, u, b and the GRU's gates z and r in [0, 1].
+            The candidate is tanh(w x + u h + b). c_prev must be consistent: h_prev = o_prev tanh(c_prev) for some
+            o_prev in [0, 1].
 
     Returns:
         Verdict. A wrong answer never raises.
@@ -705,9 +708,6 @@ def check_counterexample(values):
     missing = [name for name in COUNTEREXAMPLE_NAMES if name not in numbers]
     if missing:
         raise _Wrong(f"not answered yet: {', '.join(missing)}")
-    for name, number in numbers.items():
-        if number.is_Rational and max(number.p.bit_length(), number.q.bit_length()) > MAX_BITS:
-            raise _Wrong(f"{name} has more than {MAX_BITS} binary digits; a shorter number is needed")
     for name in "zr":
         _check_range(name, numbers[name], values[name])
     numbers["c_prev"] = _consistent_c(numbers, values)
@@ -755,7 +755,7 @@ def _gru_above_lstm(numbers):
     h, z, a = numbers["h_prev"], numbers["z"], _pre_activation("GRU", numbers)
 
     def gap(a):  # 1 - tanh(a), which tells numbers apart whose tanh agree in a million digits
-        return 2 / (sp.exp(2 * a) + 1)
+        return 2 / (sp.exp(2 * a.replace(sp.atanh, _log_of_artanh)) + 1)  # exp(log q) becomes q: a touch stays exact
 
     top = _top_of_c(numbers).replace(sp.tanh, lambda a: 1 - gap(a))
     if z == 0:  # tanh(a) against tanh(top)
@@ -797,9 +797,15 @@ def _consistent_c(numbers, values):
         return c
     slack = 4 * max(_rounding(values["h_prev"]), _rounding(values["c_prev"]))
     if room(h * (1 - slack), c * (1 + slack)) >= 0:
-        return sp.log((1 + h) / (1 - h)) / 2
+        # SymPy takes log of a number too close to 1 for 0, and atanh of a number too close to 1 for infinity.
+        return sp.atanh(h) if abs(h) < sp.S.Half else _log_of_artanh(h)
     limit = _rounded(sp.tanh(abs(c)))
     raise _Wrong(f"h_prev and c_prev contradict each other: |o_prev tanh(c_prev)| is {limit} at most, |h_prev| is more")
+
+
+def _log_of_artanh(h):
+    """artanh(h) by its definition."""
+    return sp.log((1 + h) / (1 - h)) / 2
 
 
 def _rounding(value):
@@ -836,24 +842,73 @@ def _exact(name, value):
         if value.ndim or isinstance(value, np.ma.MaskedArray):
             raise _Wrong(f"{name} is an array of shape {value.shape}; a single number is needed")
         value = value.item() if value.dtype.kind == "O" else value[()]
-    if isinstance(value, (bool, int, np.bool_, np.integer)):
-        return sp.Integer(int(value))
+    if isinstance(value, (bool, int, np.bool_, np.integer)) and not isinstance(value, np.timedelta64):
+        return _short_ratio(name, int(value))
+    if isinstance(value, Decimal) and value.is_finite() and value != 0:
+        digits = max(abs(value.adjusted()), len(value.as_tuple().digits))
+        if digits > 330:  # about MAX_BITS binary ones; seen before a conversion that could take long
+            raise _Wrong(f"{name} has too many digits; a shorter number is needed")
     if isinstance(value, (float, np.floating, Fraction, Decimal)):
         try:
-            return sp.Rational(*map(int, value.as_integer_ratio()))
-        except (ValueError, OverflowError):  # what they raise for NaN and for infinity
-            raise _Wrong(f"{name} = {value} is not a finite number") from None
-    if isinstance(value, sp.Float):
-        return sp.Rational(value)
+            ratio = (0, 1) if value == 0 else value.as_integer_ratio()
+        except (ValueError, ArithmeticError):  # what they raise for NaN and for infinity
+            raise _Wrong(f"{name} = {_brief(value)} is not a finite number") from None
+        return _short_ratio(name, *map(int, ratio))
     if isinstance(value, sp.Expr):
-        if value.free_symbols:
-            raise _Wrong(f"{name} is a formula with symbols; a number is needed")
-        if not (value.is_number and value.is_real and value.is_finite):
-            raise _Wrong(f"{name} = {_brief(value)} is not a finite real number")
-        if not value.is_Rational and 0 in (_sign(value), _sign(1 - value)):
-            raise _Wrong(f"{name} = {_brief(value)} can't be told from 0 or from 1; write it as a fraction")
-        return value
+        return _exact_expression(name, value)
     raise _Wrong(f"{name} is {_kind(value)}; a real number is needed")
+
+
+def _short_ratio(name, numerator, denominator=1):
+    """The fraction, if both parts are short enough to be worked with in no time."""
+    if max(numerator.bit_length(), denominator.bit_length()) > MAX_BITS:
+        raise _Wrong(f"{name} has more than {MAX_BITS} binary digits; a shorter number is needed")
+    return sp.Rational(numerator, denominator)
+
+
+GROWING = (sp.exp, sp.sinh, sp.cosh)
+ELEMENTARY = (sp.Add, sp.Mul, sp.Pow, sp.Abs, sp.log, sp.tanh, sp.atanh, sp.atan, sigmoid, *GROWING)
+
+
+def _exact_expression(name, value):
+    """The number that a SymPy expression stands for; `_Wrong` before anything is evaluated that could take long."""
+    too_involved = _Wrong(f"{name} is too involved a formula; write the number as a fraction or as a float")
+    parts = list(itertools.islice(sp.preorder_traversal(value), MAX_PARTS + 1))
+    if len(parts) > MAX_PARTS:
+        raise too_involved
+    for part in parts:
+        if isinstance(part, sp.Float):
+            _, mantissa, exponent, _ = map(int, part._mpf_)
+            if max(mantissa.bit_length() + exponent, -exponent) > MAX_BITS:
+                raise _Wrong(f"{name} has more than {MAX_BITS} binary digits; a shorter number is needed")
+        elif part.is_Rational:
+            _short_ratio(name, part.p, part.q)
+    value = value.xreplace({part: sp.Rational(part) for part in parts if isinstance(part, sp.Float)})
+    if value.is_Rational:
+        return value
+    if value.free_symbols:
+        raise _Wrong(f"{name} is a formula with symbols; a number is needed")
+    for part in parts:
+        inner = itertools.islice(sp.preorder_traversal(part), 1, None)
+        towers = _grows(part) and any(map(_grows, inner))
+        if isinstance(part, sp.Pow) and part.exp.is_Rational and max(abs(part.exp.p), part.exp.q) > 100:
+            raise too_involved
+        if towers or not (part.is_Atom or isinstance(part, ELEMENTARY)):
+            raise too_involved
+    if not (value.is_number and value.is_real and value.is_finite):
+        raise _Wrong(f"{name} = {_brief(value)} is not a finite real number")
+    if 0 in (_sign(value), _sign(1 - value)):
+        raise _Wrong(f"{name} = {_brief(value)} can't be told from 0 or from 1; write it as a fraction")
+    if _sign(2**MAX_BITS - abs(value)) <= 0 or _sign(abs(value) - sp.Rational(1, 2**MAX_BITS)) <= 0:
+        raise _Wrong(f"{name} = {_brief(value)} has too many digits; a shorter number is needed")
+    return value
+
+
+def _grows(part):
+    """Can a part of an expression be of another order than its arguments? Towers of those take for ever."""
+    if isinstance(part, sp.Pow):
+        return not (part.exp.is_Rational and abs(part.exp) <= 1)
+    return isinstance(part, GROWING)
 
 
 def _check_range(name, number, value):
@@ -1761,10 +1816,10 @@ def plot_gate_error(biases, bounds, errors):
     Args:
         biases: (K,).
         bounds: dict from behaviour to (K,), the proved bound.
-        errors: dict from (cell, behaviour) to (K,), of `measure_gate_error`; 0 is drawn at the foot.
+        errors: dict from (cell, behaviour) to (K,), of `measure_gate_error`; 0 is drawn below a dashed line.
     """
     _, row = plt.subplots(1, len(bounds), figsize=(10, 3.8), sharey=True, layout="constrained")
-    foot = 1e-18
+    foot, titles = 1e-20, {"store_input": "store: one step", "keep_state": "keep: 28 steps"}
     for axes, (behaviour, bound) in zip(row, bounds.items(), strict=True):
         for (cell, of), error in errors.items():
             if of == behaviour:
@@ -1773,7 +1828,9 @@ def plot_gate_error(biases, bounds, errors):
         axes.plot(biases, bound, color="#000000", lw=1, label="bound")
         axes.axhline(2.0**-24, color="#999999", lw=0.8)
         axes.text(biases[-1], 2.0**-24 * 1.4, "rounding of float32", ha="right", fontsize=8, color="#555555")
-        axes.set(title=behaviour, xlabel="gate bias B", yscale="log", ylim=(foot / 5, 10))
+        axes.axhline(foot * 20, color="#000000", lw=0.8, ls=(0, (6, 4)))  # below it the axis is no longer logarithmic
+        axes.set(title=titles[behaviour], xlabel="gate bias B", yscale="log", ylim=(foot / 10, 10))
+        axes.minorticks_off()
     row[0].set_ylabel("largest error of the state")
     ticks = [1.0, 1e-4, 1e-8, 1e-12, foot]
     row[0].set_yticks(ticks, ["1", "$10^{-4}$", "$10^{-8}$", "$10^{-12}$", "exactly 0"])
@@ -1794,7 +1851,8 @@ def plot_reachable(examples):
         bar = {"lw": 9, "color": COLORS["LSTM"], "solid_capstyle": "butt"}
         axes.plot([low, high], [line, line], **bar, label="LSTM, any gates" if line == 0 else None)
         dot_label = "GRU" if line == 0 else None
-        axes.plot(float(gru_step(numbers)), line, "o", ms=9, color=COLORS["GRU"], label=dot_label)
+        point = {"ms": 10, "color": COLORS["GRU"], "mec": "white", "mew": 1.5}
+        axes.plot(float(gru_step(numbers)), line, "o", **point, label=dot_label)
     axes.set_yticks(range(len(examples)), examples)
     axes.set(xlabel="new output h", xlim=(-1.05, 1.05), ylim=(len(examples) - 0.4, -0.6))
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
