@@ -215,7 +215,7 @@ def test_a_bad_network_falls_back_to_digits_and_says_so(monkeypatch, capfd, tmp_
     monkeypatch.setattr(helpers, "_images", lambda source, seconds=300: original(source, min(seconds, 2)))
     start = time.monotonic()
     data = helpers.load_data("auto")
-    assert time.monotonic() - start < 8
+    assert time.monotonic() - start < 20  # the server would go on for 30
     assert data.name == "digits"
     out, err = capfd.readouterr()
     assert out == f"Data: ≈[digits, 1,437 training and 360 test images (MNIST {message})]\n" and not err
