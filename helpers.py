@@ -34,6 +34,7 @@ import numpy as np
 import sympy as sp
 import tqdm
 import tqdm.notebook
+from joblib.externals.loky import get_reusable_executor
 from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.ticker import NullFormatter
 from scipy import stats
@@ -1175,6 +1176,8 @@ def train_all(experiments, data, n_jobs=None):
             folder = folders[experiment]
             _store(folder, experiment, weights, history, seconds)
             results[experiment] = Result(experiment, history, seconds, folder, trained=True)
+    if n_jobs > 1:
+        get_reusable_executor().shutdown()  # joblib would keep the workers, 1 GB each, for another five minutes
     return results
 
 
