@@ -408,10 +408,3 @@ def test_saturation():
     gate = np.array([[[0.05, 0.5], [0.95, 0.5]]])
     left, right = helpers.saturation(gate)
     assert left.tolist() == [0.5, 0] and right.tolist() == [0.5, 0]
-
-
-def test_batch_size_for():
-    data = helpers.load_data("digits")
-    assert helpers.batch_size_for(data) == 35
-    big = helpers.Data("big", None, np.zeros(60_000, int), None, None)
-    assert helpers.batch_size_for(big) == 256 and helpers.batch_size_for(big, 64) == 64

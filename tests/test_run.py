@@ -59,10 +59,10 @@ def test_the_report_is_whole_and_needs_no_network(finished):
     index = (report / "index.html").read_text(encoding="utf-8")
     for page in ("01_gate_settings.html", "02_training.html", "03_analysis.html"):
         assert f'href="{page}"' in index
-        text = (report / page).read_text(encoding="utf-8")
+        text = re.sub(r"base64,[^\"]*", "", (report / page).read_text(encoding="utf-8"))
         assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=[\"']?(?!data:)[^\"' >]+", text)
-        assert "@import" not in text and "cdn" not in text.lower().replace("cdnjs.cloudflare.com/ajax/libs/mathjax", "")
-        assert "<math" in text and not re.search(r"\$\\[a-z]+", text)
+        assert "@import" not in text and "cdn" not in text.lower()
+        assert not re.search(r"\$\\[a-z]+", text) and ("<math" in text or page.startswith("03"))
         assert text.count("<img") == len(re.findall(r'<img [^>]*alt="[^"]+', text)) > 0
     assert "<td>GRU 3 x 32</td>" in index
 
