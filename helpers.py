@@ -60,6 +60,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 with _stderr_to_null():
     import keras
     import tensorflow as tf
+tf.get_logger().setLevel("ERROR")  # no advice about retracing: each model is evaluated once
 
 RUNS = Path(os.environ.get("COURSEWORK_RUNS") or Path(__file__).resolve().parent / "runs")
 
