@@ -15,12 +15,15 @@ import inspect
 import io
 import itertools
 import json
+import math
 import os
+import platform
 import re
 import shutil
 import tempfile
 import threading
 import time
+import uuid
 import zipfile
 from decimal import Decimal
 from fractions import Fraction
@@ -31,14 +34,16 @@ import ipywidgets
 import joblib
 import matplotlib.pyplot as plt
 import numpy as np
+import psutil
 import sympy as sp
 import tqdm
 import tqdm.notebook
 from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from matplotlib.animation import FuncAnimation, PillowWriter
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from scipy import stats
-from scipy.special import softmax
+from scipy.special import expit, softmax
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
@@ -57,6 +62,10 @@ def _stderr_to_null():
 
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# One thread for each model, and models side by side: these networks gain next to nothing from a second thread, and the
+# last bits of some of them (the CNN's) depend on the number of threads. joblib limits OpenMP's threads only.
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 with _stderr_to_null():
     import keras
     import tensorflow as tf
@@ -84,7 +93,7 @@ def measured(value, spec=""):
 # Keras's own address and checksum of MNIST (`keras.datasets.mnist`), which takes no time limit itself.
 MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
-MAX_NPZ_BYTES = 2**30  # unpacked; MNIST itself has 55 MB
+MAX_NPZ_BYTES = 2**29  # unpacked; MNIST itself has 55 MB, 439 MB as float64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +138,7 @@ def load_data(source="auto", binary=True):
 
     Raises:
         ValueError: unknown name, or a file without the right arrays. FileNotFoundError: no such file.
-        ConnectionError: "mnist" is neither cached nor within reach.
+        ConnectionError: "mnist" is neither cached nor within reach. Each with one line of text.
     """
     why = None
     if source == "auto":
@@ -150,7 +159,7 @@ def _auto_source():
     if wish and wish != "auto":
         # The notebooks run in their own folder: a relative path may also count from this file's.
         beside = Path(__file__).resolve().parent / wish
-        wish = str(beside) if beside.is_file() and not Path(wish).is_file() else wish
+        wish = str(beside) if _is_file(beside) and not _is_file(wish) else wish
         return wish, _images(wish), "as COURSEWORK_DATA says"
     try:
         return "mnist", _images("mnist", seconds=10), "Keras's copy"
@@ -166,9 +175,18 @@ def _images(source, seconds=300):
         return _mnist(seconds)
     if source == "digits":
         return _digits()
-    if os.fspath(source).endswith(".npz") or (source and Path(source).exists()):
-        return _read_npz(Path(source).expanduser())
-    raise ValueError(f"unknown data {source!r}: use 'auto', 'mnist', 'digits' or the path of an .npz file")
+    path = os.path.expanduser(os.fsdecode(source))
+    if path.endswith(".npz") or _is_file(path):
+        return _read_npz(Path(path))
+    raise ValueError(f"unknown data {_brief(source)}: use 'auto', 'mnist', 'digits' or the path of an .npz file")
+
+
+def _is_file(path):
+    """Is there a file? False also where the system refuses to look, or where the text can't be a path at all."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _digits():
@@ -184,15 +202,22 @@ def _digits():
 
 def _mnist(seconds):
     """MNIST's images from Keras's cache; downloaded into it if missing or damaged, in `seconds` at most."""
-    cached = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "datasets" / "mnist.npz"
+    home = os.path.expanduser(os.environ.get("KERAS_HOME") or "~/.keras")
+    if home.startswith("~"):  # a user without a home; Keras itself goes there too
+        home = Path(tempfile.gettempdir(), ".keras")
+    cached = Path(home, "datasets", "mnist.npz")
     damaged = ""
-    if cached.is_file():
-        if hashlib.sha256(cached.read_bytes()).hexdigest() == MNIST_SHA256:
-            return _read_npz(cached)
+    if _is_file(cached):
+        with contextlib.suppress(OSError):  # another user's file, say
+            if hashlib.sha256(cached.read_bytes()).hexdigest() == MNIST_SHA256:
+                return _read_npz(cached)
         damaged = "the cached mnist.npz is damaged, and "
     # Downloaded into a folder of its own and renamed when whole, so that no half-written file ever lies in the cache.
     # In a thread, because Keras's downloader has no time limit; one that never comes back is left behind.
-    folder = Path(tempfile.mkdtemp(prefix="mnist-"))
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="mnist-"))
+    except OSError as error:
+        raise ConnectionError(f"{damaged}there is no place to download MNIST to") from error
     outcome = []
 
     def download():
@@ -208,49 +233,74 @@ def _mnist(seconds):
     try:
         if not outcome:
             raise ConnectionError(f"{damaged}MNIST did not arrive within {seconds} seconds")
+        if isinstance(outcome[0], ValueError):  # the checksum
+            raise ConnectionError(f"{damaged}what arrived is not MNIST; a login page, perhaps") from outcome[0]
         if isinstance(outcome[0], Exception):
             raise ConnectionError(f"{damaged}MNIST could not be downloaded") from outcome[0]
         images = _read_npz(outcome[0])
-        with contextlib.suppress(OSError):  # a read-only home: nothing is kept
-            cached.parent.mkdir(parents=True, exist_ok=True)
-            aside = cached.with_name(f"mnist.npz.{os.getpid()}")
-            shutil.copyfile(outcome[0], aside)
-            os.replace(aside, cached)
+        with contextlib.suppress(OSError):  # a read-only home or a full disk: nothing is kept
+            with written_aside(cached) as aside:
+                shutil.copyfile(outcome[0], aside)
         return images
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def written_aside(path):
+    """A path to write a file to; it takes the name `path` when it is whole, and is gone if it never is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".unfinished-{os.getpid()}-{path.name}")
+    try:
+        yield aside
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
 def _read_npz(path):
     """The four arrays of an `.npz` like Keras's `mnist.npz`, checked, never unpickled."""
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no data file at {str(path)!r}")
+    if not _is_file(path):
+        text = repr(str(path))
+        raise FileNotFoundError(f"no data file at {text if len(text) <= 300 else text[:297] + '...'}")
+    name = path.name if path.name.isprintable() else repr(path.name)
+    arrays = dict.fromkeys(("x_train", "y_train", "x_test", "y_test"))
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(member.file_size for member in archive.infolist())
-        if size > MAX_NPZ_BYTES:
-            raise ValueError(f"{path.name} would unpack to {size:,} bytes; at most {MAX_NPZ_BYTES:,} are accepted")
-        with np.load(path, allow_pickle=False) as file:
-            missing = [name for name in ("x_train", "y_train", "x_test", "y_test") if name not in file.files]
-            if missing:
-                raise ValueError(
-                    f"{path.name} lacks the array {missing[0]!r}; it needs x_train, y_train, x_test, y_test"
-                )
-            arrays = {}
-            for name in ("x_train", "y_train", "x_test", "y_test"):
-                try:
-                    arrays[name] = file[name]
-                except ValueError as error:  # what NumPy says of an array of Python objects
-                    raise ValueError(
-                        f"{path.name}: {name} holds pickled objects or is damaged; save plain arrays"
-                    ) from error
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError) as error:
-        raise ValueError(f"{path.name} is not a readable .npz file") from error
+        if size <= MAX_NPZ_BYTES:
+            with np.load(path, allow_pickle=False) as file:
+                for key in set(arrays) & set(file.files):
+                    try:
+                        _check_claim(file.zip, f"{key}.npy")
+                        arrays[key] = file[key]
+                    except ValueError as error:  # what NumPy says of an array of Python objects
+                        arrays[key] = error
+    except Exception as error:  # zipfile, its decompressors and NumPy's header parser raise two dozen types
+        raise ValueError(f"{name} is not a readable .npz file") from error
+    if size > MAX_NPZ_BYTES:
+        raise ValueError(f"{name} would unpack to {size:,} bytes; at most {MAX_NPZ_BYTES:,} are accepted")
+    missing = [key for key, array in arrays.items() if array is None]
+    if missing:
+        raise ValueError(f"{name} lacks the array {missing[0]!r}; it needs {', '.join(arrays)}")
+    for key, array in arrays.items():
+        if not isinstance(array, np.ndarray):  # an error, or a member that is no array, which NumPy gives as bytes
+            raise ValueError(f"{name}: {key} holds pickled objects or is damaged; save plain arrays")
     return (
-        *_checked(path.name, "train", arrays["x_train"], arrays["y_train"]),
-        *_checked(path.name, "test", arrays["x_test"], arrays["y_test"]),
+        *_checked(name, "train", arrays["x_train"], arrays["y_train"]),
+        *_checked(name, "test", arrays["x_test"], arrays["y_test"]),
     )
+
+
+def _check_claim(archive, member):
+    """ValueError if an array says that it is larger than it is: NumPy would ask for all that memory first."""
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = header(file)
+    if math.prod(shape) * dtype.itemsize > archive.getinfo(member).file_size:
+        raise ValueError("the array is shorter than its header says")
 
 
 def _checked(file, part, x, y):
@@ -268,7 +318,9 @@ def _checked(file, part, x, y):
         raise ValueError(f"{file}: x_{part} has pixels from {low} to {high}, expected 0-255 or 0-1")
     # Integers are always 0-255; floats are 0-1 unless one is larger.
     scale = 255 if x.dtype.kind in "ui" or high > 1 else 1
-    return x.astype(np.float32) / scale, y.astype(np.int64)
+    x = x.astype(np.float32)
+    x /= scale  # in place: a large file needs no third copy
+    return x, y.astype(np.int64)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -414,7 +466,7 @@ def _compiled(cell, reset_after):
     for pair in filled:
         formulas = [formula.subs(*pair) for formula in formulas]
     symbols = sorted(set().union(*(formula.free_symbols for formula in formulas)), key=str)
-    numpy_names = {"dot": lambda matrix, vector: vector @ matrix.T, "sigmoid": lambda a: 1 / (1 + np.exp(-a))}
+    numpy_names = {"dot": lambda matrix, vector: vector @ matrix.T, "sigmoid": expit}
     function = sp.lambdify(symbols, formulas, modules=[numpy_names, "numpy"], cse=True)
     names = [symbol.name for symbol in symbols]
     return lambda values: function(*(values[name] for name in names))
@@ -522,16 +574,17 @@ def final_state(layer, x, old_state=None):
     return np.asarray(twin(x, initial_state=old_state)[-1])
 
 
-def measure_gate_error(cell, behaviour, biases, steps=28, seed=0):
+def measure_gate_error(cell, behaviour, signs, biases, steps=28, seed=0):
     """How far a Keras layer in float32 is from storing or keeping exactly when its gates have finite biases.
 
-    One unit per bias B, 64 random inputs in [-1, 1], random old states in [-1, 1], U = 0. Store: the gates' biases are
-    B where the activation should be 1 and -B where it should be 0, one step; keep: likewise, `steps` steps.
+    One unit per bias B, 64 random inputs in [-1, 1], random old states in [-1, 1], U = 0. A gate's bias is B where its
+    activation should be 1 and -B where it should be 0. Store: one step; keep: `steps` steps.
 
     Args:
         cell: "LSTM" or "GRU".
         behaviour: "store_input" (distance from the state of the same layer with B = 1000) or "keep_state" (distance
             from the state before the first step).
+        signs: dict from the name of a gate's bias ("b_i", "b_z", ...) to 1 or -1; what is left out is 0.
         biases: array of K biases.
         steps: number of time steps of "keep_state".
         seed: of weights, inputs and states.
@@ -549,8 +602,7 @@ def measure_gate_error(cell, behaviour, biases, steps=28, seed=0):
     old = np.repeat(rng.uniform(-1, 1, (64, 1)), units, axis=1).astype(np.float32)
 
     def state(B):
-        signs = {"b_i": B, "b_f": -B} if cell == "LSTM" else {"b_z": -B}
-        gates = {name: bias if store else -bias for name, bias in signs.items()}
+        gates = {name: sign * B for name, sign in signs.items()}
         return final_state(keras_layer(cell, {"W": W, **gates}, units, features), x, old)
 
     target = state(np.full(units, 1000.0)) if store else old
@@ -967,6 +1019,10 @@ class Experiment:
         epochs, batch_size, learning_rate: the recipe; the defaults are the sheet's.
         seed: of the initial weights and of the order of the training images.
         gate_bias: initial bias of a GRU's two gates; Keras's default is 0, TensorFlow 1's was 1.
+        schedule: "constant" learning rate, or "cosine": up to `learning_rate` in the first third of an epoch, then down
+            to 0 along half a cosine.
+        clipnorm: longest norm that the gradient of one weight array may have; 0: any.
+        shift: each training image is moved by up to so many pixels up or down, and left or right, anew in each epoch.
         every_step: a recurrent network gives logits, and is trained, after every row: (N, 28, 10) instead of (N, 10).
     """
 
@@ -978,18 +1034,25 @@ class Experiment:
     learning_rate: float = 0.001
     seed: int = 0
     gate_bias: float = 0.0
+    schedule: str = "constant"
+    clipnorm: float = 0.0
+    shift: int = 0
     every_step: bool = False
 
     def __post_init__(self):
         if self.family not in ("LSTM", "GRU", "softmax", "MLP", "CNN"):
             raise ValueError(f"unknown family {self.family!r}: use 'LSTM', 'GRU', 'softmax', 'MLP' or 'CNN'")
-        for field, least in (("units", 1), ("layers", 1), ("epochs", 1), ("batch_size", 1), ("seed", 0)):
+        for field, least in (("units", 1), ("layers", 1), ("epochs", 1), ("batch_size", 1), ("seed", 0), ("shift", 0)):
             value = getattr(self, field)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
                 raise ValueError(f"{field} must be a whole number of at least {least}, not {value!r}")
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"learning_rate must be a positive number, not {self.learning_rate!r}")
-        for field in ("learning_rate", "gate_bias"):  # 1 and 1.0 are the same setting, so they must be the same key
+        if not 0 <= self.clipnorm < float("inf"):
+            raise ValueError(f"clipnorm must be 0 (off) or a positive number, not {self.clipnorm!r}")
+        if self.schedule not in ("constant", "cosine"):
+            raise ValueError(f"unknown schedule {self.schedule!r}: use 'constant' or 'cosine'")
+        for field in ("learning_rate", "gate_bias", "clipnorm"):  # 1 and 1.0 are the same setting and the same key
             object.__setattr__(self, field, float(getattr(self, field)))
         if self.gate_bias and self.family != "GRU":
             raise ValueError(f"gate_bias is for 'GRU', not {self.family!r}")
@@ -1001,8 +1064,31 @@ class Experiment:
         """Name in tables and plots: "GRU 32", "LSTM 3 x 32", "softmax"."""
         width = f"{self.units}" if self.layers == 1 else f"{self.layers} x {self.units}"
         label = self.family if self.family == "softmax" else f"{self.family} {width}"
-        label += f", gate bias {self.gate_bias:g}" if self.gate_bias else ""
+        if self.schedule == "cosine":
+            label += ", tuned"
+        elif self.gate_bias:
+            label += f", gate bias {self.gate_bias:g}"
         return label + (", loss at every step" if self.every_step else "")
+
+
+def tuned(experiment):
+    """The same network, epochs and seed with a better recipe; notebook 2 tests its parts."""
+    narrow, wide = experiment.units < 64, experiment.units >= 128  # wide ones learn faster, and sooner by heart
+    return dataclasses.replace(
+        experiment,
+        batch_size=-(-experiment.batch_size // 2) if narrow else experiment.batch_size,
+        learning_rate=0.005 if wide else 0.01,
+        schedule="cosine",
+        clipnorm=1.0,
+        shift=2 if wide else 1,
+        gate_bias=1.0 if experiment.family == "GRU" else 0.0,
+    )
+
+
+def quick(experiment):
+    """The same network and seed after one epoch only: the tuned recipe with small batches and a still higher rate."""
+    size = min(128, experiment.batch_size)
+    return dataclasses.replace(tuned(experiment), epochs=1, batch_size=size, learning_rate=0.02, shift=0)
 
 
 def build_model(experiment):
@@ -1049,10 +1135,16 @@ def build_model(experiment):
     return model
 
 
-def compile_model(model, experiment):
-    """Adam and cross-entropy on the logits, as the sheet asks; returns the model."""
+def compile_model(model, experiment, updates=1):
+    """Adam on the cross-entropy of the logits, returns the model; `updates`: how many an epoch has, for a schedule."""
+    rate = experiment.learning_rate
+    if experiment.schedule == "cosine":
+        warm_up = -(-updates // 3)
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0, experiment.epochs * updates - warm_up, warmup_target=rate, warmup_steps=warm_up
+        )
     model.compile(
-        optimizer=keras.optimizers.Adam(experiment.learning_rate),
+        optimizer=keras.optimizers.Adam(rate, clipnorm=experiment.clipnorm or None),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
     )
@@ -1073,24 +1165,38 @@ def fit(experiment, data, after_epoch=lambda epoch: None):
         (model, history): history maps "loss", "accuracy" (training) and "val_loss", "val_accuracy" (test images, looked
         at after each epoch but never used to choose anything) to one number per epoch.
     """
+    shift, size = experiment.shift, experiment.batch_size
 
     def targets(labels):
         return np.repeat(labels[:, None], 28, axis=1) if experiment.every_step else labels
 
-    images, labels = tf.constant(data.x_train), tf.constant(targets(data.y_train))
+    # A margin on all sides, in which the window of 28 x 28 pixels can move.
+    images = tf.constant(np.pad(data.x_train, ((0, 0), (shift, shift), (shift, shift))))
+    labels = tf.constant(targets(data.y_train))
 
     def shuffled(epoch):
         # Shuffled here rather than by Keras, so that the order follows from the seed alone.
         rows = tf.random.experimental.stateless_shuffle(tf.range(len(data.y_train)), seed=[experiment.seed, epoch])
-        return tf.data.Dataset.from_tensor_slices(rows).batch(experiment.batch_size)
+        return tf.data.Dataset.from_tensor_slices(rows).batch(size)
 
-    batches = tf.data.Dataset.range(experiment.epochs).flat_map(shuffled)
-    batches = batches.map(lambda rows: (tf.gather(images, rows), tf.gather(labels, rows))).prefetch(2)
-    model = compile_model(build_model(experiment), experiment)
+    def batch(number, rows):
+        x = tf.gather(images, rows)
+        if shift:
+            corners = tf.random.stateless_uniform(
+                (2, tf.size(rows), 1), [experiment.seed, number], 0, 2 * shift + 1, tf.int32
+            )
+            down, right = tf.unstack(corners + tf.range(28))
+            x = tf.gather(x, down, batch_dims=1)
+            x = tf.transpose(tf.gather(tf.transpose(x, (0, 2, 1)), right, batch_dims=1), (0, 2, 1))
+        return x, tf.gather(labels, rows)
+
+    updates = -(-len(data.y_train) // size)
+    batches = tf.data.Dataset.range(experiment.epochs).flat_map(shuffled).enumerate().map(batch).prefetch(2)
+    model = compile_model(build_model(experiment), experiment, updates)
     past = model.fit(
         batches,
         epochs=experiment.epochs,
-        steps_per_epoch=-(-len(data.y_train) // experiment.batch_size),
+        steps_per_epoch=updates,
         validation_data=(data.x_test, targets(data.y_test)),
         validation_batch_size=1000,
         shuffle=False,
@@ -1146,7 +1252,7 @@ class Result:
         return compile_model(model, self.experiment)
 
 
-def train_all(experiments, data, n_jobs=None):
+def train_all(experiments, data, n_jobs=None, scheduler=None):
     """Train what is not trained yet, several models at a time, and return everything.
 
     A finished model is stored under `runs/models` at once and never trained again; its key covers the experiment, the
@@ -1156,36 +1262,102 @@ def train_all(experiments, data, n_jobs=None):
     Args:
         experiments: iterable of Experiment.
         data: Data.
-        n_jobs: number of worker processes; None: one per core, or a single one where there is a GPU.
+        n_jobs: number of worker processes on this machine; None: one per core as far as the memory goes, or a single
+            one where there is a GPU.
+        scheduler: address of a Dask scheduler, such as "tcp://10.0.0.1:8786", whose workers train instead; None: what
+            the environment variable COURSEWORK_SCHEDULER says, if it is set.
 
     Returns:
-        dict from Experiment to Result, in the order given.
+        dict from Experiment to Result, in the order given. The weights have the same bits wherever they were trained.
+
+    Raises:
+        ValueError: if n_jobs is below 1.
+        ConnectionError: if no scheduler answers, or it has no workers.
+        ImportError: if `scheduler` is given and Dask is not installed.
+        RuntimeError: if a worker process was killed, or a cluster's worker has other code. Finished models are kept.
     """
     experiments = list(dict.fromkeys(experiments))
     folders = {experiment: _model_folder(experiment, data) for experiment in experiments}
     results = {experiment: _stored(experiment, folders[experiment]) for experiment in experiments}
     missing = [experiment for experiment in experiments if results[experiment] is None]
     missing.sort(key=_cost, reverse=True)  # longest first, so that no core waits for a late long one
-    if n_jobs is None:
-        n_jobs = 1 if tf.config.list_physical_devices("GPU") else joblib.cpu_count()
-    n_jobs = max(1, min(n_jobs, len(missing)))
-    compact = dataclasses.replace(data, x_train=_compact(data.x_train), x_test=_compact(data.x_test))
-    with _progress_bar(experiments, missing) as marks:
-        one_thread = n_jobs > 1
-        jobs = (joblib.delayed(_train_job)(experiment, compact, marks, one_thread) for experiment in missing)
-        for experiment, weights, history, seconds in joblib.Parallel(n_jobs, return_as="generator_unordered")(jobs):
+    n_jobs = min(_usual_jobs() if n_jobs is None else n_jobs, max(1, len(missing)))
+    if n_jobs < 1:
+        raise ValueError(f"n_jobs must be a whole number of at least 1, not {n_jobs!r}")
+    if not missing:
+        return results
+    scheduler = scheduler or os.environ.get("COURSEWORK_SCHEDULER")
+    packed, facts = _packed(data), _training_facts()
+    with _progress_bar(experiments, missing) as marks, _workers(n_jobs, scheduler) as parallel:
+        jobs = (joblib.delayed(_train_job)(experiment, packed, marks, facts, os.getpid()) for experiment in missing)
+        for experiment, weights, history, seconds in parallel(jobs):
             folder = folders[experiment]
             _store(folder, experiment, weights, history, seconds)
             results[experiment] = Result(experiment, history, seconds, folder, trained=True)
-    if n_jobs > 1:
-        get_reusable_executor().shutdown()  # joblib would keep the workers, 1 GB each, for another five minutes
+            for epoch in range(experiment.epochs):  # for the bar, if the worker sits on another machine
+                _mark(marks, experiment, epoch)
     return results
 
 
-def _compact(images):
-    """Binary images as bytes, a quarter of the memory in every worker; Keras turns them into float32 by the batch."""
-    binary = ((images == 0) | (images == 1)).all()
-    return images.astype(np.uint8) if binary else images
+def _usual_jobs():
+    """One worker per core, of 1.3 GB each at MNIST's size; cuDNN wants the whole GPU for one process."""
+    if tf.config.list_physical_devices("GPU"):
+        return 1
+    return max(1, min(joblib.cpu_count(), int(psutil.virtual_memory().available / 1.3e9)))
+
+
+@contextlib.contextmanager
+def _workers(n_jobs, scheduler):
+    """A `joblib.Parallel` that yields results as they come: on this machine, or on the cluster of a Dask scheduler."""
+    options = {"return_as": "generator_unordered", "batch_size": 1, "pre_dispatch": "all"}
+    if scheduler:
+        with _dask_client(scheduler) as client, joblib.parallel_config("dask", client=client):
+            yield joblib.Parallel(**options)
+        return
+    try:
+        yield joblib.Parallel(n_jobs, **options)
+    except BaseException as error:
+        _stop_workers(n_jobs, kill_workers=True)  # else they would train on
+        if isinstance(error, TerminatedWorkerError):
+            raise RuntimeError(
+                "a training process was killed, perhaps for want of memory; finished models are kept: run this again, "
+                "with n_jobs=1 if memory is short"
+            ) from None
+        raise
+    _stop_workers(n_jobs)  # joblib would keep them, 1 GB each, for another five minutes
+
+
+def _stop_workers(n_jobs, **how):
+    if n_jobs > 1:
+        with contextlib.suppress(OSError):  # without /dev/shm there are none: joblib works in this process
+            get_reusable_executor().shutdown(**how)
+
+
+def _dask_client(scheduler):
+    try:
+        import distributed
+    except ImportError:
+        raise ImportError("a scheduler needs Dask: pip install distributed") from None
+    try:
+        client = distributed.Client(scheduler, timeout="10s", set_as_default=False)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise ConnectionError(f"no Dask scheduler at {scheduler} ({reason}): start one with 'dask scheduler'") from None
+    if not client.ncores():
+        client.close()
+        raise ConnectionError(f"the Dask scheduler at {scheduler} has no workers: start some with 'dask worker'")
+    return client
+
+
+def _packed(data):
+    """The data as compressed bytes, 3 MB for MNIST: what each job carries, so that no worker depends on another."""
+    arrays = {name: getattr(data, name) for name in ("x_train", "y_train", "x_test", "y_test")}
+    for name, x in arrays.items():
+        if ((x == 0) | (x == 1)).all():
+            arrays[name] = x.astype(np.uint8)  # a quarter of the memory; Keras makes floats of them by the batch
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
 
 
 def _cost(experiment):
@@ -1193,20 +1365,35 @@ def _cost(experiment):
     return experiment.family in ("LSTM", "GRU"), experiment.layers * (64 + experiment.units) * experiment.epochs
 
 
-def _train_job(experiment, data, marks, one_thread):
+def _train_job(experiment, packed, marks, facts, parent):
     """One model, in a worker process or here; leaves a mark in the folder `marks` after each epoch."""
-    if one_thread and tf.config.threading.get_intra_op_parallelism_threads() != 1:
-        # joblib limits OpenMP's threads, not TensorFlow's: without this the workers fight over the cores.
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-
-    def after_epoch(epoch):
-        with contextlib.suppress(OSError):  # a worker on another machine has no such folder
-            Path(marks, f"{joblib.hash(experiment)}-{epoch}").touch()
-
+    if facts != _training_facts():
+        node = platform.node()
+        raise RuntimeError(f"the worker on {node} has another helpers.py, Keras or TensorFlow: install the same there")
+    _leave_with(parent)
+    with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
+        data = Data("packed", **arrays)
     start = time.perf_counter()
-    model, history = fit(experiment, data, after_epoch)
+    model, history = fit(experiment, data, lambda epoch: _mark(marks, experiment, epoch))
     return experiment, model.get_weights(), history, time.perf_counter() - start
+
+
+@functools.cache
+def _leave_with(parent):
+    """In a worker process: end it when its parent, the notebook's kernel, is gone and nobody would take the result."""
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    if os.getppid() == parent:
+        threading.Thread(target=watch, daemon=True).start()
+
+
+def _mark(marks, experiment, epoch):
+    with contextlib.suppress(OSError):  # a worker on another machine has no such folder
+        Path(marks, f"{joblib.hash(experiment)}-{epoch}").touch()
 
 
 @contextlib.contextmanager
@@ -1254,44 +1441,133 @@ def show_widget(widget):
     IPython.display.display({"application/vnd.jupyter.widget-view+json": view}, raw=True)
 
 
+def _training_facts():
+    """What decides a model's weights, beside its Experiment and the data."""
+    return [TRAINING_CODE, keras.__version__, tf.__version__]
+
+
 def _model_folder(experiment, data):
     """Where a model is kept; the name ends in a hash of all that its weights depend on."""
-    facts = [dataclasses.asdict(experiment), data.digest, TRAINING_CODE, keras.__version__, tf.__version__]
-    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
-    name = re.sub(r"[^\w.-]+", "_", f"{experiment.label}-{data.name}")
-    return RUNS / "models" / f"{name}-{experiment.epochs}epochs-seed{experiment.seed}-{key}"
+    facts = [dataclasses.asdict(experiment), data.digest, *_training_facts()]
+    key = hashlib.sha256(json.dumps(facts, sort_keys=True, default=int).encode()).hexdigest()[:12]
+    # The data's name is that of a file, which may be long or in any alphabet.
+    name = re.sub(r"[^\w.-]+", "_", f"{experiment.label}-{data.name}", flags=re.ASCII)
+    return RUNS / "models" / f"{name[:80]}-{experiment.epochs}epochs-seed{experiment.seed}-{key}"
 
 
 def _store(folder, experiment, weights, history, seconds):
-    """Write a finished model; it appears under its name only when it is whole."""
+    """Write a finished model; it appears under its name only when it is whole.
+
+    If another run was faster, its model stays. An OSError says in one line why nothing could be kept.
+    """
     model = build_model(experiment)
     model.set_weights(weights)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))
-    model.save(aside / "model.keras")
-    facts = {
-        "experiment": dataclasses.asdict(experiment),
-        "history": history,
-        "seconds": seconds,
-        "sha256": hashlib.sha256((aside / "model.keras").read_bytes()).hexdigest(),
-    }
-    (aside / "result.json").write_text(json.dumps(facts, indent=1))
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(aside, folder)
+    aside = folder.with_name(f".unfinished-{uuid.uuid4().hex}")
+    try:
+        _remove_unfinished(folder.parent)
+        aside.mkdir(parents=True)
+        model.save(aside / "model.keras")
+        facts = {
+            "experiment": dataclasses.asdict(experiment),
+            "history": history,
+            "seconds": seconds,
+            "made by": _made_by(),
+        }
+        facts["sha256"] = _checksum(facts, aside)
+        (aside / "result.json").write_text(json.dumps(facts, indent=1, default=int))
+        _facts(experiment, aside)  # reads it back: not every file system says when it is full
+        if folder.exists():
+            with contextlib.suppress(*UNREADABLE):
+                _facts(experiment, folder)
+                return
+            folder.rename(aside.with_name(aside.name + "-damaged"))  # renamed, as no one may see it half deleted
+        os.rename(aside, folder)
+    except UNREADABLE as error:
+        with contextlib.suppress(*UNREADABLE):
+            _facts(experiment, folder)  # another run stored it in this very moment
+            return
+        raise OSError(f"the trained model {experiment.label} {_not_kept(folder.parent, error)}") from error
+    finally:
+        for rest in (aside, aside.with_name(aside.name + "-damaged")):
+            shutil.rmtree(rest, ignore_errors=True)
 
 
 def _stored(experiment, folder):
-    """The finished Result in `folder`, or None if there is none or it can't be trusted."""
-    if not folder.exists():
-        return None
+    """The finished Result in `folder`, or None if there is none or it can't be trusted, which it says.
+
+    An OSError where a new one could not be kept: before an hour of training, not after it.
+    """
     try:
-        facts = json.loads((folder / "result.json").read_text())
-        if hashlib.sha256((folder / "model.keras").read_bytes()).hexdigest() != facts["sha256"]:
-            raise ValueError("model.keras has changed")
+        facts = _facts(experiment, folder)
         return Result(experiment, facts["history"], facts["seconds"], folder, trained=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        print(f"The stored model {experiment.label} is damaged ({type(error).__name__}) and is trained again.")
-        return None
+    except UNREADABLE as error:
+        if folder.is_symlink() or os.path.exists(folder):
+            _say(f"The stored model {experiment.label} is damaged ({type(error).__name__}) and is trained again.")
+        else:
+            _say_if_outdated(experiment, folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder.parent) as file:
+            file.write(bytes(LEAST_SPACE))
+    except OSError as error:
+        raise OSError(f"trained models {_not_kept(folder.parent, error)}") from error
+    return None
+
+
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError)  # what a damaged or missing model may raise
+LEAST_SPACE = 2**22  # bytes; the largest of the eight models takes a quarter of it
+
+
+def _facts(experiment, folder):
+    """What is known of the model in `folder`, or one of `UNREADABLE` if a byte of it has changed."""
+    facts = json.loads((folder / "result.json").read_text())
+    if facts["sha256"] != _checksum(facts, folder) or facts["experiment"] != dataclasses.asdict(experiment):
+        raise ValueError("the model has changed")
+    return facts
+
+
+def _checksum(facts, folder):
+    """Of the model's file and of all that is written beside it."""
+    text = json.dumps({name: value for name, value in facts.items() if name != "sha256"}, sort_keys=True, default=int)
+    return hashlib.sha256((folder / "model.keras").read_bytes() + text.encode()).hexdigest()
+
+
+def _made_by():
+    code = hashlib.sha256(TRAINING_CODE.encode()).hexdigest()[:12]
+    return {"Keras": keras.__version__, "TensorFlow": tf.__version__, "training code": code}
+
+
+def _say_if_outdated(experiment, folder):
+    """One line if the same experiment lies there, trained by other code: why it is not used."""
+    for other in folder.parent.glob(folder.name.rpartition("-")[0] + "-*"):
+        with contextlib.suppress(*UNREADABLE):
+            before, now = _facts(experiment, other)["made by"], _made_by()
+            changed = [f"{name} {before[name]}" for name in now if before[name] != now[name]]
+            if changed:
+                _say(f"{experiment.label} was trained with other versions ({', '.join(changed)}): trained again.")
+                return
+
+
+def _not_kept(place, error):
+    text = " ".join(str(getattr(error, "strerror", None) or error).split())
+    why = (text or type(error).__name__)[:200]
+    return f"can't be kept in {place} ({why}): make room there, or set COURSEWORK_RUNS to another folder"
+
+
+def _remove_unfinished(place):
+    """What killed runs left behind; an hour is long enough for any model to be written."""
+    for rest in place.glob(".unfinished-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - rest.stat().st_mtime > 3600:
+                shutil.rmtree(rest) if rest.is_dir() else rest.unlink()
+
+
+def _say(text):
+    """One line for the reader, in notebooks as a widget, which nbval does not compare."""
+    if _in_notebook():
+        show_widget(ipywidgets.Label(text))
+    else:
+        print(text)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1364,7 +1640,8 @@ def trace(model_or_layer, x, layer=None, initial_state=None):
 
 
 def layer_outputs(layer, x):
-    """What a Keras LSTM or GRU layer itself puts out at every step, (N, T, units), from a copy of it that tells all."""
+    """What a Keras LSTM or GRU layer itself puts out at every step, (N, T, units), for x (N, T, features)."""
+    # A twin with the same weights, which returns every step.
     copy = type(layer).from_config({**layer.get_config(), "return_sequences": True, "return_state": False})
     copy.build(x.shape)
     copy.set_weights(layer.get_weights())
@@ -1425,9 +1702,10 @@ def _layer_of_model(model, choice):
         if len(layers) > 1:
             raise ValueError(f"the model has {len(layers)} recurrent layers; choose one with layer= ({names})")
         choice = 0
-    chosen = [layer for number, layer in enumerate(layers) if choice == layer.name or choice == number]
-    if len(chosen) != 1 or isinstance(choice, bool):
-        raise ValueError(f"no recurrent layer {choice!r}; choose one of {names}")
+    known = isinstance(choice, (str, int, np.integer)) and not isinstance(choice, bool)
+    chosen = [layer for number, layer in enumerate(layers) if known and choice in (layer.name, number)]
+    if len(chosen) != 1:
+        raise ValueError(f"no recurrent layer {_brief(choice)}; choose one of {names}")
     recurrent = _supported(chosen[0])
     before = layers[: layers.index(recurrent)]
     if any(getattr(layer, "stateful", False) for layer in before):
@@ -1467,7 +1745,7 @@ def _checked_input(x, shape):
     wanted = "(" + ", ".join(["N", *("T" if size is None else str(size) for size in shape[1:])]) + ")"
     try:
         x = np.asarray(x)
-    except (ValueError, TypeError) as error:
+    except Exception as error:  # ragged lists, or whatever an object's own conversion raises
         raise ValueError(f"x must be an array of shape {wanted}") from error
     if x.dtype.kind not in "biuf":
         raise ValueError(f"x must be an array of numbers of shape {wanted}, not of {x.dtype}")
@@ -1475,9 +1753,14 @@ def _checked_input(x, shape):
     if not fits or x.size == 0:
         hint = "; a single sequence is x[None]" if x.ndim == len(shape) - 1 else ""
         raise ValueError(f"x has shape {x.shape}, expected {wanted} with at least one sequence and one step{hint}")
-    if not np.isfinite(x).all():
-        raise ValueError("x holds NaN or infinite values")
+    if not _fits_float32(x):
+        raise ValueError("x holds NaN, or values that are infinite in float32")
     return x
+
+
+def _fits_float32(x):
+    """Are all numbers finite in float32, which the layers compute with?"""
+    return bool((np.abs(x) <= np.finfo(np.float32).max).all()) if x.dtype.kind == "f" else True
 
 
 def _checked_state(initial_state, shape, n_states):
@@ -1485,11 +1768,17 @@ def _checked_state(initial_state, shape, n_states):
     if initial_state is None:
         return []
     given = initial_state if isinstance(initial_state, (list, tuple)) else [initial_state]
-    arrays = [np.asarray(state) for state in given]
+    names = "h" if n_states == 1 else "[h, c]"
+    wanted = f"initial_state must be {names}, each of shape {shape}"
+    try:
+        arrays = [np.asarray(state) for state in given]
+    except Exception as error:
+        raise ValueError(wanted) from error
     if len(arrays) != n_states or any(state.shape != shape for state in arrays):
-        names = "h" if n_states == 1 else "[h, c]"
-        found = [state.shape for state in arrays]
-        raise ValueError(f"initial_state must be {names}, each of shape {shape}; got {found}")
+        found = ", ".join(str(state.shape) for state in arrays[:3])
+        raise ValueError(f"{wanted}; got {found or _brief(given)}")
+    if not all(state.dtype.kind in "biuf" and _fits_float32(state) for state in arrays):
+        raise ValueError(f"{wanted}, of numbers that are finite in float32")
     return arrays
 
 
@@ -1505,6 +1794,9 @@ def read_out(model, h):
 
     Returns:
         Logits (N, T, classes).
+
+    Raises:
+        ValueError: a model without a recurrent layer, or h of another shape.
     """
     places = [place for place, layer in enumerate(model.layers) if isinstance(layer, keras.layers.RNN)]
     if not places:
@@ -1525,12 +1817,20 @@ def read_out(model, h):
 
 
 def class_probabilities(logits):
-    """What the softmax makes of logits, over their last axis."""
+    """Softmax of logits over their last axis; same shape, sums of 1."""
     return softmax(logits, axis=-1)
 
 
 def predictions_of(model, x):
-    """The class each image is given, (N,); after the last row, if the network answers after every row."""
+    """The class each image is given; after the last row, if the network answers after every row.
+
+    Args:
+        model: a Keras classifier that gives logits (N, classes), or (N, T, classes) with `every_step`.
+        x: (N, T, 28).
+
+    Returns:
+        int array (N,).
+    """
     # Called part by part: `predict` would warn of a new graph for each of several models.
     parts = [np.asarray(model(x[first : first + 5000], training=False)) for first in range(0, len(x), 5000)]
     logits = np.concatenate(parts)
@@ -1538,13 +1838,19 @@ def predictions_of(model, x):
 
 
 def wilson(hits, total):
-    """95 % score interval (Wilson 1927) of a proportion: (low, high); NaN where total is 0."""
-    hits, total = np.asarray(hits, float), np.asarray(total, float)
-    z = stats.norm.ppf(0.975)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        middle = (hits + z**2 / 2) / (total + z**2)
-        half = z / (total + z**2) * np.sqrt(hits * (total - hits) / total + z**2 / 4)
-    return middle - half, middle + half
+    """95 % score interval of a proportion (Wilson 1927), NaN where `total` is 0.
+
+    Args:
+        hits, total: numbers of images, or arrays of them that broadcast.
+
+    Returns:
+        (low, high), proportions between 0 and 1, of the broadcast shape.
+    """
+
+    def interval(k, n):
+        return tuple(stats.binomtest(int(k), int(n)).proportion_ci(method="wilson")) if n else (np.nan, np.nan)
+
+    return np.vectorize(interval, otypes=[float, float])(hits, total)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -1572,7 +1878,17 @@ class Comparison:
 
 
 def mcnemar(right_a, right_b):
-    """Compare two classifiers by what each got right (boolean arrays over the same images)."""
+    """Compare two classifiers by what each got right: McNemar's test (1947), exact.
+
+    Args:
+        right_a, right_b: boolean arrays (N,) over the same images.
+
+    Returns:
+        Comparison.
+
+    Raises:
+        ValueError: arrays of another type, or of different lengths.
+    """
     right_a, right_b = np.asarray(right_a), np.asarray(right_b)
     if right_a.dtype != bool or right_b.dtype != bool or right_a.shape != right_b.shape or right_a.ndim != 1:
         raise ValueError("expected two boolean arrays of one length: which images each classifier got right")
@@ -1586,7 +1902,7 @@ def mcnemar(right_a, right_b):
 
 
 def holm(p_values):
-    """p-values adjusted for being several (Holm 1979), in the order given."""
+    """p-values (K,) adjusted for being several (Holm 1979), in the order given; at most 1."""
     p_values = np.asarray(p_values, float)
     order = np.argsort(p_values)
     adjusted = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1))
@@ -1596,13 +1912,13 @@ def holm(p_values):
 
 
 def first_ink(x):
-    """Number (from 1) of the first row with ink of each image; T + 1 where there is none."""
+    """Number (from 1) of the first row with ink of each image (N, T, pixels); T + 1 where there is none; shape (N,)."""
     ink = np.asarray(x).any(-1)
     return np.where(ink.any(1), ink.argmax(1) + 1, ink.shape[1] + 1)
 
 
 def last_ink(x):
-    """Number (from 1) of the last row with ink of each image; 0 where there is none."""
+    """Number (from 1) of the last row with ink of each image (N, T, pixels); 0 where there is none; shape (N,)."""
     ink = np.asarray(x).any(-1)
     return np.where(ink.any(1), ink.shape[1] - ink[:, ::-1].argmax(1), 0)
 
@@ -1621,16 +1937,20 @@ def commit_step(predictions):
 
 
 def class_means(h, y):
-    """Mean over the images of each class, (10, T, units); NaN for a class without images."""
+    """Mean of h (N, T, units) over the images of each class in y (N,): (10, T, units); NaN for an absent class."""
     with np.errstate(invalid="ignore"):
         counts = np.bincount(y, minlength=10)
         return np.stack([h[y == digit].sum(0, dtype=np.float64) / counts[digit] for digit in range(10)])
 
 
 def separation(h, y):
-    """Variance of the states between the class means and within the classes, at each step: two arrays (T,).
+    """Variance of the states h (N, T, units) between the means of the classes in y (N,), and within the classes.
 
-    Both are sums over the units and means over the images; together they are the variance of the states.
+    Both are sums over the units and means over the images, as in a one-way analysis of variance; together they are
+    the variance of the states.
+
+    Returns:
+        (between, within), two arrays (T,).
     """
     h = np.asarray(h, np.float64)
     means, counts = class_means(h, y), np.bincount(y, minlength=10)
@@ -1642,7 +1962,7 @@ def separation(h, y):
 
 
 def movement(h):
-    """How far the state moves at each step: Euclidean length of h_t - h_(t-1), (N, T); h_0 = 0."""
+    """How far the state h (N, T, units) moves at each step: Euclidean length of h_t - h_(t-1), (N, T); h_0 = 0."""
     return np.linalg.norm(np.diff(h, axis=1, prepend=0), axis=-1)
 
 
@@ -1652,6 +1972,13 @@ def probe_accuracy(h_train, y_train, h_test, y_test, iterations=100):
     A softmax regression for each step, fitted to the training images' states and asked about the test images'. It
     finds out whether the class can be read from the state by a weighted sum, whatever the network's own layers do.
     All steps are fitted at once, by Newton steps with Boehning's bound (1992) in place of the Hessian, and momentum.
+    The tests hold it against scikit-learn's `LogisticRegression`, which fits one step at a time and takes more than
+    ten times as long.
+
+    Args:
+        h_train, h_test: states (N, T, units) of training and of test images.
+        y_train, y_test: their classes, (N,).
+        iterations: number of Newton steps.
     """
 
     def with_one(h):
@@ -1672,14 +1999,265 @@ def probe_accuracy(h_train, y_train, h_test, y_test, iterations=100):
 
 
 def saturation(gate, low=0.1, high=0.9):
-    """Share of images and steps at which each unit's gate is below `low` and above `high`: two arrays (units,)."""
+    """Share of images and steps at which each unit's gate is below `low` and above `high`.
+
+    Args:
+        gate: (N, T, units), activations in [0, 1].
+
+    Returns:
+        (closed, opened), two arrays (units,). Karpathy, Johnson and Fei-Fei (2015) plot one over the other.
+    """
     return (gate < low).mean((0, 1)), (gate > high).mean((0, 1))
+
+
+# Checks of Q2 and Q3, and the points of all checks
+def answered(*answers):
+    """Are these answers there? Says 'not answered yet' if not, for the cells that go on with them."""
+    missing = any(answer is None or answer is ... for answer in answers)
+    if missing:
+        print("not answered yet")
+    return not missing
+
+
+def award(points, verdicts):
+    """Print what a check says, and return the points it is worth.
+
+    Args:
+        points: of the whole question.
+        verdicts: a Verdict, or a dict from name to Verdict; each of these is worth the same share.
+
+    Returns:
+        The points earned. nbgrader takes the value that a check cell returns as its mark.
+    """
+    if isinstance(verdicts, Verdict):
+        print(verdicts)
+        return points if verdicts else 0
+    for name, verdict in verdicts.items():
+        print(f"{name}: {verdict}")
+    earned = points * sum(map(bool, verdicts.values())) / len(verdicts)
+    return int(earned) if earned == int(earned) else round(earned, 2)
+
+
+def check_results(family, sizes, recipe, experiments, experiment_results, data):
+    """Are these models trained as the sheet asks, and do they reach what the table says (Q2)?
+
+    Each stored model is loaded and evaluated again on the test images. What was reported may differ from that by the
+    noise of rounding, or by one image.
+
+    Args:
+        family: "LSTM" or "GRU".
+        sizes: which of `MODEL_SIZES`.
+        recipe: dict of the settings that an Experiment must have, such as epochs and batch_size.
+        experiments: the answer: Experiments, in any order, more than the eight do no harm.
+        experiment_results: the answer: {"LSTM": [(loss, accuracy), ...], "GRU": [...]} in the order of `MODEL_SIZES`.
+        data: Data.
+
+    Returns:
+        dict from a model's label to its Verdict.
+    """
+    labels = {f"{family} {size}": MODEL_SIZES.index(size) for size in sizes}
+    return {
+        label: _check_result(label, family, place, recipe, experiments, experiment_results, data)
+        for label, place in labels.items()
+    }
+
+
+@_verdict
+def _check_result(label, family, place, recipe, experiments, experiment_results, data):
+    loss, accuracy = _reported(family, place, experiment_results)
+    if experiments is None or experiments is ...:
+        raise _Wrong("not answered yet: experiments")
+    if not isinstance(experiments, (list, tuple, dict, set)):
+        raise _Wrong(f"experiments is {_kind(experiments)}; a list of Experiment is needed")
+    of_this_size = [e for e in experiments if isinstance(e, Experiment) and e.label == label]
+    if not of_this_size:
+        raise _Wrong(f"experiments holds no Experiment for {label}")
+    for name, wanted in recipe.items():
+        if all(getattr(e, name) != wanted for e in of_this_size):
+            raise _Wrong(f"{name} is {getattr(of_this_size[0], name)}; the sheet asks for {wanted}")
+    fitting = [e for e in of_this_size if all(getattr(e, name) == wanted for name, wanted in recipe.items())]
+    stored = [result for e in fitting if (result := _stored(e, _model_folder(e, data)))]
+    if not stored:
+        raise _Wrong(f"no trained model with these settings lies in {RUNS.name}/models")
+    found = []
+    for result in stored:
+        true_loss, true_accuracy = result.model.evaluate(data.x_test, data.y_test, batch_size=1000, verbose=0)
+        if abs(loss - true_loss) <= 0.01 + 0.01 * true_loss and _same_share(accuracy, true_accuracy, len(data.y_test)):
+            break
+        found.append(f"{true_loss:.4f} and {true_accuracy:.4f}")
+        if abs(accuracy - result.history["accuracy"][-1]) < 1e-6:
+            raise _Wrong("this is the value on the training images; the test images are asked for")
+        if abs(accuracy - true_loss) < 0.01 and abs(loss - true_accuracy) < 0.01:
+            raise _Wrong("loss and accuracy have changed places; each pair is (loss, accuracy)")
+    else:
+        raise _Wrong(f"reported {loss:.4f} and {accuracy:.4f}, but evaluating the stored model gives {found[0]}")
+    # What a trained network must reach, with room: the sheet's 95 % on MNIST, far above guessing on small data.
+    least = 0.95 if len(data.y_train) >= 50_000 else 0.5
+    if result.experiment.epochs >= 10 and accuracy < least:
+        raise _Wrong(f"an accuracy of {accuracy:.4f} is too low; at least {least} is in reach")
+
+
+def _reported(family, place, experiment_results):
+    """The pair (loss, accuracy) of one model, as floats."""
+    if experiment_results is None or experiment_results is ...:
+        raise _Wrong("not answered yet: experiment_results")
+    if not isinstance(experiment_results, dict):
+        raise _Wrong(f"experiment_results is {_kind(experiment_results)}; a dict from family to pairs is needed")
+    pairs = experiment_results.get(family)
+    if pairs is None or pairs is ...:
+        raise _Wrong(f"not answered yet: experiment_results[{family!r}]")
+    if not isinstance(pairs, (list, tuple)) or len(pairs) != len(MODEL_SIZES):
+        raise _Wrong(f"{family}: a list of pairs for {', '.join(MODEL_SIZES)} is needed, in this order")
+    try:
+        loss, accuracy = (float(value) for value in pairs[place])
+    except (TypeError, ValueError):
+        raise _Wrong(f"{family} {MODEL_SIZES[place]}: a pair of two numbers (loss, accuracy) is needed") from None
+    if not np.isfinite([loss, accuracy]).all():
+        raise _Wrong(f"{family} {MODEL_SIZES[place]}: loss and accuracy must be finite numbers")
+    if 1 < accuracy <= 100:
+        raise _Wrong(f"an accuracy of {accuracy:g} is above 1; give the share, not the percentage")
+    return loss, accuracy
+
+
+def _same_share(a, b, total):
+    """Do two accuracies over `total` images agree, up to one image or 0.2 points?"""
+    return abs(a - b) <= max(0.002, 1.01 / total)
+
+
+def _numbers(answer, shape, name):
+    """An answer as an array of finite numbers; `shape` has None where any length will do."""
+    if answer is None or answer is ...:
+        raise _Wrong(f"not answered yet: {name}")
+    try:
+        values = np.asarray(answer)
+    except (ValueError, TypeError):
+        values = np.empty(0, object)
+    if values.dtype.kind not in "iuf":
+        raise _Wrong(f"{name} is no array of numbers")
+    if values.ndim != len(shape) or any(b not in (None, a) for a, b in zip(values.shape, shape, strict=True)):
+        wanted = ", ".join("any" if length is None else str(length) for length in shape)
+        raise _Wrong(f"{name} has shape {values.shape}; ({wanted}) is needed")
+    if not np.isfinite(values).all():
+        raise _Wrong(f"{name} holds NaN or infinite values")
+    return values
+
+
+@_verdict
+def check_output(output, model, x):
+    """Is this the output over time, (T, units), of the model's recurrent layer for one of the images (Q3.2)?
+
+    Args:
+        output: the answer.
+        model: a Sequential classifier whose first layer is recurrent.
+        x: the images one of which it should be, (N, T, 28).
+    """
+    layer = model.layers[0]
+    shape = x.shape[1], layer.units
+    if np.shape(output) == shape[::-1]:
+        raise _Wrong(f"the output has shape {shape[::-1]}: units x T; T x units is asked for")
+    output = _numbers(output, shape, "the output")
+    if np.abs(layer_outputs(layer, x) - output).max((1, 2)).min() > 1e-4:
+        raise _Wrong("the layer gives this output for none of the images")
+
+
+@_verdict
+def check_predictions(predictions, model, data):
+    """Are these the classes read out at T, T - 1, ..., T - 4, as if each were the last step (Q3.3)?
+
+    Args:
+        predictions: the answer: five arrays (N,), as a list in this order or as a dict from the step (28, 27, ...).
+        model: a Sequential classifier with a recurrent layer.
+        data: Data; N test images.
+    """
+    truth = _last_read_outs(model, data)
+    given = [
+        _numbers(values, (len(data.y_test),), f"the prediction at T - {back}")
+        for back, values in enumerate(_five(predictions, data.x_test.shape[1]))
+    ]
+    agree = np.array([[(a == b).mean() for b in truth] for a in given])
+    if (np.diag(agree) >= 0.99).all():
+        return
+    if (np.diag(agree[::-1]) >= 0.99).all():
+        raise _Wrong("the steps are in the opposite order; T comes first")
+    back = int(np.argmin(np.diag(agree) >= 0.99))
+    raise _Wrong(f"at T - {back}, the trained classification layers give other classes to the output after that row")
+
+
+@_verdict
+def check_accuracies(accuracies, model, data):
+    """Are these the test accuracies of the read-outs at T, T - 1, ..., T - 4 (Q3.3)?
+
+    Args:
+        accuracies: the answer: five numbers, as a list in this order or as a dict from the step (28, 27, ...).
+        model, data: as in `check_predictions`.
+    """
+    truth = [(classes == data.y_test).mean() for classes in _last_read_outs(model, data)]
+    given = [
+        float(_numbers(value, (), f"the accuracy at T - {back}"))
+        for back, value in enumerate(_five(accuracies, data.x_test.shape[1]))
+    ]
+    for back, (mine, true) in enumerate(zip(given, truth, strict=True)):
+        if not _same_share(mine, true, len(data.y_test)):
+            raise _Wrong(f"the accuracy at T - {back} is not {mine:.4f}")
+
+
+def _last_read_outs(model, data):
+    """The classes read out at T, T - 1, ..., T - 4: five arrays (N,)."""
+    classes = read_out(model, layer_outputs(model.layers[0], data.x_test)).argmax(-1)
+    return [classes[:, -1 - back] for back in range(5)]
+
+
+def _five(answer, steps):
+    """The five values of an answer, for T, T - 1, ..., T - 4."""
+    if answer is None or answer is ...:
+        raise _Wrong("not answered yet")
+    if isinstance(answer, dict):
+        missing = [step for step in range(steps, steps - 5, -1) if step not in answer]
+        if missing:
+            raise _Wrong(f"step {missing[0]} is missing; the steps are {steps} to {steps - 4}")
+        return [answer[step] for step in range(steps, steps - 5, -1)]
+    if not isinstance(answer, (list, tuple, np.ndarray)) or len(answer) != 5:
+        raise _Wrong("five values are needed, for T, T - 1, ..., T - 4")
+    return list(answer)
+
+
+def check_gates_over_time(values, model, x):
+    """Are these the gates i, f, o and the output h of the model's LSTM layer while it reads the images (bonus)?
+
+    Args:
+        values: the answer: dict with the arrays "i", "f", "o", "h", each (N, T, units).
+        model: a Sequential classifier whose first layer is an LSTM.
+        x: the images, (N, T, 28).
+
+    Returns:
+        dict from name to Verdict.
+    """
+    truth = {name: array for name, array in trace(model, x).items() if name in "ifoh"}
+    return {name: _check_traced(name, values, truth) for name in truth}
+
+
+@_verdict
+def _check_traced(name, values, truth):
+    if values is None or values is ...:
+        raise _Wrong("not answered yet")
+    if not isinstance(values, dict):
+        raise _Wrong(f"the answer is {_kind(values)}; a dict with i, f, o and h is needed")
+    array = _numbers(values.get(name), truth[name].shape, name)
+    if np.abs(array - truth[name]).max() <= 1e-3:
+        return
+    others = [other for other, true in truth.items() if other != name and np.abs(array - true).max() <= 1e-3]
+    if others:
+        raise _Wrong(f"these are the values of {others[0]}")
+    if name == "h":
+        raise _Wrong("this is not the layer's own output")
+    raise _Wrong("with this gate the layer's output would be another one")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # 8. Tables and figures
 # ---------------------------------------------------------------------------------------------------------------------
-# One colour per model and per gate everywhere: Okabe and Ito's set, which colour-blind readers can tell apart.
+# One colour per model and per gate everywhere: Okabe and Ito's set, which colour-blind readers can tell apart. Models
+# have a marker too, and curves a line style, so that they are apart in grey print.
 COLORS = {
     "LSTM": "#0072B2",
     "GRU": "#D55E00",
@@ -1687,13 +2265,41 @@ COLORS = {
     "i": "#009E73",
     "f": "#E69F00",
     "o": "#CC79A7",
-    "g": "#56B4E9",
-    "c": "#0072B2",
-    "h": "#000000",
     "z": "#E69F00",
     "r": "#009E73",
 }
-plt.rcParams.update({"figure.dpi": 100, "savefig.bbox": "tight", "font.size": 10, "image.cmap": "viridis"})
+MARKERS = {"LSTM": "s", "GRU": "o", "whole image": "^"}
+LINES = (  # colour, line style and marker of the curves of one figure, in order
+    ("#D55E00", "-", "o"),
+    ("#009E73", "--", "s"),
+    ("#0072B2", ":", "^"),
+    ("#000000", "-.", "D"),
+    ("#CC79A7", (0, (5, 1, 1, 1, 1, 1)), "v"),
+)
+TITLES = {
+    "i": "input gate i",
+    "f": "forget gate f",
+    "o": "output gate o",
+    "z": "update gate z",
+    "r": "reset gate r",
+    "g": "candidate g",
+    "h": "output h",
+    "c": "state c",
+}
+plt.rcParams.update(
+    {
+        "figure.dpi": 100,
+        "figure.constrained_layout.use": True,
+        "savefig.bbox": "tight",
+        "font.size": 10,
+        "legend.fontsize": 9,
+        "lines.markersize": 4,
+        "grid.alpha": 0.3,
+        "image.cmap": "viridis",  # perceptually uniform, and monotone in grey
+        "image.interpolation": "nearest",
+        "axes.prop_cycle": plt.cycler(color=[color for color, _, _ in LINES]),
+    }
+)
 
 
 def print_table(header, rows):
@@ -1707,110 +2313,85 @@ def print_table(header, rows):
 
 def write_csv(name, header, rows):
     """Write a table to `runs/NAME` and return nothing; the folder is made if it is missing."""
-    RUNS.mkdir(parents=True, exist_ok=True)
-    with open(RUNS / name, "w", newline="", encoding="utf-8") as file:
+    with written_aside(RUNS / name) as path, open(path, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([header, *rows])
 
 
-# Figures of notebook 02
-def plot_rows_as_steps(image, steps):
-    """Draw what a network that reads rows has seen: a panel per step, the current row framed, the rows to come hidden.
+def _show(alt):
+    """Show the current figure, with a text in its place for readers who can't see it (nbconvert's `alt`)."""
+    figure = plt.gcf()
+    IPython.display.display(figure, metadata={"image/png": {"alt": alt}})
+    plt.close(figure)
 
-    Args:
-        image: shape (T, pixels), values in [0, 1].
-        steps: the time steps to show, counted from 1.
+
+def _show_steps(axes, values, low, high, width=1):
+    """Rows of `values` (T, units) as time steps 1 to T, downwards; the panel is `width` times as wide as high."""
+    steps, columns = values.shape
+    axes.set_box_aspect(1 / width)
+    return axes.imshow(values, vmin=low, vmax=high, aspect="auto", extent=(0.5, columns + 0.5, steps + 0.5, 0.5))
+
+
+def _show_digit(axes, image):
+    """An image (T, pixels) in black on white, its rows numbered as time steps, in a square panel."""
+    picture = _show_steps(axes, image, 0, 1)
+    picture.set_cmap("gray_r")
+    axes.set_xticks([1, 14, 28])
+
+
+def _beside_images(images, labels, width):
+    """A row of images titled by their labels, each with a panel to be filled, `width` times as wide, on its right.
+
+    Returns:
+        (figure, the empty panels).
     """
-    _, panels = plt.subplots(1, len(steps), figsize=(2.1 * len(steps), 2.4), sharey=True, layout="constrained")
-    for axes, step in zip(panels, steps, strict=True):
-        seen = np.where(np.arange(1, len(image) + 1)[:, None] <= step, image, np.nan)
-        axes.imshow(seen, cmap="gray_r", vmin=0, vmax=1, extent=(0.5, image.shape[1] + 0.5, len(image) + 0.5, 0.5))
-        axes.set_facecolor("#DDDDDD")
-        axes.add_patch(
-            plt.Rectangle((0.5, step - 0.5), image.shape[1], 1, fill=False, color=COLORS["GRU"], linewidth=2)
-        )
-        axes.set_title(f"step {step}")
-        axes.set_xlabel("pixel")
+    figure, ((*panels,),) = plt.subplots(
+        1,
+        2 * len(images),
+        figsize=(1.75 * len(images) * (1 + width), 2.1),
+        sharey=True,
+        squeeze=False,
+        width_ratios=[1, width] * len(images),
+    )
+    for axes, image, label in zip(panels[::2], images, labels, strict=True):
+        _show_digit(axes, image)
+        axes.set(xlabel="pixel", title=f"a {label}")
     panels[0].set_ylabel("time step (row)")
-    plt.show()
+    return figure, panels[1::2]
 
 
-MODEL_SIZES = ("32", "64", "128", "3 x 32")
-
-
-def plot_summary_table(experiment_results):
-    """Draw test cross-entropy and accuracy of the eight models, and write them to `runs/summary.csv`.
-
-    Args:
-        experiment_results: {"LSTM": [(loss, accuracy), ...], "GRU": [...]}, each in the order 32, 64, 128, 3 x 32.
-    """
-    rows = []
-    for family, pairs in experiment_results.items():
-        if len(pairs) != len(MODEL_SIZES):
-            raise ValueError(f"{family}: expected {len(MODEL_SIZES)} pairs (loss, accuracy), got {len(pairs)}")
-        rows += [(f"{family} {size}", *pair) for size, pair in zip(MODEL_SIZES, pairs, strict=True)]
-    header = ("model", "test cross-entropy", "test accuracy")
-    write_csv("summary.csv", header, rows)
-    _, axes = plt.subplots(figsize=(6, 0.3 * len(rows) + 0.6))
-    axes.axis("off")
-    texts = [(name, f"{loss:.4f}", f"{accuracy:.2%}") for name, loss, accuracy in rows]
-    table = axes.table(texts, colLabels=header, loc="center", cellLoc="center", bbox=[0, 0, 1, 1])
-    for (row, column), cell in table.get_celld().items():
-        cell.set_edgecolor("#CCCCCC")
-        if row == 0:
-            cell.set_text_props(weight="bold")
-        elif column == 0:
-            cell.set_text_props(color=COLORS[texts[row - 1][0].split()[0]], weight="bold")
-    plt.show()
-
-
-def plot_learning_curves(results):
-    """Cross-entropy and error by epoch, training (dashed) and test (solid), a panel per size, a colour per cell."""
-    _, rows = plt.subplots(2, len(MODEL_SIZES), figsize=(11, 5.5), sharex=True, sharey="row", layout="constrained")
-    for result in results.values():
-        column = MODEL_SIZES.index(result.experiment.label.split(" ", 1)[1])
-        color = COLORS[result.experiment.family]
-        epochs = range(1, result.experiment.epochs + 1)
-        for axes, values, scale in (
-            (rows[0][column], "loss", lambda v: v),
-            (rows[1][column], "accuracy", lambda v: 100 * (1 - v)),
-        ):
-            for prefix, style in (("", "--"), ("val_", "-")):
-                label = f"{result.experiment.family}, {'test' if prefix else 'training'}"
-                axes.plot(epochs, [scale(v) for v in result.history[prefix + values]], style, color=color, label=label)
-            axes.set_yscale("log")
-            axes.yaxis.set_major_formatter("{x:g}")
-            axes.yaxis.set_minor_formatter(NullFormatter())
-    for column, size in enumerate(MODEL_SIZES):
-        rows[0][column].set_title(f"{size} units")
-        rows[1][column].set_xlabel("epoch")
-    rows[0][0].set_ylabel("cross-entropy (nats)")
-    rows[1][0].set_ylabel("error (%)")
-    rows[0][0].legend(fontsize=8)
-    plt.show()
+def _log_ticks(axis, steps=(1, 2, 5), form="{x:g}"):
+    """Plain numbers on a logarithmic axis that may span less than a factor of ten."""
+    axis.set_major_locator(LogLocator(subs=steps))
+    axis.set_major_formatter(form)
+    axis.set_minor_formatter(NullFormatter())
 
 
 # Figures of notebook 01
 def plot_panels(panels):
-    """Draw arrays over time side by side, time steps downwards, on one colour scale.
+    """Draw arrays over time side by side, time steps downwards; what is measured in pixels as an image.
 
     Args:
-        panels: dict from title to (values, unit): values (T, width), unit "pixel" or "hidden unit".
+        panels: dict from title to (values, unit): values (T, width), unit "pixel" or "hidden unit", the latter at
+            least once.
     """
     _panels_figure(panels)
-    plt.show()
+    states = [f"{title} between {values.min():.2f} and {values.max():.2f}" for title, (values, _) in panels.items()]
+    _show("Side by side over the time steps: " + "; ".join(states) + ".")
 
 
 def _panels_figure(panels):
-    scale = max(1.0, *(float(np.abs(values).max()) for values, _ in panels.values()))
-    low = -scale if any(np.min(values) < -1e-3 for values, _ in panels.values()) else 0
-    figure, row = plt.subplots(
-        1, len(panels), figsize=(2.5 * len(panels) + 0.6, 2.9), sharey=True, layout="constrained"
-    )
+    states = [values for values, unit in panels.values() if unit != "pixel"]
+    scale = max(1.0, *(float(np.abs(values).max()) for values in states))
+    low = -scale if any(np.min(values) < -1e-3 for values in states) else 0
+    figure, row = plt.subplots(1, len(panels), figsize=(2.2 * len(panels) + 0.8, 2.5), sharey=True)
     for axes, (title, (values, unit)) in zip(row, panels.items(), strict=True):
-        shown = axes.imshow(values, vmin=low, vmax=scale, aspect="auto", interpolation="nearest")
+        if unit == "pixel":
+            _show_digit(axes, values)
+        else:
+            picture = _show_steps(axes, values, low, scale)
         axes.set(title=title, xlabel=unit)
     row[0].set_ylabel("time step (row)")
-    figure.colorbar(shown, ax=row, label="activation")
+    figure.colorbar(picture, ax=row, label="state", aspect=15)
     return figure
 
 
@@ -1822,12 +2403,13 @@ def plot_gate_error(biases, bounds, errors):
         bounds: dict from behaviour to (K,), the proved bound.
         errors: dict from (cell, behaviour) to (K,), of `measure_gate_error`; 0 is drawn below a dashed line.
     """
-    _, row = plt.subplots(1, len(bounds), figsize=(10, 3.8), sharey=True, layout="constrained")
+    _, row = plt.subplots(1, len(bounds), figsize=(10, 3.8), sharey=True)
     foot, titles = 1e-20, {"store_input": "store: one step", "keep_state": "keep: 28 steps"}
     for axes, (behaviour, bound) in zip(row, bounds.items(), strict=True):
         for (cell, of), error in errors.items():
-            if of == behaviour:
-                style = {"marker": "o" if cell == "LSTM" else "x", "mfc": "none", "ls": "", "color": COLORS[cell]}
+            if of == behaviour:  # large and hollow under small and full, because most marks coincide
+                style = {"ms": 7, "mfc": "none"} if cell == "LSTM" else {"ms": 3}
+                style |= {"marker": MARKERS[cell], "ls": "", "color": COLORS[cell]}
                 axes.plot(biases, np.maximum(error, foot), **style, label=f"Keras {cell}, float32")
         axes.plot(biases, bound, color="#000000", lw=1, label="bound")
         axes.axhline(2.0**-24, color="#999999", lw=0.8)
@@ -1839,7 +2421,8 @@ def plot_gate_error(biases, bounds, errors):
     ticks = [1.0, 1e-4, 1e-8, 1e-12, foot]
     row[0].set_yticks(ticks, ["1", "$10^{-4}$", "$10^{-8}$", "$10^{-12}$", "exactly 0"])
     row[0].legend()
-    plt.show()
+    ends = [f"{cell}, {titles[of]}, {biases[error > 0].max() + 1}" for (cell, of), error in errors.items()]
+    _show("The error falls with the gate bias B along the bound, then to exactly 0. First B with 0: " + "; ".join(ends))
 
 
 def plot_reachable(examples):
@@ -1848,19 +2431,20 @@ def plot_reachable(examples):
     Args:
         examples: dict from label to the values of a counter-example, see `check_counterexample`.
     """
-    _, axes = plt.subplots(figsize=(7, 0.7 * len(examples) + 1.1), layout="constrained")
-    for line, values in enumerate(examples.values()):
+    _, axes = plt.subplots(figsize=(8, 0.5 * len(examples) + 0.9))
+    facts = []
+    for line, (label, values) in enumerate(examples.items()):
         numbers = {name: _exact(name, value) for name, value in values.items()}
-        low, high = map(float, reachable_by_lstm(numbers))
+        (low, high), h = map(float, reachable_by_lstm(numbers)), float(gru_step(numbers))
+        facts.append(f"{label}: the LSTM reaches {low:.2f} to {high:.2f}, the GRU is at {h:.2f}")
         bar = {"lw": 9, "color": COLORS["LSTM"], "solid_capstyle": "butt"}
         axes.plot([low, high], [line, line], **bar, label="LSTM, any gates" if line == 0 else None)
-        dot_label = "GRU" if line == 0 else None
         point = {"ms": 10, "color": COLORS["GRU"], "mec": "white", "mew": 1.5}
-        axes.plot(float(gru_step(numbers)), line, "o", **point, label=dot_label)
+        axes.plot(h, line, "o", **point, label="GRU" if line == 0 else None)
     axes.set_yticks(range(len(examples)), examples)
-    axes.set(xlabel="new output h", xlim=(-1.05, 1.05), ylim=(len(examples) - 0.4, -0.6))
+    axes.set(xlabel="output h", xlim=(-1.05, 1.05), ylim=(len(examples) - 0.4, -0.6))
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    plt.show()
+    _show("; ".join(facts) + ".")
 
 
 PLAYGROUND_BIASES = {"b_i": -1.0, "b_f": 1.5, "b_o": 2.0, "b_z": 1.5, "b_r": 0.0}
@@ -1906,39 +2490,89 @@ def gate_playground(digit):
     plot_panels(draw(**PLAYGROUND_BIASES))
 
 
+# Figures of notebook 02
+def plot_rows_as_steps(image, steps):
+    """Draw what a network that reads rows has seen: a panel per step, the current row framed, the rows to come hidden.
+
+    Args:
+        image: shape (T, pixels), values in [0, 1].
+        steps: the time steps to show, counted from 1.
+    """
+    _, panels = plt.subplots(1, len(steps), figsize=(2.1 * len(steps), 2.4), sharey=True)
+    for axes, step in zip(panels, steps, strict=True):
+        _show_digit(axes, np.where(np.arange(1, len(image) + 1)[:, None] <= step, image, np.nan))
+        axes.set_facecolor("#DDDDDD")
+        axes.add_patch(
+            plt.Rectangle((0.5, step - 0.5), image.shape[1], 1, fill=False, color=COLORS["GRU"], linewidth=2)
+        )
+        axes.set(title=f"step {step}", xlabel="pixel")
+    panels[0].set_ylabel("time step (row)")
+    _show(f"A digit after {', '.join(map(str, steps))} of its {len(image)} rows; the rows to come are hidden.")
+
+
+MODEL_SIZES = ("32", "64", "128", "3 x 32")
+
+
+def plot_summary_table(experiment_results):
+    """Draw test cross-entropy and accuracy of the eight models, and write them to `runs/summary.csv`.
+
+    Args:
+        experiment_results: {"LSTM": [(loss, accuracy), ...], "GRU": [...]}, each in the order 32, 64, 128, 3 x 32;
+            the loss in nats, the accuracy between 0 and 1.
+    """
+    rows = []
+    for family, pairs in experiment_results.items():
+        if len(pairs) != len(MODEL_SIZES):
+            raise ValueError(f"{family}: expected {len(MODEL_SIZES)} pairs (loss, accuracy), got {len(pairs)}")
+        rows += [(f"{family} {size}", *pair) for size, pair in zip(MODEL_SIZES, pairs, strict=True)]
+    header = ("model", "test cross-entropy", "test accuracy")
+    write_csv("summary.csv", header, rows)
+    _, axes = plt.subplots(figsize=(6, 0.3 * len(rows) + 0.6))
+    axes.axis("off")
+    texts = [(name, f"{loss:.4f}", f"{accuracy:.4f}") for name, loss, accuracy in rows]
+    table = axes.table(texts, colLabels=header, loc="center", cellLoc="center", bbox=[0, 0, 1, 1])
+    for (row, column), cell in table.get_celld().items():
+        cell.set_edgecolor("#CCCCCC")
+        if row == 0:
+            cell.set_text_props(weight="bold")
+        elif column == 0:
+            cell.set_text_props(color=COLORS[texts[row - 1][0].split()[0]], weight="bold")
+    _show("Test cross-entropy and accuracy. " + "; ".join(f"{name}: {a}, {b}" for name, a, b in texts) + ".")
+
+
+def plot_learning_curves(results):
+    """Cross-entropy and error by epoch, training (dashed) and test (solid), a panel per size, a colour per cell.
+
+    Args:
+        results: dict from Experiment to Result, as from `train_all`, for LSTM and GRU of the sizes in MODEL_SIZES.
+    """
+    _, rows = plt.subplots(2, len(MODEL_SIZES), figsize=(11, 5.5), sharex=True, sharey="row")
+    for result in results.values():
+        column = MODEL_SIZES.index(result.experiment.label.split(" ", 1)[1])
+        family = result.experiment.family
+        epochs = range(1, result.experiment.epochs + 1)
+        for axes, values, scale in (
+            (rows[0][column], "loss", lambda v: v),
+            (rows[1][column], "accuracy", lambda v: 100 * (1 - v)),
+        ):
+            for prefix, style in (("", "--"), ("val_", "-")):
+                label = f"{family}, {'test' if prefix else 'training'}"
+                numbers = [scale(v) for v in result.history[prefix + values]]
+                axes.plot(epochs, numbers, style, color=COLORS[family], marker=MARKERS[family], label=label)
+            axes.set_yscale("log")
+            _log_ticks(axes.yaxis)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    for column, size in enumerate(MODEL_SIZES):
+        rows[0][column].set_title(f"{size} units")
+        rows[1][column].set_xlabel("epoch")
+    rows[0][0].set_ylabel("cross-entropy (nats)")
+    rows[1][0].set_ylabel("error (%)")
+    rows[0][0].legend(fontsize=8)
+    ends = [f"{e.label} {100 * (1 - r.accuracy):.2f} %" for e, r in results.items()]
+    _show("Cross-entropy and error fall with every epoch. Test error after the last one: " + ", ".join(ends) + ".")
+
+
 # Figures of notebook 03
-LINES = (  # colour, line style and marker of the curves of one figure, in order; apart in grey print too
-    ("#D55E00", "-", "o"),
-    ("#009E73", "--", "s"),
-    ("#0072B2", ":", "^"),
-    ("#000000", "-.", "D"),
-    ("#CC79A7", (0, (5, 1, 1, 1, 1, 1)), "v"),
-)
-RANGES = {"i": (0, 1), "f": (0, 1), "o": (0, 1), "z": (0, 1), "r": (0, 1), "g": (-1, 1), "h": (-1, 1), "c": None}
-TITLES = {
-    "i": "input gate i",
-    "f": "forget gate f",
-    "o": "output gate o",
-    "z": "update gate z",
-    "r": "reset gate r",
-    "g": "candidate g",
-    "h": "output h",
-    "c": "state c",
-}
-
-
-def _show_steps(axes, values, low, high):
-    """Rows of `values` as time steps 1 to T, from top to bottom, as in the image beside it."""
-    steps, width = values.shape
-    return axes.imshow(values, vmin=low, vmax=high, aspect="auto", extent=(0.5, width + 0.5, steps + 0.5, 0.5))
-
-
-def _show_digit(axes, image):
-    extent = (0.5, 28.5, len(image) + 0.5, 0.5)
-    axes.imshow(image, cmap="gray_r", vmin=0, vmax=1, extent=extent, interpolation="nearest")
-    axes.set_xticks([1, 14, 28])
-
-
 def plot_accuracy_by_size(parameters, hits, total):
     """Test error over the number of parameters with 95 % intervals; a marker per kind of model.
 
@@ -1946,8 +2580,10 @@ def plot_accuracy_by_size(parameters, hits, total):
         parameters, hits: dicts from a model's label to its number of parameters, of test images it got right.
         total: number of test images.
     """
-    _, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
-    for family, marker in (("LSTM", "s"), ("GRU", "o"), ("whole image", "^")):
+    _, axes = plt.subplots(figsize=(8, 4.5))
+    left = ("GRU 32", "GRU 3 x 32", "GRU 128", "MLP 11", "MLP 32", "CNN 32", "softmax")  # neighbours are on the right
+    facts = []
+    for family, marker in MARKERS.items():
         labels = [name for name in hits if (name.split()[0] if name.split()[0] in COLORS else "whole image") == family]
         if not labels:
             continue
@@ -1957,70 +2593,58 @@ def plot_accuracy_by_size(parameters, hits, total):
         bars = np.maximum([error - 100 * (1 - high), 100 * (1 - low) - error], 0)
         axes.errorbar(size, error, bars, fmt=marker, color=COLORS[family], capsize=3, markersize=7, label=family)
         for name, x, y in zip(labels, size, error, strict=True):
-            left = name in (
-                "GRU 32",
-                "GRU 3 x 32",
-                "MLP 11",
-                "MLP 32",
-                "CNN 32",
-                "softmax",
-            )  # where neighbours are near
-            place, side = ((-6, -10), "right") if left else ((6, -10 if family == "GRU" else 5), "left")
+            place, side = ((-6, -10), "right") if name in left else ((6, -10 if family == "GRU" else 5), "left")
             axes.annotate(name, (x, y), place, textcoords="offset points", fontsize=8, ha=side, color=COLORS[family])
+            facts.append(f"{name} {y:.1f} % with {x:,}")
     axes.set(xscale="log", yscale="log", xlabel="number of parameters", ylabel="test error (%)")
     axes.margins(0.15)
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter("{x:g}")
-    axes.grid(alpha=0.3)
+    _log_ticks(axes.xaxis, form="{x:,.0f}")
+    _log_ticks(axes.yaxis, (1, 2, 3, 5))
+    axes.grid()
     axes.legend()
-    plt.show()
+    _show("Test error over the number of parameters: " + "; ".join(facts) + ".")
 
 
 def plot_images(images, titles, columns=10):
-    """Binarised images in a grid, each with its title."""
+    """Binarised images (N, T, pixels) in a grid, each with its title."""
     rows = max(1, -(-len(images) // columns))
-    _, grid = plt.subplots(rows, columns, figsize=(1.1 * columns, 1.45 * rows), squeeze=False, layout="constrained")
+    _, grid = plt.subplots(rows, columns, figsize=(1.1 * columns, 1.45 * rows), squeeze=False)
     for place, axes in enumerate(grid.flat):
         axes.axis("off")
         if place < len(images):
-            axes.imshow(images[place], cmap="gray_r", vmin=0, vmax=1)
+            _show_digit(axes, images[place])
             axes.set_title(titles[place], fontsize=9)
-    plt.show()
+    _show(f"{len(images)} images of digits: {'; '.join(titles)}.")
 
 
 def plot_over_time(images, traced, names):
     """Each image beside what a recurrent layer does while it reads it, row by row.
+
+    Gates and outputs are drawn on their whole range, the unbounded state c on that of all but its 2 % largest values.
 
     Args:
         images: (N, T, 28).
         traced: dict of arrays (N, T, units), as from `trace`.
         names: which of them, from left to right.
     """
-    _, grid = plt.subplots(
-        len(images),
-        len(names) + 1,
-        figsize=(2.1 * (len(names) + 1), 1.9 * len(images) + 0.9),
-        squeeze=False,
-        sharey=True,
-        layout="constrained",
-    )
-    for row, image in enumerate(images):
-        _show_digit(grid[row][0], image)
-        grid[row][0].set_ylabel("time step (row)")
-        for axes, name in zip(grid[row][1:], names, strict=True):
-            most = np.abs(traced[name]).max()
-            low, high = RANGES[name] or (-most, most)
-            picture = _show_steps(axes, traced[name][row], low, high)
-            if row == len(images) - 1:
-                axes.set_xlabel("hidden unit")
-                column = list(grid[row]).index(axes)
-                ticks = [0, 0.5, 1] if low == 0 else [-np.floor(high), 0, np.floor(high)]
-                plt.colorbar(picture, ax=grid[:, column], orientation="horizontal", aspect=12, ticks=ticks)
+    size = (2.1 * (len(names) + 1), 1.9 * len(images) + 0.9)
+    figure, grid = plt.subplots(len(images), len(names) + 1, figsize=size, squeeze=False, sharey=True)
+    for row, image in zip(grid, images, strict=True):
+        _show_digit(row[0], image)
+        row[0].set_ylabel("time step (row)")
+    for column, name in zip(grid.T[1:], names, strict=True):
+        high = np.ceil(np.percentile(np.abs(traced[name]), 98)) if name == "c" else 1
+        low = 0 if name in "ifozr" else -high
+        for axes, values in zip(column, traced[name], strict=True):
+            picture = _show_steps(axes, values, low, high)
+        column[0].set_title(TITLES[name])
+        column[-1].set_xlabel("hidden unit")
+        options = {"orientation": "horizontal", "aspect": 12, "extend": "both" if name == "c" else "neither"}
+        figure.colorbar(picture, ax=column, ticks=[low, (low + high) / 2, high], format="{x:g}", **options)
     grid[0][0].set_title("image")
     grid[-1][0].set_xlabel("pixel")
-    for axes, name in zip(grid[0][1:], names, strict=True):
-        axes.set_title(TITLES[name])
-    plt.show()
+    shown = ", ".join(f"{TITLES[name]} (mean {np.nanmean(traced[name]):.2f})" for name in names)
+    _show(f"{len(images)} digits, each beside these arrays of time steps by hidden units: {shown}.")
 
 
 def print_comparisons(pairs, results, verdicts):
@@ -2036,25 +2660,23 @@ def print_comparisons(pairs, results, verdicts):
 
 
 def plot_states(images, h, labels):
-    """Each image beside the output of a recurrent layer over time, side by side."""
-    figure, grid = plt.subplots(
-        1, 2 * len(images), figsize=(2.8 * len(images), 3), sharey=True, squeeze=False, layout="constrained"
-    )
-    for place, (image, states, label) in enumerate(zip(images, h, labels, strict=True)):
-        left, right = grid[0][2 * place : 2 * place + 2]
-        _show_digit(left, image)
-        left.set_aspect("auto")
-        left.set(xlabel="pixel", title=f"a {label}")
-        picture = _show_steps(right, states, -1, 1)
-        right.set(xlabel="hidden unit", title="output h")
-    grid[0][0].set_ylabel("time step (row)")
-    figure.colorbar(picture, ax=grid, label="output h", aspect=15)
-    plt.show()
+    """Each image beside the output of a recurrent layer over time, side by side.
+
+    Args:
+        images: (N, T, 28). h: (N, T, units). labels: the true classes, (N,).
+    """
+    figure, panels = _beside_images(images, labels, width=0.8)
+    for axes, states in zip(panels, h, strict=True):
+        picture = _show_steps(axes, states, -1, 1, width=0.8)
+        axes.set(xlabel="hidden unit", title="output h")
+    figure.colorbar(picture, ax=panels, label="output h", aspect=15)
+    digits = ", ".join(map(str, labels))
+    _show(f"The digits {digits}, each beside the output h: alike in the blank rows at the top, different below.")
 
 
 def plot_class_means(means):
     """The mean state of each class over time, (10, T, units), one panel per digit."""
-    figure, grid = plt.subplots(2, 5, figsize=(11, 5.2), sharex=True, sharey=True, layout="constrained")
+    figure, grid = plt.subplots(2, 5, figsize=(11, 4.8), sharex=True, sharey=True)
     for digit, axes in enumerate(grid.flat):
         picture = _show_steps(axes, means[digit], -1, 1)
         axes.set_title(f"digit {digit}")
@@ -2063,7 +2685,11 @@ def plot_class_means(means):
     for axes in grid[1]:
         axes.set_xlabel("hidden unit")
     figure.colorbar(picture, ax=grid, label="mean output h", shrink=0.8)
-    plt.show()
+    spread = np.nanstd(means, axis=0).mean(-1)
+    _show(
+        "Mean output h of each digit over the time steps. Standard deviation between the digits: "
+        f"{spread[2]:.2f} at step 3, {spread[-1]:.2f} at the last."
+    )
 
 
 def plot_by_step(ylabel, curves, points=None, first_step=1, marks=None):
@@ -2076,15 +2702,18 @@ def plot_by_step(ylabel, curves, points=None, first_step=1, marks=None):
         first_step: the number of the first value.
         marks: dict from a step to the word that stands at a thin vertical line there.
     """
-    _, axes = plt.subplots(figsize=(8.5, 4), layout="constrained")
+    _, axes = plt.subplots(figsize=(8.5, 4))
+    facts = []
     for (label, values), (color, style, marker) in zip(curves.items(), LINES, strict=False):
         values, low, high = values if isinstance(values, tuple) else (values, None, None)
         steps = np.arange(first_step, first_step + len(values))
-        axes.plot(steps, values, linestyle=style, color=color, marker=marker, markersize=4, label=label)
+        axes.plot(steps, values, linestyle=style, color=color, marker=marker, label=label)
         if low is not None:
             axes.fill_between(steps, low, high, color=color, alpha=0.25, linewidth=0)
+        facts.append(f"{label}, {values[0]:.2f} at step {steps[0]}, {values[-1]:.2f} at step {steps[-1]}")
     for label, values in (points or {}).items():
         axes.plot(*zip(*values.items(), strict=True), "*", color="black", markersize=11, label=label)
+        facts.append(f"{label}, " + ", ".join(f"{value:.2f} at step {step}" for step, value in values.items()))
     for step, word in (marks or {}).items():
         axes.axvline(step, color="#888888", linewidth=1)
         axes.text(
@@ -2092,9 +2721,9 @@ def plot_by_step(ylabel, curves, points=None, first_step=1, marks=None):
         )
     axes.set(xlabel="time step (row)", ylabel=ylabel)
     axes.set_xticks([1, *range(4, axes.get_xlim()[1].astype(int) + 1, 4)])
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=9)
-    plt.show()
+    axes.grid()
+    axes.legend()
+    _show(f"{ylabel} over the time steps: " + "; ".join(facts) + ".")
 
 
 def plot_film_strip(images, probabilities, labels):
@@ -2103,37 +2732,28 @@ def plot_film_strip(images, probabilities, labels):
     Args:
         images: (N, T, 28). probabilities: (N, T, 10). labels: the true classes, (N,).
     """
-    figure, grid = plt.subplots(
-        1, 2 * len(images), figsize=(2.3 * len(images), 3), sharey=True, squeeze=False, layout="constrained"
-    )
-    for place, (image, chances, label) in enumerate(zip(images, probabilities, labels, strict=True)):
-        left, right = grid[0][2 * place : 2 * place + 2]
-        _show_digit(left, image)
-        left.set_aspect("auto")
-        left.set(xlabel="pixel", title=f"a {label}")
-        picture = right.imshow(chances, vmin=0, vmax=1, aspect="auto", extent=(-0.5, 9.5, len(chances) + 0.5, 0.5))
-        step = commit_step(chances.argmax(-1)[None])[0]
-        right.axhline(step - 0.5, color="white", linestyle="--", linewidth=1.5)
-        right.set(xlabel="class", title=f"settled at {step}", xticks=range(0, 10, 3))
-    grid[0][0].set_ylabel("time step (row)")
-    figure.colorbar(picture, ax=grid, label="probability", aspect=15)
-    plt.show()
+    figure, panels = _beside_images(images, labels, width=0.6)
+    steps = commit_step(probabilities.argmax(-1))
+    for axes, chances, step in zip(panels, probabilities, steps, strict=True):
+        picture = _show_steps(axes, chances, 0, 1, width=0.6)
+        axes.axhline(step - 0.5, color="white", linestyle="--", linewidth=1.5)
+        axes.set(xlabel="class", title=f"settled at {step}", xticks=range(1, 11, 3), xticklabels=range(0, 10, 3))
+    figure.colorbar(picture, ax=panels, label="probability", aspect=15)
+    facts = ", ".join(f"the {label} at step {step}" for label, step in zip(labels, steps, strict=True))
+    _show(f"Digits beside their class probabilities after each row. The prediction settles: {facts}.")
 
 
 def plot_commit_steps(steps, ink, labels):
-    """When predictions settle: beside the last row with ink, over all images, and class by class."""
-    _, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
-    bins = np.arange(0.5, 29)
-    left.hist(ink, bins, weights=np.full(len(ink), 100 / len(ink)), color="#BBBBBB", label="last row with ink")
-    left.hist(
-        steps,
-        bins,
-        weights=np.full(len(steps), 100 / len(steps)),
-        histtype="step",
-        linewidth=2,
-        color=COLORS["GRU"],
-        label="prediction settled",
-    )
+    """When predictions settle: beside the last row with ink, over all images, and class by class.
+
+    Args:
+        steps: (N,), of `commit_step`. ink: (N,), of `last_ink`. labels: the true classes, (N,).
+    """
+    _, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8))
+    bins, share = np.arange(0.5, 29), np.full(len(ink), 100 / len(ink))
+    left.hist(ink, bins, weights=share, color="#BBBBBB", label="last row with ink")
+    settled = {"histtype": "step", "linewidth": 2, "color": COLORS["GRU"], "label": "prediction settled"}
+    left.hist(steps, bins, weights=share, **settled)
     left.set(xlabel="time step (row)", ylabel="images (%)")
     left.legend(loc="upper left")
     digits = [digit for digit in range(10) if (labels == digit).any()]
@@ -2145,10 +2765,12 @@ def plot_commit_steps(steps, ink, labels):
         medianprops={"color": COLORS["GRU"], "linewidth": 2},
     )
     ends = [np.median(ink[labels == digit]) for digit in digits]
-    right.plot(range(1, len(digits) + 1), ends, "_", color="#555555", markersize=18, label="median last row with ink")
+    right.plot(range(1, len(digits) + 1), ends, "x", color="#000000", markersize=6, label="median last row with ink")
     right.set(xlabel="digit", ylabel="prediction settled (row)")
-    right.legend(fontsize=9)
-    plt.show()
+    right.yaxis.set_major_locator(MaxNLocator(integer=True))
+    right.legend()
+    medians = ", ".join(f"{digit}: {np.median(steps[labels == digit]):g}" for digit in digits)
+    _show(f"Histograms of the last row with ink and of the step at which predictions settle. Medians: {medians}.")
 
 
 def plot_gate_means(traced):
@@ -2159,35 +2781,43 @@ def plot_gate_means(traced):
     """
     gates = {cell: [name for name in "ifozr" if name in values] for cell, values in traced.items()}
     columns = max(map(len, gates.values()))
-    figure, grid = plt.subplots(
-        len(traced), columns, figsize=(3 * columns, 2.6 * len(traced)), sharey=True, squeeze=False, layout="constrained"
-    )
+    size = (2.6 * columns + 1, 2.6 * len(traced))
+    figure, grid = plt.subplots(len(traced), columns, figsize=size, sharey=True, squeeze=False)
+    facts = []
     for row, (cell, names) in zip(grid, gates.items(), strict=True):
         for axes in row[len(names) :]:
             axes.axis("off")
         for axes, name in zip(row, names, strict=False):
-            picture = _show_steps(axes, traced[cell][name].mean(0), 0, 1)
+            means = traced[cell][name].mean(0)
+            picture = _show_steps(axes, means, 0, 1)
             axes.set(title=f"{cell}: {TITLES[name]}", xlabel="hidden unit")
+            facts.append(f"{cell} {name} from {means[0].mean():.2f} at step 1 to {means[-1].mean():.2f} at the last")
         row[0].set_ylabel("time step (row)")
     figure.colorbar(picture, ax=grid, label="mean of the gate", shrink=0.8)
-    plt.show()
+    _show("Mean of each gate over the images, by time step and hidden unit: " + "; ".join(facts) + ".")
 
 
 def plot_saturation(traced):
-    """How often each unit's gate is nearly closed and nearly open, a point per unit, a marker per gate."""
-    _, panels = plt.subplots(
-        1, len(traced), figsize=(4.6 * len(traced), 4.3), sharex=True, sharey=True, squeeze=False, layout="constrained"
-    )
+    """How often each unit's gate is nearly closed and nearly open, a point per unit, a marker per gate.
+
+    Args:
+        traced: dict from "LSTM" or "GRU" to the dict that `trace` returns.
+    """
+    size = (4.6 * len(traced), 4.3)
+    _, panels = plt.subplots(1, len(traced), figsize=size, sharex=True, sharey=True, squeeze=False)
+    facts = []
     for axes, (cell, values) in zip(panels[0], traced.items(), strict=True):
         for name, marker in zip([gate for gate in "ifozr" if gate in values], "os^", strict=False):
             closed, opened = saturation(values[name])
-            axes.plot(closed, opened, marker, color=COLORS[name], alpha=0.8, label=TITLES[name], markeredgecolor="k")
+            style = {"color": COLORS[name], "markersize": 6, "alpha": 0.8, "markeredgecolor": "black"}
+            axes.plot(closed, opened, marker, label=TITLES[name], **style)
+            facts.append(f"{cell} {name} {closed.mean():.2f} below and {opened.mean():.2f} above")
         axes.plot([0, 1], [1, 0], "--", color="#888888", linewidth=1)
         axes.set(title=f"{cell}", xlabel="share of steps with the gate below 0.1")
-        axes.grid(alpha=0.3)
-        axes.legend(fontsize=9)
+        axes.grid()
+        axes.legend()
     panels[0][0].set_ylabel("share of steps with the gate above 0.9")
-    plt.show()
+    _show("Share of steps with a gate below 0.1 and above 0.9, mean over the units: " + "; ".join(facts) + ".")
 
 
 def _draw_reading(panels, image, h, chances, label, step):
@@ -2214,32 +2844,33 @@ def plot_reading(image, h, chances, label, steps):
     Args:
         image: (T, 28). h: (T, units), units a multiple of 4. chances: (T, 10). label: the true class.
         steps: row numbers, 1 to T.
+
+    Raises:
+        ValueError: shapes that do not belong together, or a row that the image does not have.
     """
     _check_reading(image, h, chances, steps)
-    size = {"height_ratios": [2, 0.7, 1]}
-    _, grid = plt.subplots(
-        3, len(steps), figsize=(1.45 * len(steps), 3.6), squeeze=False, gridspec_kw=size, layout="constrained"
-    )
+    size = (1.45 * len(steps), 3.6)
+    _, grid = plt.subplots(3, len(steps), figsize=size, squeeze=False, height_ratios=[2, 0.7, 1])
     for column, step in enumerate(steps):
         _draw_reading(grid[:, column], image, h, chances, label, step)
     grid[1][0].set_ylabel("state h", fontsize=8)
     grid[2][0].set_ylabel("probability", fontsize=8)
     for axes in grid[2]:
         axes.set_xlabel("class", fontsize=8)
-    plt.show()
+    guesses = ", ".join(f"{chances[step - 1].argmax()} after row {step}" for step in steps)
+    _show(f"A {label} being read: its rows so far, the state h and the class probabilities. Most probable: {guesses}.")
 
 
 def save_reading(name, image, h, chances, label, seconds_per_row=0.2):
     """The same as `plot_reading` with every row, as the animated GIF `runs/NAME`; the last frame stays longer."""
     steps = [*range(1, len(image) + 1), *[len(image)] * 8]
     _check_reading(image, h, chances, steps)
-    RUNS.mkdir(parents=True, exist_ok=True)
-    size = {"height_ratios": [2, 0.6, 1]}
-    with plt.ioff(), plt.rc_context({"savefig.bbox": "standard"}):
-        figure, panels = plt.subplots(3, 1, figsize=(2.8, 4.4), gridspec_kw=size)
-        figure.subplots_adjust(left=0.12, right=0.97, top=0.93, bottom=0.06, hspace=0.12)
+    size = {"left": 0.12, "right": 0.97, "top": 0.93, "bottom": 0.06, "hspace": 0.12, "height_ratios": [2, 0.6, 1]}
+    with plt.ioff(), plt.rc_context({"savefig.bbox": "standard"}):  # every frame has the same size
+        figure, panels = plt.subplots(3, 1, figsize=(2.8, 4.4), layout="none", gridspec_kw=size)
         animation = FuncAnimation(figure, lambda step: _draw_reading(panels, image, h, chances, label, step), steps)
-        animation.save(RUNS / name, writer=PillowWriter(fps=1 / seconds_per_row), dpi=80)
+        with written_aside(RUNS / name) as path:
+            animation.save(path, writer=PillowWriter(fps=1 / seconds_per_row), dpi=80)
         plt.close(figure)
 
 

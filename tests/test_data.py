@@ -197,12 +197,18 @@ def trickle(handler):
 
 
 FAULTS = {
-    "an altered file": (lambda handler: send(handler, b"PK" + bytes(5000)), "could not be downloaded"),
-    "a cut-off file": (lambda handler: send(handler, bytes(100), length=5000), "could not be downloaded"),
-    "a captive portal": (lambda handler: send(handler, b"<html>log in</html>"), "could not be downloaded"),
-    "an error page": (lambda handler: send(handler, b"", status=503), "could not be downloaded"),
-    "no answer": (lambda handler: time.sleep(30), "did not arrive within 2 seconds"),
-    "a trickle": (trickle, "did not arrive within 2 seconds"),
+    "an altered file": (
+        lambda handler: send(handler, b"PK" + bytes(5000)),
+        "what arrived is not MNIST; a login page, perhaps",
+    ),
+    "a cut-off file": (lambda handler: send(handler, bytes(100), length=5000), "MNIST could not be downloaded"),
+    "a captive portal": (
+        lambda handler: send(handler, b"<html>log in</html>"),
+        "what arrived is not MNIST; a login page, perhaps",
+    ),
+    "an error page": (lambda handler: send(handler, b"", status=503), "MNIST could not be downloaded"),
+    "no answer": (lambda handler: time.sleep(30), "MNIST did not arrive within 2 seconds"),
+    "a trickle": (trickle, "MNIST did not arrive within 2 seconds"),
 }
 
 
@@ -218,7 +224,7 @@ def test_a_bad_network_falls_back_to_digits_and_says_so(monkeypatch, capfd, tmp_
     assert time.monotonic() - start < 20  # the server would go on for 30
     assert data.name == "digits"
     out, err = capfd.readouterr()
-    assert out == f"Data: ≈[digits, 1,437 training and 360 test images (MNIST {message})]\n" and not err
+    assert out == f"Data: ≈[digits, 1,437 training and 360 test images ({message})]\n" and not err
     assert not list((tmp_path / "keras").rglob("*.npz*"))  # nothing broken in the cache
     server.server.shutdown()
 

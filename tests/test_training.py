@@ -3,21 +3,20 @@
 import dataclasses
 import inspect
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 
 import keras
 import numpy as np
+import psutil
 import pytest
 
 import helpers
+from conftest import ROOT, wait_for
 from helpers import Experiment, train_all
-
-
-@pytest.fixture(scope="module")
-def data():
-    """A few hundred digits: enough to learn something in seconds."""
-    digits = helpers.load_data("digits")
-    return helpers.Data("few", digits.x_train[:320], digits.y_train[:320], digits.x_test[:100], digits.y_test[:100])
 
 
 @pytest.fixture(autouse=True)
@@ -106,12 +105,53 @@ def test_every_step_gives_logits_after_every_row(data):
         ({"learning_rate": float("nan")}, "learning_rate must be a positive number"),
         ({"family": "LSTM", "gate_bias": 1.0}, "gate_bias is for 'GRU'"),
         ({"family": "CNN", "every_step": True}, "every_step is for"),
+        ({"schedule": "linear"}, "unknown schedule 'linear'"),
+        ({"clipnorm": -1}, "clipnorm must be 0"),
+        ({"shift": -1}, "shift must be"),
     ],
 )
 def test_bad_settings_get_one_clear_line(arguments, message):
     with pytest.raises(ValueError, match=message) as caught:
         Experiment(**{"family": "GRU", **arguments})
     assert "\n" not in str(caught.value)
+
+
+def test_the_tuned_recipe_changes_the_training_only():
+    for e in (Experiment("GRU"), Experiment("LSTM", 64), Experiment("GRU", 128, seed=3), Experiment("LSTM", layers=3)):
+        for better in (helpers.tuned(e), helpers.quick(e)):
+            assert (better.family, better.units, better.layers, better.seed) == (e.family, e.units, e.layers, e.seed)
+            assert better.label == f"{e.label}, tuned" and helpers.build_model(better).count_params()
+        assert helpers.tuned(e).epochs == e.epochs and helpers.quick(e).epochs == 1
+
+
+def test_the_cosine_schedule_rises_in_a_third_of_an_epoch_and_ends_at_zero():
+    e = Experiment("GRU", 4, epochs=2, learning_rate=0.01, schedule="cosine", clipnorm=0.5)
+    optimizer = helpers.compile_model(helpers.build_model(e), e, updates=30).optimizer
+    rates = [float(optimizer._learning_rate(step)) for step in (0, 5, 10, 35, 60)]
+    assert rates == pytest.approx([0, 0.005, 0.01, 0.005, 0], abs=1e-6)
+    assert optimizer.clipnorm == 0.5
+
+
+def test_shifted_images_are_the_images_moved_by_a_pixel_anew_in_each_epoch(data, monkeypatch):
+    seen = []
+
+    def look(self, batches, **options):
+        seen.append(np.concatenate([x for x, _ in batches]))
+        raise StopIteration
+
+    monkeypatch.setattr(keras.Sequential, "fit", look)
+    with pytest.raises(StopIteration):
+        helpers.fit(tiny("softmax", epochs=2, shift=1), data)
+    padded = np.pad(data.x_train, ((0, 0), (1, 1), (1, 1)))
+    moved = {(i, j): padded[:, i : i + 28, j : j + 28] for i in range(3) for j in range(3)}
+    counts = dict.fromkeys(moved, 0)
+    for image in seen[0]:
+        ways = [way for way, images in moved.items() if (images == image).all((1, 2)).any()]
+        assert ways  # nothing but moved images
+        counts[ways[0]] += 1
+    assert min(counts.values()) > 30  # 640 images, 9 ways
+    first, second = np.split(seen[0], 2)
+    assert not all((second == image).all((1, 2)).any() for image in first)
 
 
 def test_labels():
@@ -135,6 +175,15 @@ def test_training_learns_and_reports_the_test_images(data):
     assert history["val_loss"][-1] == pytest.approx(loss, abs=1e-4)
     assert history["val_accuracy"][-1] == pytest.approx(accuracy, abs=1e-4)
     assert history["accuracy"][-1] != pytest.approx(accuracy, abs=1e-6)
+
+
+def test_weights_come_from_the_training_images_alone(data):
+    rng = np.random.default_rng(0)
+    other = dataclasses.replace(data, x_test=rng.permutation(data.x_test, axis=2), y_test=rng.permutation(data.y_test))
+    few = dataclasses.replace(data, x_train=data.x_train[:128], y_train=data.y_train[:128])
+    here, there, fewer = (helpers.fit(tiny("softmax"), d)[0].get_weights() for d in (data, other, few))
+    assert all(np.array_equal(a, b) for a, b in zip(here, there, strict=True))
+    assert not np.array_equal(here[0], fewer[0])
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +210,45 @@ def test_workers_give_what_one_process_gives(trained, data):
             assert np.array_equal(here, there)
         loss, accuracy = result.model.evaluate(data.x_test, data.y_test, verbose=0)
         assert (result.loss, result.accuracy) == pytest.approx((loss, accuracy), abs=1e-4)
+
+
+def test_at_least_one_worker(data):
+    with pytest.raises(ValueError, match="n_jobs must be a whole number of at least 1, not 0"):
+        train_all([tiny()], data, n_jobs=0)
+
+
+SWEEP = """
+import sys, tempfile
+import helpers
+if __name__ == "__main__":
+    tempfile.tempdir = sys.argv[1]
+    digits = helpers.load_data("digits")
+    sweep = [helpers.Experiment("GRU", 4, epochs=500, seed=seed) for seed in range(3)]
+    helpers.train_all([helpers.Experiment("softmax", epochs=1), *sweep], digits, n_jobs=2)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+@pytest.mark.parametrize("who", ["parent, Ctrl-C", "parent, SIGKILL", "worker, SIGKILL"])
+def test_a_killed_sweep_leaves_no_processes_and_no_half_written_files(who, tmp_path):
+    (tmp_path / "sweep.py").write_text(SWEEP)
+    environment = {**os.environ, "COURSEWORK_RUNS": str(tmp_path / "runs"), "PYTHONPATH": str(ROOT)}
+    sweep = psutil.Popen(
+        [sys.executable, "sweep.py", str(tmp_path)], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+    )
+    wait_for(lambda: len({mark.name.split("-")[0] for mark in tmp_path.glob("epochs-*/*")}) >= 2, seconds=300)
+    family = sweep.children(recursive=True)
+    if who == "worker, SIGKILL":
+        next(process for process in family if "LokyProcess" in " ".join(process.cmdline())).kill()
+    else:
+        sweep.send_signal(signal.SIGINT if "Ctrl-C" in who else signal.SIGKILL)
+    errors = sweep.communicate(timeout=300)[1]
+    assert sweep.returncode != 0
+    if who == "worker, SIGKILL":
+        assert "RuntimeError: a training process was killed, perhaps for want of memory" in errors
+    _, alive = psutil.wait_procs(family, timeout=60)
+    assert not alive
+    assert not list((tmp_path / "runs").rglob(".unfinished*")) and not list((tmp_path / "runs").rglob("GRU*"))
 
 
 def test_a_finished_model_is_not_trained_again(at_hand, data, monkeypatch, capsys):
@@ -243,7 +331,7 @@ def test_nothing_unfinished_is_left_under_a_models_name(data, monkeypatch, runs)
         raise OSError("no space left on device")
 
     monkeypatch.setattr(keras.Model, "save", full_disk)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(OSError, match=r"no space left.*COURSEWORK_RUNS"):
         train_all([tiny("softmax")], data, n_jobs=1)
     assert helpers._stored(tiny("softmax"), helpers._model_folder(tiny("softmax"), data)) is None
     assert not list((runs / "models").glob("softmax*"))
