@@ -1,0 +1,379 @@
+"""Any input at all: only documented errors, one line each, in bounded time and memory.
+
+A few hundred cases by default; `make fuzz` runs COURSEWORK_FUZZ of them (12,000) and prints the counts.
+"""
+
+import collections
+import contextlib
+import io
+import json
+import os
+import struct
+import subprocess
+import sys
+import time
+import tracemalloc
+import zipfile
+import zlib
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import sympy as sp
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import helpers
+
+ROOT = Path(__file__).resolve().parents[1]
+CASES = int(os.environ.get("COURSEWORK_FUZZ") or 400)
+COUNTS = collections.Counter()
+
+
+def cases(share):
+    """Settings for a share of all cases; the same cases in every run."""
+    options = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None, "derandomize": True}
+    return settings(max_examples=max(20, int(share * CASES)), **options)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def counts():
+    yield
+    with open(os.environ.get("COURSEWORK_FUZZ_COUNTS") or os.devnull, "a", encoding="utf-8") as file:
+        for (target, outcome), number in sorted(COUNTS.items()):
+            print(f"{target:22} {outcome:34} {number:6,}", file=file)
+        print(f"{'all':57} {sum(COUNTS.values()):6,}", file=file)
+
+
+@contextlib.contextmanager
+def bounded(target, errors, seconds=20.0, megabytes=200):
+    """One case: an error of another kind, of more than a line, or too much time or memory fails the test."""
+    tracemalloc.start()
+    start, outcome = time.process_time(), "accepted"
+    try:
+        yield
+    except errors as error:
+        outcome = type(error).__name__
+        text = str(error)
+        assert text and len(text.splitlines()) == 1 and len(text) < 700, text
+        assert type(error) in errors, f"{type(error).__name__} is not documented"
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert time.process_time() - start < seconds, "took too long"
+    assert peak < megabytes * 2**20, f"took {peak:,} bytes"
+    COUNTS[target, outcome] += 1
+
+
+# --------------------------------------------------------------------------------------------------------- load_data
+DTYPES = ["u1", "i1", "<i8", ">u2", "<f4", ">f8", "f2", "?", "c8", "S3", "<U2", "<M8[s]", "O", "V4", "S0", "<f8,<i4"]
+SHAPES = st.sampled_from([(), (0,), (3,), (3, 28, 28), (3, 28, 27), (1, 28, 28), (0, 28, 28), (3, 1), (28, 28, 3)])
+
+
+@st.composite
+def an_array(draw):
+    """An array as a `.npy` member: of any type, with odd values, or as bytes that are no such thing."""
+    kind = draw(st.sampled_from(["good", "good", "good", "any", "header", "bytes", "cut"]))
+    label = draw(st.booleans())
+    array = np.zeros(3, "i8") if label else np.full((3, 28, 28), 7, "u1")
+    if kind == "any":
+        array = np.zeros(draw(SHAPES), draw(st.sampled_from(DTYPES)))
+    if kind in ("good", "any") and array.dtype.kind == "f" and array.size:
+        array.flat[draw(st.integers(0, array.size - 1))] = draw(st.floats(width=16))
+    if kind in ("good", "any") and array.dtype.kind in "iu" and array.size:
+        array.flat[0] = draw(st.integers(0, 127))
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=True)
+    content = buffer.getvalue()
+    if kind == "bytes":
+        content = draw(st.binary(max_size=300))
+    if kind == "cut":
+        content = content[: draw(st.integers(0, len(content)))]
+    if kind == "header":
+        shape = draw(st.sampled_from(["(10**12,)", "(99999999999,28,28)", "(-3,28,28)", "(3", "3", "None", "(1,)*99"]))
+        shape = draw(st.sampled_from([shape, "(" * 300, "[" * 5000, repr((2**40, 28, 28)), repr((2**70,)), "('a',)"]))
+        descr = draw(st.sampled_from(["'<f8'", "'|O'", "'<f'", "''", "'|V0'", "1", "[('a','<f8',(2**31,))]", "'|u1'"]))
+        header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}\n".encode("latin1")
+        content = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(100)
+    return content
+
+
+@st.composite
+def npz_bytes(draw):
+    """A whole file: four members more or less, in any compression, and damage on top."""
+    buffer = io.BytesIO()
+    method = draw(st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]))
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        good_x, good_y = io.BytesIO(), io.BytesIO()
+        np.save(good_x, np.full((3, 28, 28), 200, "u1"))
+        np.save(good_y, np.arange(3))
+        for name in ("x_train", "y_train", "x_test", "y_test"):
+            content = (good_x if name[0] == "x" else good_y).getvalue()
+            if draw(st.integers(0, 3)) == 0:
+                content = draw(an_array())
+            ending = draw(st.sampled_from([".npy"] * 12 + ["", ".NPY", ".npy.npy"]))
+            if draw(st.integers(0, 15)):
+                archive.writestr(name + ending, content)
+        if draw(st.integers(0, 9)) == 0:
+            archive.writestr("bomb", bytes(2**20) * draw(st.sampled_from([1, 4])))
+    content = bytearray(buffer.getvalue())
+    for _ in range(draw(st.sampled_from([0, 0, 0, 1, 1, 3, 20]))):
+        content[draw(st.integers(0, len(content) - 1))] = draw(st.integers(0, 255))
+    if draw(st.integers(0, 9)) == 0:
+        content = content[: draw(st.integers(0, len(content)))]
+    return bytes(content)
+
+
+LOAD_ERRORS = (ValueError, FileNotFoundError)
+
+
+@cases(0.3)
+@given(st.one_of(npz_bytes(), npz_bytes(), npz_bytes(), st.binary(max_size=200)))
+def test_any_file(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "fuzz.npz"
+    path.write_bytes(content)
+    with bounded("load_data, any file", LOAD_ERRORS):
+        data = helpers.load_data(path, binary=False)
+        for x, y in ((data.x_train, data.y_train), (data.x_test, data.y_test)):
+            assert x.dtype == np.float32 and x.shape == (len(y), 28, 28) and 0 <= x.min() <= x.max() <= 1
+            assert y.dtype == np.int64 and 0 <= y.min() <= y.max() <= 9
+
+
+def test_zip_bombs_are_refused_by_their_size(tmp_path):
+    """1 TB that takes 1 GB of zeros to say so would be slow: the sizes in the directory are raised by hand."""
+    path = tmp_path / "bomb.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("x_train", "y_train", "x_test", "y_test"):
+            archive.writestr(f"{name}.npy", bytes(2**20))
+    honest, size = path.read_bytes(), struct.pack("<I", 2**20)
+    for claimed, message in ((2**32 - 16, "would unpack to"), (16, "not a readable|is damaged|pickled")):
+        path.write_bytes(honest.replace(size, struct.pack("<I", claimed)))
+        with bounded("load_data, zip bomb", LOAD_ERRORS, seconds=2), pytest.raises(ValueError, match=message) as caught:
+            helpers.load_data(path)
+        COUNTS["load_data, zip bomb", "accepted"] -= 1
+        COUNTS["load_data, zip bomb", type(caught.value).__name__] += 1
+
+
+@pytest.mark.parametrize("shape", [(10**11, 28, 28), (3 * 10**6, 28, 28), (2**40,), (2**70,)], ids=str)
+def test_an_array_that_claims_to_be_huge_takes_no_memory(tmp_path, shape):
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    with zipfile.ZipFile(tmp_path / "claim.npz", "w") as archive:
+        for name in ("x_train", "y_train", "x_test", "y_test"):
+            archive.writestr(f"{name}.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(99))
+    with bounded("load_data, huge claim", LOAD_ERRORS, seconds=2, megabytes=20):
+        helpers.load_data(tmp_path / "claim.npz")
+
+
+@cases(0.15)
+@given(
+    st.one_of(
+        st.text(max_size=30),
+        st.text(max_size=10).map(lambda text: text + ".npz"),
+        st.sampled_from(
+            ["~nobody-here/x.npz", "~/x.npz", "a" * 5000, "a" * 5000 + ".npz", "\0.npz", "x\n\x1b[31my.npz"]
+        ),
+        st.sampled_from(["/dev/null", "/", ".", "/dev/zero.npz", "/proc/self/mem", "\ud800.npz", "mnist ", "DIGITS"]),
+        st.binary(max_size=9),
+        st.integers(),
+        st.none(),
+        st.floats(),
+        st.booleans(),
+        st.just(object()),
+        st.lists(st.none()),
+        st.sampled_from([Path("nowhere"), Path(), np.zeros(3), {}, keras, str]),
+    ).filter(lambda source: not isinstance(source, str) or source not in ("auto", "mnist", "digits"))
+)
+def test_any_source(source):
+    with bounded("load_data, any source", LOAD_ERRORS):
+        helpers.load_data(source)
+
+
+# ------------------------------------------------------------------------------------------------------------ checks
+NUMBERS = st.one_of(
+    st.sampled_from([0, 1, 0.5, True, np.float32(0.3), sp.pi / 4, sp.Rational(1, 3), Fraction(2, 3), Decimal("0.1")]),
+    st.integers(),
+    st.floats(),
+    st.fractions(),
+    st.decimals(),
+    st.complex_numbers(),
+    st.text(max_size=9),
+    st.binary(),
+    st.none(),
+    st.just(...),
+    st.booleans(),
+    st.lists(st.integers(), max_size=3),
+    st.dictionaries(st.text(), st.none()),
+    st.sampled_from(
+        [10**4000, 2.0**-1074, np.nan, sp.oo, sp.nan, sp.zoo, sp.I, sp.Symbol("q"), sp.exp(10**9), object()]
+    ),
+    st.sampled_from(["__import__('os').abort()", "1; 0", sp.exp(-sp.exp(99)), sp.tanh(10**6), 1 - 2**-53, 2**-1000]),
+    hnp.arrays(
+        st.sampled_from(["f8", "i4", "?", "O", "S3", "c8"]), hnp.array_shapes(min_dims=0, max_dims=2, max_side=2)
+    ),
+    st.floats(width=16).map(np.float16),
+    st.integers(0, 255).map(np.uint8),
+    st.builds(
+        lambda f, n: f(sp.Rational(n, 7)),
+        st.sampled_from([sp.sin, sp.tanh, sp.exp, sp.sqrt, sp.log]),
+        st.integers(1, 9),
+    ),
+)
+SMALL = st.one_of(st.sampled_from([0, 1, 0.5, -0.5, 0.25, 2, 0.1, sp.Rational(1, 3), ...]), st.floats(-3, 3))
+KEYS = ["i", "f", "o", "z", "r", "U", "o_prev"]
+CHECK_ERRORS = (ValueError,)
+
+
+def answers(names):
+    plain = st.dictionaries(st.sampled_from(names), st.one_of(SMALL, SMALL, NUMBERS), max_size=len(names))
+    return st.one_of(
+        plain, plain, plain, st.dictionaries(st.one_of(st.text(max_size=3), NUMBERS.filter(hashable)), NUMBERS), NUMBERS
+    )
+
+
+def hashable(value):
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+def a_verdict(verdict):
+    assert isinstance(verdict, helpers.Verdict) and verdict.ok in (True, False)
+    assert "\n" not in verdict.hint and len(verdict.hint) < 300 and bool(verdict.hint) != verdict.ok
+
+
+@cases(0.2)
+@given(
+    st.sampled_from(["LSTM", "GRU"]),
+    st.sampled_from(["store_input", "keep_state"]),
+    answers(KEYS),
+    st.sampled_from([0, 1]),
+)
+def test_any_answer_about_gates(cell, behaviour, answer, z_keeps):
+    with bounded("check_gates, any answer", ()):  # a wrong answer never raises
+        a_verdict(helpers.check_gates(cell, behaviour, answer, z_keeps))
+
+
+@cases(0.05)
+@given(NUMBERS, NUMBERS, answers(KEYS), NUMBERS)
+def test_any_call_of_check_gates(cell, behaviour, answer, z_keeps):
+    with bounded("check_gates, any call", CHECK_ERRORS):
+        a_verdict(helpers.check_gates(cell, behaviour, answer, z_keeps))
+
+
+WHOLE = st.fixed_dictionaries({name: st.one_of(SMALL, SMALL, SMALL, NUMBERS) for name in helpers.COUNTEREXAMPLE_NAMES})
+
+
+@cases(0.15)
+@given(st.one_of(WHOLE, WHOLE, answers(list(helpers.COUNTEREXAMPLE_NAMES))))
+def test_any_counterexample(values):
+    with bounded("check_counterexample", ()):
+        a_verdict(helpers.check_counterexample(values))
+
+
+# ------------------------------------------------------------------------------------------------------------- trace
+def built(kind, **options):
+    layer = getattr(keras.layers, kind)(3, return_sequences=True, **options)
+    layer.build((None, None, 4))
+    return layer
+
+
+LAYERS = [
+    built("LSTM"),
+    built("GRU"),
+    built("GRU", reset_after=False, go_backwards=True),
+    built("LSTM", use_bias=False),
+]
+INPUTS = keras.Input((5, 4))
+MODEL = keras.Model(
+    INPUTS, keras.layers.GRU(2)(keras.layers.LSTM(3, return_sequences=True)(keras.layers.Masking()(INPUTS)))
+)
+EMBEDDED = keras.Sequential([keras.Input((5,), dtype="int32"), keras.layers.Embedding(7, 4), keras.layers.GRU(3)])
+ARRAYS = hnp.arrays(
+    st.sampled_from(["f4", "f8", "f2", "i4", "u1", "?", "c8", "O", "S2", "M8[s]"]),
+    st.one_of(
+        st.sampled_from([(2, 5, 4), (1, 5, 4), (5, 4), (0, 5, 4), (2, 0, 4), (2, 5, 3), (2, 5)]), hnp.array_shapes()
+    ),
+)
+ODD = st.one_of(NUMBERS, ARRAYS, st.just([[1], [2, 3]]), st.lists(ARRAYS, max_size=3))
+
+
+@cases(0.1)
+@given(
+    st.one_of(st.sampled_from([*LAYERS, MODEL, EMBEDDED]), st.sampled_from([keras.layers.GRU(3), keras, None, "GRU"])),
+    st.one_of(ARRAYS, ARRAYS, ODD),
+    st.one_of(st.none(), st.sampled_from([0, 1, 2, -1, True, "gru", 10**30]), ODD),
+    st.one_of(st.none(), st.none(), ODD, st.just(np.zeros((2, 3))), st.just([np.ones((2, 3))] * 2)),
+)
+@seed(0)
+def test_any_trace(model, x, layer, state):
+    with bounded("trace", (ValueError,)), np.errstate(all="ignore"):
+        traced = helpers.trace(model, x, layer, state)
+        assert all(
+            (values.shape[0] == len(x) and np.isfinite(values).all()) or model is MODEL for values in traced.values()
+        )
+
+
+# ------------------------------------------------------------------------------------------------ notebook parameters
+PARAMETERS = st.one_of(
+    NUMBERS, st.sampled_from([0, -1, 10, 2.5, True, "10", 10**30, 1e-3, np.int64(3), float("inf"), "GRU", "softmax"])
+)
+
+
+@cases(0.1)
+@given(
+    st.one_of(st.sampled_from(["LSTM", "GRU", "softmax", "MLP", "CNN"]), PARAMETERS),
+    st.dictionaries(
+        st.sampled_from(["units", "epochs", "batch_size", "seed", "learning_rate", "gate_bias"]), PARAMETERS
+    ),
+)
+def test_any_recipe(family, changes):
+    with bounded("Experiment", (ValueError,)):
+        experiment = helpers.Experiment(family, **changes)
+        assert json.loads(json.dumps(experiment.__dict__, default=int)) and experiment.label
+
+
+BAD = [
+    {"data": "nonsense"},
+    {"data": 3},
+    {"data": "a\nb.npz"},
+    {"epochs": 0},
+    {"epochs": "ten"},
+    {"epochs": 1.5},
+    {"seed": -1},
+    {"seed": "x"},
+    {"batch_size": 0},
+    {"learning_rate": "fast"},
+    {"learning_rate": float("nan")},
+    {"n_jobs": "all"},
+]
+
+
+@pytest.mark.parametrize("bad", BAD if CASES > 1000 else BAD[3:5], ids=str)
+def test_bad_parameters_of_a_notebook_end_in_one_line(tmp_path, bad):
+    """Real papermill; the error is that of the first cell that uses the parameter."""
+    script = "import run, sys, json; run.NOTEBOOKS = run.NOTEBOOKS[1:2]; sys.exit(run.run(json.loads(sys.argv[1])))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COURSEWORK_RUNS": str(tmp_path)}
+    parameters = json.dumps({"data": "digits", "epochs": 1, **bad})
+    command = [sys.executable, "-c", script, parameters]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=300)
+    last = result.stderr.strip().splitlines()[-1]
+    assert result.returncode == 1 and last.startswith("02_training.ipynb: cell") and "Error: " in last, result.stderr
+    COUNTS["notebook parameters", "one line"] += 1
+
+
+@cases(0.05)
+@given(st.binary(max_size=200), st.sampled_from(["result.json", "model.keras"]))
+def test_any_stored_model(tmp_path_factory, content, name):
+    folder = tmp_path_factory.getbasetemp() / "stored"
+    folder.mkdir(exist_ok=True)
+    for other in ("result.json", "model.keras"):
+        (folder / other).write_bytes(content if other == name else zlib.compress(b"x"))
+    with bounded("stored model", ()), contextlib.redirect_stdout(io.StringIO()) as said:
+        assert helpers._stored(helpers.Experiment("GRU"), folder) is None
+    assert said.getvalue().count("\n") == 1 and "is trained again" in said.getvalue()
