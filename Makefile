@@ -1,13 +1,23 @@
 # make run [DATA=...] [EPOCHS=...] [SEED=...]   all notebooks, in order, into runs/, with an HTML report
 # make test                                     the whole suite, on the small digits, no network needed
 # make test-mnist [DATA=...]                    the notebooks once more, on MNIST
-# make refresh [DATA=...]                       store fresh outputs in notebooks/
+# make browser-test                             the notebooks in JupyterLab and the report, in a real Chromium
+# make refresh [DATA=...]                       store fresh outputs in notebooks/, and what docs/ and README.md show
+# make readme                                   write the results table of README.md from docs/results.csv
+# make student [EPOCHS=...]                     the hand-out without solutions: a folder and a zip in runs/student/
+# make grade SUBMISSIONS=... [DATA=...]         grade a folder with one folder or zip per student; marks in runs/grading/
+# make marks                                    marks and feedback again, after grading texts by hand
+# make test-grading                             the tests of the grading, with all sample submissions
+# make faults | fuzz | mutants                  the long tests: killed runs, bad input, broken code
+# make bench [DATA=...]                         how fast, beside the alternatives: benchmarks/
+# SCHEDULER=tcp://...                           with any of them: train on the workers of that Dask scheduler
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
-export DATA EPOCHS SEED
+export DATA EPOCHS SEED SUBMISSIONS
+export COURSEWORK_SCHEDULER ?= $(SCHEDULER)
 
-.PHONY: run test test-mnist refresh setup clean
+.PHONY: run test test-mnist browser-test refresh readme student grade marks test-grading bench faults fuzz mutants setup clean
 
 setup: $(VENV)/ready
 
@@ -32,8 +42,42 @@ test: setup
 test-mnist: setup
 	@COURSEWORK_DATA="$${DATA:-mnist}" $(PY) -m pytest --nbval notebooks
 
+browser-test: setup
+	@$(PY) -m pip install --quiet --requirement requirements-browser.txt
+	@$(PY) -m pytest -m browser tests/test_browser.py
+
 refresh: setup
 	@$(PY) run.py --refresh $${DATA:+--data "$$DATA"}
+
+# What takes too long for `make test`: 30 killed runs and more, 12,000 fuzzed cases, every mutant of helpers.py.
+faults: setup
+	@COURSEWORK_LONG=1 $(PY) -m pytest -s tests/test_faults.py
+
+fuzz: setup
+	@rm -f runs/fuzz.txt; mkdir -p runs
+	@COURSEWORK_FUZZ=12000 COURSEWORK_FUZZ_COUNTS="$$PWD/runs/fuzz.txt" $(PY) -m pytest tests/test_fuzz.py; \
+	  code=$$?; cat runs/fuzz.txt; exit $$code
+
+mutants: setup
+	@COURSEWORK_DATA=digits $(PY) tests/mutants.py
+
+bench: setup
+	@$(PY) benchmarks/bench.py $${DATA:+--data "$$DATA"}
+
+readme: setup
+	@$(PY) run.py --readme
+
+student: setup
+	@$(PY) grading.py student $${EPOCHS:+--epochs "$$EPOCHS"}
+
+grade: setup
+	@$(PY) grading.py grade $${DATA:+--data "$$DATA"} $${EPOCHS:+--epochs "$$EPOCHS"} "$$SUBMISSIONS"
+
+marks: setup
+	@$(PY) grading.py report
+
+test-grading: setup
+	@ALL_SAMPLES=1 COURSEWORK_DATA=digits $(PY) -m pytest tests/test_grading.py
 
 clean:
 	rm -rf runs $(VENV)

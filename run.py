@@ -1,13 +1,17 @@
 """Run the notebooks in order, keep the executed copies in `runs/`, and write an HTML report that needs no network.
 
 python run.py [--data NAME_OR_PATH] [--epochs N] [--seed N]
-python run.py --refresh [--data NAME_OR_PATH]     (store fresh outputs in notebooks/ itself)
+python run.py --refresh [--data NAME_OR_PATH]     (store fresh outputs in notebooks/ itself and in docs/)
+python run.py --readme                            (write the results table of README.md from docs/results.csv)
 """
 
 import argparse
 import csv
 import os
+import re
+import shutil
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -16,12 +20,15 @@ import latex2mathml.converter
 import nbclient
 import nbformat
 import papermill
+from nbclient.exceptions import DeadKernelError
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 ROOT = Path(__file__).resolve().parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 RUNS = Path(os.environ.get("COURSEWORK_RUNS") or ROOT / "runs")
+RESULTS = ROOT / "docs" / "results.csv"
+README = ROOT / "README.md"
 
 
 def main(arguments=None):
@@ -31,12 +38,26 @@ def main(arguments=None):
     parser.add_argument("--epochs", type=whole_number(1), help="training epochs of each model")
     parser.add_argument("--seed", type=whole_number(0), help="seed of weights and shuffling")
     parser.add_argument("--refresh", action="store_true", help="store fresh outputs in notebooks/ itself")
+    parser.add_argument("--readme", action="store_true", help="write the results table of README.md, run nothing")
     options = vars(parser.parse_args(arguments))
-    if options["data"] and Path(options["data"]).is_file():  # the kernels work in another folder
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # a terminal that can't show a letter is no reason to stop
+    if options["data"] and os.path.isfile(options["data"]):  # the kernels work in another folder
         options["data"] = str(Path(options["data"]).resolve())
-    if options.pop("refresh"):
-        return refresh(options)
-    return run({name: value for name, value in options.items() if value is not None})
+    try:
+        if options.pop("readme"):
+            return write_readme_table()
+        if options.pop("refresh"):
+            return refresh(options)
+        return run({name: value for name, value in options.items() if value is not None})
+    except OSError as error:
+        place = error.filename or RUNS
+        print(f"Can't write {place}: {error.strerror or error}; COURSEWORK_RUNS names another folder", file=sys.stderr)
+    except DeadKernelError:
+        print(
+            "The kernel was killed, perhaps for want of memory. Run again: it goes on where it stopped", file=sys.stderr
+        )
+    return 1
 
 
 def whole_number(least):
@@ -63,13 +84,19 @@ def run(parameters):
         known = papermill.inspect_notebook(str(notebook))
         copy = RUNS / notebook.name
         try:
-            papermill.execute_notebook(
-                str(notebook),
-                str(copy),
-                parameters={name: value for name, value in parameters.items() if name in known},
-                kernel_name="python3",
-                cwd=str(notebook.parent),
-            )
+            with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=RUNS) as folder:  # another run may work beside
+                aside = Path(folder, notebook.name)
+                try:
+                    papermill.execute_notebook(
+                        str(notebook),
+                        str(aside),
+                        parameters={name: value for name, value in parameters.items() if name in known},
+                        kernel_name="python3",
+                        cwd=str(notebook.parent),
+                    )
+                finally:
+                    if aside.exists():
+                        os.replace(aside, copy)
         except papermill.PapermillExecutionError as error:
             cell = f"cell {error.exec_count}" if error.exec_count else "a cell"
             print(f"{notebook.name}: {cell} failed: {error.ename}: {error.evalue} (see {copy})", file=sys.stderr)
@@ -100,6 +127,28 @@ def refresh(options):
         without_widgets(notebook)
         nbformat.write(notebook, path)
         print(f"{path.name}: outputs stored")
+    return publish()
+
+
+def publish():
+    """Put what the README shows of the last run, the moving picture and the results, where it can be committed."""
+    shutil.copyfile(RUNS / "reading.gif", RESULTS.parent / "reading.gif")
+    with open(RESULTS, "w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(results_table(RUNS / "summary.csv"))
+    return write_readme_table()
+
+
+def write_readme_table():
+    """Put the results of `docs/results.csv` between the two marks in README.md."""
+    header, *rows = results_table(RESULTS)
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    marks = re.compile(r"(<!-- results -->\n).*?(\n<!-- end of results -->)", re.S)
+    text, count = marks.subn(rf"\g<1>\n{table}\n\g<2>", README.read_text(encoding="utf-8"))
+    if count != 1:
+        print("README.md needs the marks <!-- results --> and <!-- end of results --> once each", file=sys.stderr)
+        return 1
+    README.write_text(text, encoding="utf-8")
     return 0
 
 
@@ -118,6 +167,7 @@ def without_widgets(notebook):
 def mathml(latex, display):
     """LaTeX as MathML, which browsers draw by themselves."""
     latex = latex.replace("{aligned}", "{align*}")  # the only one of the two that latex2mathml knows
+    latex = re.sub(r"_\{([a-z]{2,})\}", r"_{\\text{\1}}", latex)  # a word, not a product of letters
     return latex2mathml.converter.convert(latex, display=display)
 
 
@@ -137,15 +187,25 @@ class OfflineRenderer(IPythonRenderer):
         return self.block_math(rf"\begin{{{name}}}{body}\end{{{name}}}")
 
 
-# Jupyter's own page without the scripts that it loads from the web, and with a text for each picture.
+# Jupyter's own page without the scripts that it loads from the web; no line is too long to read, and each picture has
+# a text.
 OFFLINE_TEMPLATE = """
 {%- extends 'lab/index.html.j2' -%}
 {%- block html_head_js -%}{%- endblock -%}
 {%- block html_head_js_mathjax -%}{%- endblock -%}
 {%- block html_head_js_mermaidjs -%}{%- endblock -%}
+{%- block extra_css -%}
+<style>main { max-width: 72rem; margin: auto; } nav { padding: 0.5rem 80px; }
+mtd[columnalign="right"] { text-align: right; } mtd[columnalign="left"] { text-align: left; }</style>
+{%- endblock -%}
+{%- block body_header -%}
+{{ super() }}
+<nav><a href="index.html">All notebooks</a></nav>
+{%- endblock -%}
 {%- block data_png scoped -%}
 <div class="jp-RenderedImage jp-OutputArea-output">
-<img src="data:image/png;base64,{{ output.data['image/png'] }}" alt="{{ output.metadata.alt | e }}">
+<img src="data:image/png;base64,{{ output.data['image/png'] }}"
+ alt="{{ output | get_metadata('alt', 'image/png') | e }}">
 </div>
 {%- endblock -%}
 """
@@ -173,8 +233,8 @@ class OfflineExporter(HTMLExporter):
                 continue
             for output in cell.get("outputs", []):
                 data = output.get("data", {})
-                if "image/png" in data:
-                    output.metadata["alt"] = text  # the sentence that leads into the cell
+                if "image/png" in data:  # without a text of its own, the sentence that leads into the cell
+                    output.metadata.setdefault("image/png", {}).setdefault("alt", text)
                 elif "text/latex" in data:
                     latex = data["text/latex"].strip().strip("$").replace(r"\displaystyle", "")
                     data["text/html"] = mathml(latex, "block")
@@ -186,20 +246,26 @@ INDEX = jinja2.Template(
 <html lang="en"><head><meta charset="utf-8"><title>LSTM and GRU gates</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>
-body { font: 16px/1.5 sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; } td, th { padding: .2rem 1rem .2rem 0; text-align: left; }
-.notebooks { display: flex; flex-wrap: wrap; gap: 2rem; } .notebooks a { width: 17rem; }
-img { width: 100%; height: 11rem; object-fit: contain; border: 1px solid #ccc; }
+body { font: 16px/1.5 sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+td, th { padding: .2rem 1.5rem .2rem 0; text-align: right; border-bottom: 1px solid #ddd; }
+td:first-child, th:first-child { text-align: left; }
+.notebooks { display: grid; grid-template-columns: repeat(auto-fit, minmax(17rem, 1fr)); gap: 1.5rem; }
+.notebooks a { color: inherit; text-decoration: none; border: 1px solid #ccc; border-radius: 4px; overflow: hidden; }
+.notebooks a:hover, .notebooks a:focus { border-color: #0072B2; }
+.notebooks span { display: block; padding: .5rem .8rem; color: #0072B2; }
+.notebooks img { display: block; width: 100%; height: 11rem; object-fit: cover; object-position: left; }
 </style></head><body>
 <h1>LSTM and GRU gates</h1>
-<div class="notebooks">{% for page, title, picture in pages %}
-<a href="{{ page }}">{% if picture %}<img src="data:image/png;base64,{{ picture }}" alt="">{% endif %}
-<br>{{ title | e }}</a>{% endfor %}
+<div class="notebooks">{% for page, title, picture, alt in pages %}
+<a href="{{ page }}">{% if picture %}<img src="data:image/png;base64,{{ picture }}" alt="{{ alt | e }}">{% endif %}
+<span>{{ title | e }}</span></a>{% endfor %}
 </div>
 {% if table %}<h2>Results</h2>
-<table><tr>{% for cell in table[0] %}<th>{{ cell | e }}</th>{% endfor %}</tr>
+<table><tr>{% for cell in table[0] %}<th scope="col">{{ cell | e }}</th>{% endfor %}</tr>
 {% for row in table[1:] %}<tr>{% for cell in row %}<td>{{ cell | e }}</td>{% endfor %}</tr>
 {% endfor %}</table>{% endif %}
+{% if data %}<p>Data: {{ data | e }}</p>{% endif %}
 </body></html>
 """
 )
@@ -209,30 +275,49 @@ def report(executed):
     """Write `runs/report/`: a page per notebook and `index.html`; returns the path of the index."""
     folder = RUNS / "report"
     folder.mkdir(parents=True, exist_ok=True)
-    pages = []
+    pages, data = [], None
     for path in executed:
         notebook = nbformat.read(path, as_version=4)
         title = next(cell.source for cell in notebook.cells if cell.cell_type == "markdown").splitlines()[0].strip("# ")
         notebook.metadata["title"] = title
         body, _ = OfflineExporter().from_notebook_node(notebook)
         page = folder / f"{path.stem}.html"
-        page.write_text(body, encoding="utf-8")
-        pictures = [
-            output.data["image/png"]
-            for cell in notebook.cells
-            for output in cell.get("outputs", [])
-            if "image/png" in output.get("data", {})
-        ]
-        pages.append((page.name, title, pictures[-1] if pictures else None))
+        write(page, body)
+        pages.append((page.name, title, *thumbnail(notebook)))
+        text = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
+        chosen = notebook.metadata.get("papermill", {}).get("parameters", {}).get("data")
+        data = data or chosen or next(iter(re.findall(r"^Data: ≈\[(.*)\]$", text, re.M)), None)
     index = folder / "index.html"
-    index.write_text(INDEX.render(pages=pages, table=results_table()), encoding="utf-8")
+    table = results_table(RUNS / "summary.csv")
+    write(index, INDEX.render(pages=pages, table=table, data=data))
     return index
 
 
-def results_table():
-    """The rows of `runs/summary.csv` with rounded numbers, or None."""
+def write(path, text):
+    """Write a file that is never seen half written, even if another run writes it too."""
+    aside = path.with_name(f".unfinished-{os.getpid()}-{path.name}")
     try:
-        with open(RUNS / "summary.csv", encoding="utf-8", newline="") as file:
+        aside.write_text(text, encoding="utf-8")
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def thumbnail(notebook):
+    """(PNG in base64, text for it) of the cell tagged `thumbnail`, else of the last picture; (None, None) without."""
+    pictures = [
+        ("thumbnail" in cell.metadata.get("tags", []), output.data["image/png"], output.metadata["image/png"]["alt"])
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {})
+    ]
+    return sorted(pictures, key=lambda picture: picture[0])[-1][1:] if pictures else (None, None)
+
+
+def results_table(path):
+    """The rows of a results file with numbers of four decimals, or None if there is no such file."""
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
             header, *rows = csv.reader(file)
     except FileNotFoundError:
         return None

@@ -40,7 +40,7 @@ def test_every_code_cell_was_executed_in_order(notebook):
 
 def test_cells_that_show_something_hold_it(notebook):
     for cell in code_cells(notebook):
-        if re.search(r"^(helpers\.plot_\w+|plt\.show)\(", cell.source, re.M):
+        if re.search(r"^ *(helpers\.plot_\w+|plt\.show)\(", cell.source, re.M):
             assert any("image/png" in output.get("data", {}) for output in cell.outputs), cell.source
         if re.search(r"^(print|helpers\.print_\w+)\(", cell.source, re.M):
             assert any(output.output_type == "stream" for output in cell.outputs), cell.source

@@ -1,4 +1,4 @@
-"""run.py from end to end: papermill for real, on digits with one epoch, from another folder."""
+"""run.py from end to end: papermill for real, on digits with three epochs (the fixture `finished`)."""
 
 import os
 import re
@@ -24,16 +24,6 @@ def command(*arguments, cwd, **environment):
     )
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("out of the way")
-    result = command(
-        "--data", "digits", "--epochs", "1", "--seed", "3", cwd=folder, COURSEWORK_RUNS=str(folder / "r u n s")
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    return folder / "r u n s", result.stdout
-
-
 def test_every_notebook_is_executed_with_the_parameters(finished):
     runs, _ = finished
     for name in ("01_gate_settings", "02_training", "03_analysis"):
@@ -41,9 +31,9 @@ def test_every_notebook_is_executed_with_the_parameters(finished):
         cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
         assert all(cell.execution_count for cell in cells)
         (injected,) = [cell for cell in cells if "injected-parameters" in cell.metadata.get("tags", [])]
-        assert 'data = "digits"' in injected.source and "seed = 3" in injected.source
-        assert ("epochs = 1" in injected.source) == (name != "01_gate_settings")
-    assert len(list((runs / "models").glob("*-digits-1epochs-seed3-*"))) >= 12
+        assert 'data = "digits"' in injected.source and "seed = 1" in injected.source
+        assert ("epochs = 3" in injected.source) == (name != "01_gate_settings")
+    assert len(list((runs / "models").glob("*-digits-3epochs-seed1-*"))) >= 12
 
 
 def test_tables_and_models_are_kept(finished):
@@ -64,7 +54,20 @@ def test_the_report_is_whole_and_needs_no_network(finished):
         assert "@import" not in text and "cdn" not in text.lower()
         assert not re.search(r"\$\\[a-z]+", text) and ("<math" in text or page.startswith("03"))
         assert text.count("<img") == len(re.findall(r'<img [^>]*alt="[^"]+', text)) > 0
-    assert "<td>GRU 3 x 32</td>" in index
+    assert "<td>GRU 3 x 32</td>" in index and "Data: digits" in index
+    assert len(re.findall(r'<img [^>]*alt="[^"]{20,}"', index)) == 3
+
+
+def test_each_figure_has_a_text_of_its_own(finished):
+    runs, _ = finished
+    texts = []
+    for path in sorted(runs.glob("*.ipynb")):
+        for cell in nbformat.read(path, as_version=4).cells:
+            for output in cell.get("outputs", []):
+                if "image/png" in output.get("data", {}) and "plt." not in cell.source:
+                    texts.append(output.metadata["image/png"]["alt"])
+    assert len(texts) > 20 and len(set(texts)) == len(texts)
+    assert all(30 < len(text) < 900 for text in texts), texts
 
 
 def test_a_failing_cell_gives_a_nonzero_exit_code_and_one_line(tmp_path):
