@@ -25,6 +25,7 @@ import threading
 import time
 import uuid
 import zipfile
+from concurrent.futures import Future
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -213,37 +214,45 @@ def _mnist(seconds):
                 return _read_npz(cached)
         damaged = "the cached mnist.npz is damaged, and "
     # Downloaded into a folder of its own and renamed when whole, so that no half-written file ever lies in the cache.
-    # In a thread, because Keras's downloader has no time limit; one that never comes back is left behind.
     try:
         folder = Path(tempfile.mkdtemp(prefix="mnist-"))
     except OSError as error:
         raise ConnectionError(f"{damaged}there is no place to download MNIST to") from error
-    outcome = []
 
     def download():
         keras.config.disable_interactive_logging()  # no download bar on screen; holds for this thread only
-        try:
-            outcome.append(keras.utils.get_file("mnist.npz", MNIST_URL, file_hash=MNIST_SHA256, cache_dir=str(folder)))
-        except Exception as error:  # Keras raises a bare Exception for HTTP errors
-            outcome.append(error)
+        return keras.utils.get_file("mnist.npz", MNIST_URL, file_hash=MNIST_SHA256, cache_dir=str(folder))
 
-    thread = threading.Thread(target=download, daemon=True)
-    thread.start()
-    thread.join(seconds)
     try:
-        if not outcome:
-            raise ConnectionError(f"{damaged}MNIST did not arrive within {seconds} seconds")
-        if isinstance(outcome[0], ValueError):  # the checksum
-            raise ConnectionError(f"{damaged}what arrived is not MNIST; a login page, perhaps") from outcome[0]
-        if isinstance(outcome[0], Exception):
-            raise ConnectionError(f"{damaged}MNIST could not be downloaded") from outcome[0]
-        images = _read_npz(outcome[0])
+        try:
+            arrived = _in_time(download, seconds)
+        except TimeoutError as error:
+            raise ConnectionError(f"{damaged}MNIST did not arrive within {seconds} seconds") from error
+        except ValueError as error:  # the checksum
+            raise ConnectionError(f"{damaged}what arrived is not MNIST; a login page, perhaps") from error
+        except Exception as error:  # Keras raises a bare Exception for HTTP errors
+            raise ConnectionError(f"{damaged}MNIST could not be downloaded") from error
+        images = _read_npz(arrived)
         with contextlib.suppress(OSError):  # a read-only home or a full disk: nothing is kept
             with written_aside(cached) as aside:
-                shutil.copyfile(outcome[0], aside)
+                shutil.copyfile(arrived, aside)
         return images
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _in_time(function, seconds):
+    """What `function` returns or raises; TimeoutError if it takes longer, and the thread it runs in is left behind."""
+    outcome = Future()
+
+    def work():
+        try:
+            outcome.set_result(function())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return outcome.result(seconds)
 
 
 @contextlib.contextmanager
@@ -1339,9 +1348,10 @@ def _dask_client(scheduler):
     except ImportError:
         raise ImportError("a scheduler needs Dask: pip install distributed") from None
     try:
-        client = distributed.Client(scheduler, timeout="10s", set_as_default=False)
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:100]
+        # Dask's own limit does not hold where a host accepts the connection and then says nothing.
+        client = _in_time(lambda: distributed.Client(scheduler, timeout="10s", set_as_default=False), seconds=15)
+    except Exception as error:  # whatever the other side says, if it is no scheduler
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
         raise ConnectionError(f"no Dask scheduler at {scheduler} ({reason}): start one with 'dask scheduler'") from None
     if not client.ncores():
         client.close()

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -103,11 +104,31 @@ def test_a_scheduler_without_workers(data, runs, scheduler):
         train_all([Experiment("softmax", epochs=1)], data, scheduler=scheduler)
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense:", "no-such-host:8786"])
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense:"])
 def test_no_scheduler_at_the_address(data, runs, address):
     with pytest.raises(ConnectionError, match=f"^no Dask scheduler at {address} .*: start one with") as caught:
         train_all([Experiment("softmax", epochs=1)], data, scheduler=address)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_a_host_that_is_no_scheduler(data, runs, answer):
+    """It accepts the connection and says nothing, or something else."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            while True:
+                try:
+                    calls.append(server.accept()[0])
+                    calls[-1].sendall(answer)
+                except OSError:
+                    return
+
+        calls = []
+        threading.Thread(target=serve, daemon=True).start()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(ConnectionError, match=f"^no Dask scheduler at {address} .*: start one with"):
+            train_all([Experiment("softmax", epochs=1)], data, scheduler=address)
 
 
 def test_without_dask(data, runs, monkeypatch):
