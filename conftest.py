@@ -66,4 +66,5 @@ def finished(tmp_path_factory):
         command = [sys.executable, str(ROOT / "run.py"), *options]
         result = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=os.environ | environment)
     assert result.returncode == 0, result.stdout + result.stderr
+    assert "WARNING" not in result.stderr
     return folder / "r u n s", result.stdout

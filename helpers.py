@@ -619,7 +619,17 @@ def measure_gate_error(cell, behaviour, signs, biases, steps=28, seed=0):
 
 
 def deviation_from_keras(cell, reset_after=False, units=8, features=28, steps=28, seed=0, dtype="float32"):
-    """Largest |h by the equations - h by Keras| over whole random sequences, with random weights and biases."""
+    """Largest |h by the equations - h by Keras| over 16 random sequences, with random weights and biases.
+
+    Args:
+        cell: "LSTM" or "GRU".
+        reset_after, units, features, dtype: of the layer, as in `keras_layer`.
+        steps: length of the sequences.
+        seed: of weights and inputs.
+
+    Returns:
+        float: `run_equations` works in float64, so with a layer in float64 it is rounding alone.
+    """
     rng = np.random.default_rng(seed)
     layer = keras_layer(cell, {}, units, features, reset_after, dtype)
     layer.set_weights([rng.normal(0, 0.4, weight.shape) for weight in layer.get_weights()])
@@ -682,10 +692,10 @@ def check_gates(cell, behaviour, answer, z_keeps=1):
     Args:
         cell: "LSTM" or "GRU" (with the reset gate before the recurrent weights, as in Cho et al. 2014).
         behaviour: "store_input" or "keep_state".
-        answer: dict from gate to activation, a real number of any type from 0 to 1 (of 1,100 binary digits at most, as
-            in all checks): i, f, o or z, r. Also "U", the
-            recurrent weights of the candidate (only U = 0 says anything), and for the LSTM "o_prev", the output gate of
-            the step before. What is left out is free: it may take any value. `...` and None: not answered yet.
+        answer: dict from gate (i, f, o or z, r) to activation, a real number of any type from 0 to 1, of `MAX_BITS`
+            binary digits at most, as in all checks. Also "U", the recurrent weights of the candidate (only U = 0 says
+            anything), and for the LSTM "o_prev", the output gate of the step before. What is left out is free: it may
+            take any value. `...` and None: not answered yet.
         z_keeps: 1: z = 1 keeps the state (Cho et al. 2014, Keras); 0: z = 1 replaces it (Chung et al. 2014).
 
     Returns:

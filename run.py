@@ -29,6 +29,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 RUNS = Path(os.environ.get("COURSEWORK_RUNS") or ROOT / "runs")
 RESULTS = ROOT / "docs" / "results.csv"
 README = ROOT / "README.md"
+QUIET = ["--log-level=ERROR"]  # kernels listen on this machine only; no warning that others could hear them
 
 
 def main(arguments=None):
@@ -93,6 +94,7 @@ def run(parameters):
                         parameters={name: value for name, value in parameters.items() if name in known},
                         kernel_name="python3",
                         cwd=str(notebook.parent),
+                        extra_arguments=QUIET,
                     )
                 finally:
                     if aside.exists():
@@ -119,6 +121,7 @@ def refresh(options):
         client = nbclient.NotebookClient(
             notebook,
             kernel_name="python3",
+            extra_arguments=QUIET,
             resources={"metadata": {"path": str(path.parent)}},
             record_timing=False,
             store_widget_state=False,

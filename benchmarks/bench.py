@@ -284,6 +284,26 @@ def main(data, repeats):
 
     d = helpers.load_data(data)
     found = {"machine": machine(), "data": d.name, "repeats": repeats}
+    found["throughput"], found["peak_gflops"] = report_throughput(data, repeats)
+    if len(d.y_train) >= 50_000:
+        found["race"] = report_race(data, repeats)
+    else:
+        say(f"(a) is left out: {TARGET} is a figure for MNIST, and this is {d.name}\n")
+    found["tuned"] = report_tuned(d)
+    found["growth"] = report_growth(data, repeats)
+    found["whole_run"] = report_whole_run(data)
+    found["sweep"] = report_sweep(data, repeats)
+
+    (HERE / "results.json").write_text(json.dumps(found, indent=1) + "\n")
+    before, mark, _ = README.read_text(encoding="utf-8").partition("<!-- results -->\n")
+    facts = ", ".join(f"{name} {value}" for name, value in found["machine"].items())
+    lines = ["", f"Measured on: {facts}; data: {d.name}, {repeats} repeats.", "", "```text", *SAID, "```", ""]
+    README.write_text(before + mark + "\n".join(lines), encoding="utf-8")
+
+
+def report_throughput(data, repeats):
+    """(b) and (c): (images per second by system and model, the peak's measurements)."""
+    import helpers
 
     say(
         "(b) Training throughput, images/s, batches of 256, one thread: median (range) of epochs 2 and 3 of all repeats"
@@ -311,25 +331,30 @@ def main(data, repeats):
     header = ("model", *(f"bundle / {system}" for system in systems[1:]), "(c) share of peak", *systems)
     table(header, rows)
     say(f"(c) peak: float32 matrix product, one thread: {spread(top)} GFLOP/s\n")
-    found["throughput"], found["peak_gflops"] = rates, top
+    return rates, top
 
-    if len(d.y_train) >= 50_000:
-        say(f"(a) GRU 32, seconds to {TARGET} test accuracy, everything in `fit` included")
-        seeds = range(repeats)
-        races = {r: [measure("race", data, r, seed) for seed in seeds] for r in ("sheet", "quick")}
-        rows = [
-            (seed, r, *(f"{run[key]}" if key == "epoch" else f"{run[key] or float('nan'):.4g}" for key in run))
-            for r in races
-            for seed, run in zip(seeds, races[r], strict=True)
-        ]
-        table(("seed", "recipe", "seconds", "epoch", "accuracy at the end"), rows)
-        both = [(a["seconds"], b["seconds"]) for a, b in zip(races["sheet"], races["quick"], strict=True)]
-        ratios = [fast / slow for slow, fast in both if slow and fast]
-        if ratios:
-            say(f"quick / sheet: {spread(ratios, 2)}, {len(ratios)} of {len(both)} pairs reached it\n")
-        found["race"] = races
-    else:
-        say(f"(a) is left out: {TARGET} is a figure for MNIST, and this is {d.name}\n")
+
+def report_race(data, repeats):
+    """(a): what each recipe took, by seed."""
+    say(f"(a) GRU 32, seconds to {TARGET} test accuracy, everything in `fit` included")
+    seeds = range(repeats)
+    races = {r: [measure("race", data, r, seed) for seed in seeds] for r in ("sheet", "quick")}
+    rows = [
+        (seed, r, *(f"{run[key]}" if key == "epoch" else f"{run[key] or float('nan'):.4g}" for key in run))
+        for r in races
+        for seed, run in zip(seeds, races[r], strict=True)
+    ]
+    table(("seed", "recipe", "seconds", "epoch", "accuracy at the end"), rows)
+    both = [(a["seconds"], b["seconds"]) for a, b in zip(races["sheet"], races["quick"], strict=True)]
+    ratios = [fast / slow for slow, fast in both if slow and fast]
+    if ratios:
+        say(f"quick / sheet: {spread(ratios, 2)}, {len(ratios)} of {len(both)} pairs reached it\n")
+    return races
+
+
+def report_tuned(d):
+    """The stored models of the tuned recipe: (model, mean, by seed), as text."""
+    import helpers
 
     say("Tuned recipe, test accuracy by seed, models in runs/models (notebook 2 with `full = True` trains them all)")
     rows = []
@@ -341,19 +366,29 @@ def main(data, repeats):
             mean = statistics.mean(accuracies)
             rows.append((f"{family} {units}", f"{mean:.4f}", " ".join(f"{accuracy:.4f}" for accuracy in accuracies)))
     table(("model", "mean", "by seed"), rows)
-    found["tuned"] = rows
+    return rows
 
+
+def report_growth(data, repeats):
+    """(e): seconds by what was changed, one dict per repeat."""
     say("(e) seconds of one `fit`, GRU, 32 units, 2 epochs, 5,120 images, but for")
     grown = [measure("growth", data) for _ in range(repeats)]
-    rows = [(name, spread([run[name] for run in grown])) for name in grown[0]]
-    table(("what", "seconds"), rows)
-    found["growth"] = grown
+    table(("what", "seconds"), [(name, spread([run[name] for run in grown])) for name in grown[0]])
+    return grown
 
+
+def report_whole_run(data):
+    """(f): seconds of the first run and of one that finds its models."""
     say("\n(f) the whole run on the small digits, seconds")
     run = measure("whole_run", data, threads=1)
     table(("run", "seconds"), [(name, f"{seconds:.0f}") for name, seconds in run.items()])
     say(f"outside training: {run['models at hand'] / run['first']:.0%}")
-    found["whole_run"] = run
+    return run
+
+
+def report_sweep(data, repeats):
+    """(d): seconds by number of workers."""
+    import helpers
 
     say("\n(d) all eight models on few images, seconds: one process, and one worker per core")
     cores = helpers.joblib.cpu_count()
@@ -364,13 +399,7 @@ def main(data, repeats):
     table(("workers", "seconds"), [(n, spread(values)) for n, values in times.items()])
     ratios = [b / a for a, b in zip(times[1], times[cores], strict=True)]
     say(f"{cores} workers / 1: {spread(ratios, 2)}\n")
-    found["sweep"] = times
-
-    (HERE / "results.json").write_text(json.dumps(found, indent=1) + "\n")
-    before, mark, _ = README.read_text(encoding="utf-8").partition("<!-- results -->\n")
-    facts = ", ".join(f"{name} {value}" for name, value in found["machine"].items())
-    lines = ["", f"Measured on: {facts}; data: {d.name}, {repeats} repeats.", "", "```text", *SAID, "```", ""]
-    README.write_text(before + mark + "\n".join(lines), encoding="utf-8")
+    return times
 
 
 def machine():
