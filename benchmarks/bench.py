@@ -79,30 +79,35 @@ class Clock:
             on_epoch_begin=lambda epoch, logs: self.epoch(), on_train_batch_end=lambda batch, logs: self.update()
         )
 
-    def rates(self):
+    def rates(self, batch=BATCH):
         """One rate per epoch but the first."""
-        return [BATCH * (len(stamps) - 1) / (stamps[-1] - stamps[0]) for stamps in self.epochs[1:]]
+        return [batch * (len(stamps) - 1) / (stamps[-1] - stamps[0]) for stamps in self.epochs[1:]]
 
 
 def bundle(data):
     """Images/s of `helpers.fit`, for each of the eight models."""
     import helpers
-    from helpers import keras
 
     d = few_images(data)
-    rates = {}
-    original = keras.Sequential.fit
-    for size in SIZES:
-        clock = Clock()
+    return {helpers.Experiment(*size).label: bundle_clock(size, d).rates() for size in SIZES}
 
-        def timed(self, *arguments, callbacks=(), clock=clock, **options):
-            return original(self, *arguments, callbacks=[*callbacks, clock.callback()], **options)
 
-        keras.Sequential.fit = timed
-        e = helpers.Experiment(*size, epochs=TIMED, batch_size=BATCH)
-        helpers.fit(e, d)
-        rates[e.label] = clock.rates()
-    return rates
+def bundle_clock(size, d, batch=BATCH):
+    """The Clock of one training with `helpers.fit`."""
+    import helpers
+    from helpers import keras
+
+    clock, original = Clock(), keras.Sequential.fit
+
+    def timed(self, *arguments, callbacks=(), **options):
+        return original(self, *arguments, callbacks=[*callbacks, clock.callback()], **options)
+
+    keras.Sequential.fit = timed
+    try:
+        helpers.fit(helpers.Experiment(*size, epochs=TIMED, batch_size=batch), d)
+    finally:
+        keras.Sequential.fit = original
+    return clock
 
 
 def textbook(data):
@@ -128,12 +133,17 @@ def textbook(data):
 
 def pytorch(data):
     """The same with PyTorch's `nn.LSTM` and `nn.GRU`."""
-    import torch
-
     import helpers
 
-    torch.set_num_threads(int(os.environ.get("TF_NUM_INTRAOP_THREADS", 1)) or os.cpu_count())
     d = few_images(data)
+    return {helpers.Experiment(*size).label: pytorch_clock(size, d).rates() for size in SIZES}
+
+
+def pytorch_clock(size, d, batch=BATCH):
+    """The Clock of one training with PyTorch."""
+    import torch
+
+    torch.set_num_threads(int(os.environ.get("TF_NUM_INTRAOP_THREADS", 1)) or os.cpu_count())
     x, y = torch.from_numpy(d.x_train), torch.from_numpy(d.y_train)
 
     class Network(torch.nn.Module):
@@ -147,20 +157,31 @@ def pytorch(data):
         def forward(self, x):
             return self.head(self.recurrent(x)[0][:, -1])
 
-    rates = {}
-    for size in SIZES:
-        model = Network(*size)
-        optimizer, loss_of = torch.optim.Adam(model.parameters(), 0.001), torch.nn.CrossEntropyLoss()
-        clock = Clock()
-        for _ in range(TIMED):
-            clock.epoch()
-            for rows in torch.randperm(len(y)).split(BATCH):
-                optimizer.zero_grad()
-                loss_of(model(x[rows]), y[rows]).backward()
-                optimizer.step()
-                clock.update()
-        rates[helpers.Experiment(*size).label] = clock.rates()
-    return rates
+    model = Network(*size)
+    optimizer, loss_of = torch.optim.Adam(model.parameters(), 0.001), torch.nn.CrossEntropyLoss()
+    clock = Clock()
+    for _ in range(TIMED):
+        clock.epoch()
+        for rows in torch.randperm(len(y)).split(batch):
+            optimizer.zero_grad()
+            loss_of(model(x[rows]), y[rows]).backward()
+            optimizer.step()
+            clock.update()
+    return clock
+
+
+def updates(data):
+    """Milliseconds of one update by system, model and batch size: what a system takes for almost no arithmetic, and how
+    that grows. One image makes the arithmetic vanish; what is left is the cost of starting each operation."""
+    found = {}
+    for size in (("LSTM", 32, 1), ("GRU", 32, 1), ("GRU", 128, 1)):
+        for batch in (1, 64, 256, 1024):
+            d = few_images(data, batch * UPDATES)
+            for system, clock_of in (("bundle", bundle_clock), ("pytorch", pytorch_clock)):
+                with contextlib.suppress(ImportError):
+                    rates = clock_of(size, d, batch).rates(batch)
+                    found[f"{system}, {size[0]} {size[1]}, {batch}"] = [1000 * batch / rate for rate in rates]
+    return found
 
 
 def peak(data):
@@ -285,6 +306,7 @@ def main(data, repeats):
     d = helpers.load_data(data)
     found = {"machine": machine(), "data": d.name, "repeats": repeats}
     found["throughput"], found["peak_gflops"] = report_throughput(data, repeats)
+    found["updates_ms"] = report_updates(data, repeats)
     if len(d.y_train) >= 50_000:
         found["race"] = report_race(data, repeats)
     else:
@@ -332,6 +354,16 @@ def report_throughput(data, repeats):
     table(header, rows)
     say(f"(c) peak: float32 matrix product, one thread: {spread(top)} GFLOP/s\n")
     return rates, top
+
+
+def report_updates(data, repeats):
+    """Why (b) is as it is: milliseconds per update by batch size."""
+    runs = [measure("updates", data) for _ in range(repeats)]
+    times = {name: list(itertools.chain.from_iterable(run[name] for run in runs)) for name in runs[0]}
+    say("Milliseconds of one update by batch size, one thread: with one image nearly all of it is starting operations")
+    rows = [(*name.rsplit(", ", 2), spread(values)) for name, values in times.items()]
+    table(("system", "model", "batch", "ms"), rows)
+    return times
 
 
 def report_race(data, repeats):

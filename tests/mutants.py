@@ -220,7 +220,15 @@ def caught(name):
             path.write_text(source(name), encoding="utf-8")
             os.environ["PYTHONPATH"] = f"{folder}{os.pathsep}{ROOT}"  # for the processes that tests start
             files, _, words = MUTANTS[name][2].partition(" -k ")
-            arguments = ["-x", "-q", "-p", "no:cacheprovider", *(["-k", words] if words else []), *files.split()]
+            arguments = [
+                "-x",
+                "-q",
+                "--timeout=300",
+                "-p",
+                "no:cacheprovider",
+                *(["-k", words] if words else []),
+                *files.split(),
+            ]
             with open(os.environ.get("MUTANTS_LOG", os.devnull), "a", encoding="utf-8") as log:
                 os.dup2(log.fileno(), 1)
                 os.dup2(log.fileno(), 2)
