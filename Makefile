@@ -14,6 +14,7 @@
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
+LONG := --timeout 7200
 export DATA EPOCHS SEED SUBMISSIONS
 export COURSEWORK_SCHEDULER ?= $(SCHEDULER)
 
@@ -36,11 +37,11 @@ run: setup
 test: setup
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
 	@rm -rf runs/test
-	@COURSEWORK_DATA=digits COURSEWORK_RUNS="$$PWD/runs/test" $(PY) -m pytest --timeout 1200 --durations 15 --nbval tests notebooks
+	@COURSEWORK_DATA=digits COURSEWORK_RUNS="$$PWD/runs/test" $(PY) -m pytest --nbval tests notebooks
 
 # MNIST models that are at hand in runs/ are used: strict nbval, then the checks that need MNIST.
 test-mnist: setup
-	@COURSEWORK_DATA="$${DATA:-mnist}" $(PY) -m pytest --nbval notebooks
+	@COURSEWORK_DATA="$${DATA:-mnist}" $(PY) -m pytest $(LONG) --nbval notebooks
 
 browser-test: setup
 	@$(PY) -m pip install --quiet --requirement requirements-browser.txt
@@ -51,11 +52,11 @@ refresh: setup
 
 # What takes too long for `make test`: 30 killed runs and more, 12,000 fuzzed cases, every mutant of helpers.py.
 faults: setup
-	@COURSEWORK_LONG=1 $(PY) -m pytest -s tests/test_faults.py
+	@COURSEWORK_LONG=1 $(PY) -m pytest $(LONG) -s tests/test_faults.py
 
 fuzz: setup
 	@rm -f runs/fuzz.txt; mkdir -p runs
-	@COURSEWORK_FUZZ=12000 COURSEWORK_FUZZ_COUNTS="$$PWD/runs/fuzz.txt" $(PY) -m pytest tests/test_fuzz.py; \
+	@COURSEWORK_FUZZ=12000 COURSEWORK_FUZZ_COUNTS="$$PWD/runs/fuzz.txt" $(PY) -m pytest $(LONG) tests/test_fuzz.py; \
 	  code=$$?; cat runs/fuzz.txt; exit $$code
 
 mutants: setup
@@ -77,7 +78,7 @@ marks: setup
 	@$(PY) grading.py report
 
 test-grading: setup
-	@ALL_SAMPLES=1 COURSEWORK_DATA=digits $(PY) -m pytest tests/test_grading.py
+	@ALL_SAMPLES=1 COURSEWORK_DATA=digits $(PY) -m pytest $(LONG) tests/test_grading.py
 
 clean:
 	rm -rf runs $(VENV)

@@ -21,13 +21,18 @@ def pytest_configure(config):
     config.option.nbval_sanitize_with = str(Path(__file__).parent / config.option.nbval_sanitize_with)
 
 
+def without_make():
+    """The environment less what `make test` hands down to its children, which another make would take for its own."""
+    names = [name for name in os.environ if not name.startswith(("MAKE", "MFLAGS")) and name not in ARGUMENTS]
+    return {name: os.environ[name] for name in names}
+
+
 def make(*arguments, venv=None, **environment):
     """`make` in the root of the bundle; the Python that runs the tests stands in for the one in `.venv`."""
-    # What `make test` hands down to its children would otherwise reach this make.
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-    clean = {name: value for name, value in clean.items() if name not in ARGUMENTS}
     place = ["--directory", str(ROOT), "--no-print-directory", *([f"VENV={venv}"] if venv else [])]
-    return subprocess.run(["make", *place, *arguments], capture_output=True, text=True, env=clean | environment)
+    return subprocess.run(
+        ["make", *place, *arguments], capture_output=True, text=True, env=without_make() | environment
+    )
 
 
 def wait_for(what, seconds=600):

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 import helpers
+from conftest import ROOT, without_make
 
-ROOT = Path(__file__).resolve().parents[1]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's setpriv, unshare, or cgroups")
 
 # What every machine must be able to do, with a checksum of all that must come out the same.
@@ -241,7 +241,7 @@ def test_no_parameter_of_make_reaches_a_shell(tmp_path):
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        env={**os.environ, "DATA": odd, "SEED": "$(touch sprung)"},
+        env={**without_make(), "DATA": odd, "SEED": "$(touch sprung)"},
     )
     assert result.stdout == f"<run.py><--data><{odd}><--seed><$(touch sprung)>", result.stderr
     assert not (tmp_path / "sprung").exists()
