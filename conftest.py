@@ -21,6 +21,14 @@ def pytest_configure(config):
     config.option.nbval_sanitize_with = str(Path(__file__).parent / config.option.nbval_sanitize_with)
 
 
+def pytest_collection_modifyitems(items):
+    """With two tests at a time, what shares something long stays together: a file, `finished`, the notebooks' models."""
+    for item in items:
+        group = item.path.name if item.path.suffix == ".py" else "notebooks"
+        group = "finished" if "finished" in getattr(item, "fixturenames", ()) else group
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 def without_make():
     """The environment less what `make test` hands down to its children, which another make would take for its own."""
     names = [name for name in os.environ if not name.startswith(("MAKE", "MFLAGS")) and name not in ARGUMENTS]
