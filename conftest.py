@@ -22,7 +22,7 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    """With two tests at a time, what shares something long stays together: a file, `finished`, the notebooks' models."""
+    """With two tests at a time, what shares something long stays together: a file, `finished`, all notebooks."""
     for item in items:
         group = item.path.name if item.path.suffix == ".py" else "notebooks"
         group = "finished" if "finished" in getattr(item, "fixturenames", ()) else group
