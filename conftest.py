@@ -21,11 +21,11 @@ def pytest_configure(config):
     config.option.nbval_sanitize_with = str(Path(__file__).parent / config.option.nbval_sanitize_with)
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist's own hook reads the groups
 def pytest_collection_modifyitems(items):
-    """With two tests at a time, what shares something long stays together: a file, `finished`, all notebooks."""
+    """With two tests at a time, what shares a long fixture stays together: a file, and all that needs `finished`."""
     for item in items:
-        group = item.path.name if item.path.suffix == ".py" else "notebooks"
-        group = "finished" if "finished" in getattr(item, "fixturenames", ()) else group
+        group = "finished" if "finished" in getattr(item, "fixturenames", ()) else item.path.name
         item.add_marker(pytest.mark.xdist_group(group))
 
 
