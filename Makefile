@@ -37,7 +37,7 @@ run: setup
 test: setup
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
 	@rm -rf runs/test
-	@COURSEWORK_DATA=digits COURSEWORK_RUNS="$$PWD/runs/test" $(PY) -m pytest -n 2 --dist loadgroup tests
+	@COURSEWORK_DATA=digits COURSEWORK_RUNS="$$PWD/runs/test" $(PY) -m pytest -n 2 tests
 	@COURSEWORK_DATA=digits COURSEWORK_RUNS="$$PWD/runs/test" $(PY) -m pytest --nbval notebooks
 
 # MNIST models that are at hand in runs/ are used: strict nbval, then the checks that need MNIST.

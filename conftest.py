@@ -9,6 +9,7 @@ from pathlib import Path
 
 import matplotlib
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 matplotlib.use("agg")  # tests draw into memory; the notebooks' kernels choose for themselves
 
@@ -21,12 +22,14 @@ def pytest_configure(config):
     config.option.nbval_sanitize_with = str(Path(__file__).parent / config.option.nbval_sanitize_with)
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist's own hook reads the groups
-def pytest_collection_modifyitems(items):
-    """With two tests at a time, what shares a long fixture stays together: a file, and all that needs `finished`."""
-    for item in items:
-        group = "finished" if "finished" in getattr(item, "fixturenames", ()) else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
+def pytest_xdist_make_scheduler(config, log):
+    """Two tests at a time: a file stays with one worker, and so do the two files that share `finished`."""
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            return super()._split_scope(nodeid).replace("test_readme.py", "test_run.py")
+
+    return ByFile(config, log)
 
 
 def without_make():
