@@ -1059,20 +1059,23 @@ class Experiment:
     every_step: bool = False
 
     def __post_init__(self):
-        if self.family not in ("LSTM", "GRU", "softmax", "MLP", "CNN"):
-            raise ValueError(f"unknown family {self.family!r}: use 'LSTM', 'GRU', 'softmax', 'MLP' or 'CNN'")
+        if not isinstance(self.family, str) or self.family not in ("LSTM", "GRU", "softmax", "MLP", "CNN"):
+            raise ValueError(f"unknown family {_brief(self.family)}: use 'LSTM', 'GRU', 'softmax', 'MLP' or 'CNN'")
         for field, least in (("units", 1), ("layers", 1), ("epochs", 1), ("batch_size", 1), ("seed", 0), ("shift", 0)):
             value = getattr(self, field)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-                raise ValueError(f"{field} must be a whole number of at least {least}, not {value!r}")
-        if not 0 < self.learning_rate < float("inf"):
-            raise ValueError(f"learning_rate must be a positive number, not {self.learning_rate!r}")
-        if not 0 <= self.clipnorm < float("inf"):
-            raise ValueError(f"clipnorm must be 0 (off) or a positive number, not {self.clipnorm!r}")
+                raise ValueError(f"{field} must be a whole number of at least {least}, not {_brief(value)}")
+        for field, allowed, wanted in (
+            ("learning_rate", lambda value: 0 < value < math.inf, "a positive number"),
+            ("clipnorm", lambda value: 0 <= value < math.inf, "0 (off) or a positive number"),
+            ("gate_bias", math.isfinite, "a finite number"),
+        ):
+            value = _float(getattr(self, field))
+            if not allowed(value):
+                raise ValueError(f"{field} must be {wanted}, not {_brief(getattr(self, field))}")
+            object.__setattr__(self, field, value)  # 1 and 1.0 are the same setting and the same key
         if self.schedule not in ("constant", "cosine"):
-            raise ValueError(f"unknown schedule {self.schedule!r}: use 'constant' or 'cosine'")
-        for field in ("learning_rate", "gate_bias", "clipnorm"):  # 1 and 1.0 are the same setting and the same key
-            object.__setattr__(self, field, float(getattr(self, field)))
+            raise ValueError(f"unknown schedule {_brief(self.schedule)}: use 'constant' or 'cosine'")
         if self.gate_bias and self.family != "GRU":
             raise ValueError(f"gate_bias is for 'GRU', not {self.family!r}")
         if self.every_step and self.family not in ("LSTM", "GRU"):
@@ -1088,6 +1091,14 @@ class Experiment:
         elif self.gate_bias:
             label += f", gate bias {self.gate_bias:g}"
         return label + (", loss at every step" if self.every_step else "")
+
+
+def _float(value):
+    """A number as a float; NaN for what is none, text included."""
+    try:
+        return math.nan if isinstance(value, (str, bytes, bool)) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
 
 
 def tuned(experiment):
@@ -1302,7 +1313,7 @@ def train_all(experiments, data, n_jobs=None, scheduler=None):
     missing.sort(key=_cost, reverse=True)  # longest first, so that no core waits for a late long one
     n_jobs = min(_usual_jobs() if n_jobs is None else n_jobs, max(1, len(missing)))
     if n_jobs < 1:
-        raise ValueError(f"n_jobs must be a whole number of at least 1, not {n_jobs!r}")
+        raise ValueError(f"n_jobs must be a whole number of at least 1, not {_brief(n_jobs)}")
     if not missing:
         return results
     scheduler = scheduler or os.environ.get("COURSEWORK_SCHEDULER")

@@ -95,7 +95,7 @@ MUTANTS = {
         DATA,
     ),
     "no checksum of the download": ("MNIST_URL, file_hash=MNIST_SHA256,", "MNIST_URL,", DATA),
-    "no time limit": ("    thread.join(seconds)\n", "    thread.join(25)\n", f"{DATA} -k network"),
+    "no time limit": ("return outcome.result(seconds)", "return outcome.result(25)", f"{DATA} -k network"),
     "download straight into the cache": ("cache_dir=str(folder)", "cache_dir=str(cached.parent.parent)", DATA),
     "pickles are read": (
         "np.load(path, allow_pickle=False)",
