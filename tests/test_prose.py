@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections import Counter
 
 import nbformat
 import pytest
@@ -63,6 +64,11 @@ def test_code_comes_in_small_cells_with_text_between(cells):
     kinds = "".join(cell.cell_type[0] for cell in cells)
     assert "ccc" not in kinds  # an answer and its check may stand together, no more
     assert kinds.startswith("m") and kinds.endswith("m"), "a lead-in before, a reading after"
+
+
+def test_nothing_is_said_twice(cells):
+    said = re.split(r"(?<=[.?:])\s+", " ".join(text_of(cells).split()))
+    assert not [sentence for sentence, count in Counter(said).items() if count > 1 and len(sentence) > 30]
 
 
 def test_no_measured_value_stands_in_the_text(cells):
