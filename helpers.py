@@ -1319,7 +1319,7 @@ def train_all(experiments, data, n_jobs=None, scheduler=None):
     scheduler = scheduler or os.environ.get("COURSEWORK_SCHEDULER")
     packed, facts = _packed(data), _training_facts()
     with _progress_bar(experiments, missing) as marks, _workers(n_jobs, scheduler) as parallel:
-        jobs = (joblib.delayed(_train_job)(experiment, packed, marks, facts, os.getpid()) for experiment in missing)
+        jobs = (joblib.delayed(_train_job)(experiment, packed, marks, facts) for experiment in missing)
         for experiment, weights, history, seconds in parallel(jobs):
             folder = folders[experiment]
             _store(folder, experiment, weights, history, seconds)
@@ -1345,7 +1345,7 @@ def _workers(n_jobs, scheduler):
             yield joblib.Parallel(**options)
         return
     try:
-        yield joblib.Parallel(n_jobs, **options)
+        yield joblib.Parallel(n_jobs, initializer=_leave_with, initargs=(os.getpid(),), **options)
     except BaseException as error:
         _stop_workers(n_jobs, kill_workers=True)  # else they would train on
         if isinstance(error, TerminatedWorkerError):
@@ -1396,12 +1396,11 @@ def _cost(experiment):
     return experiment.family in ("LSTM", "GRU"), experiment.layers * (64 + experiment.units) * experiment.epochs
 
 
-def _train_job(experiment, packed, marks, facts, parent):
+def _train_job(experiment, packed, marks, facts):
     """One model, in a worker process or here; leaves a mark in the folder `marks` after each epoch."""
     if facts != _training_facts():
         node = platform.node()
         raise RuntimeError(f"the worker on {node} has another helpers.py, Keras or TensorFlow: install the same there")
-    _leave_with(parent)
     with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
         data = Data("packed", **arrays)
     start = time.perf_counter()
@@ -1409,7 +1408,6 @@ def _train_job(experiment, packed, marks, facts, parent):
     return experiment, model.get_weights(), history, time.perf_counter() - start
 
 
-@functools.cache
 def _leave_with(parent):
     """In a worker process: end it when its parent, the notebook's kernel, is gone and nobody would take the result."""
 
@@ -1418,8 +1416,7 @@ def _leave_with(parent):
             time.sleep(0.5)
         os._exit(1)
 
-    if os.getppid() == parent:
-        threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _mark(marks, experiment, epoch):

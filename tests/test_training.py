@@ -229,14 +229,17 @@ if __name__ == "__main__":
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
-@pytest.mark.parametrize("who", ["parent, Ctrl-C", "parent, SIGKILL", "worker, SIGKILL"])
+@pytest.mark.parametrize("who", ["parent, Ctrl-C", "parent, SIGKILL", "worker, SIGKILL", "start, SIGKILL"])
 def test_a_killed_sweep_leaves_no_processes_and_no_half_written_files(who, tmp_path):
     (tmp_path / "sweep.py").write_text(SWEEP)
     environment = {**os.environ, "COURSEWORK_RUNS": str(tmp_path / "runs"), "PYTHONPATH": str(ROOT)}
     sweep = psutil.Popen(
         [sys.executable, "sweep.py", str(tmp_path)], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
     )
-    wait_for(lambda: len({mark.name.split("-")[0] for mark in tmp_path.glob("epochs-*/*")}) >= 2, seconds=300)
+    if "start" in who:  # the parent again, while the workers still import what they need
+        wait_for(lambda: any("LokyProcess" in " ".join(child.cmdline()) for child in sweep.children()), seconds=300)
+    else:
+        wait_for(lambda: len({mark.name.split("-")[0] for mark in tmp_path.glob("epochs-*/*")}) >= 2, seconds=300)
     family = sweep.children(recursive=True)
     if who == "worker, SIGKILL":
         next(process for process in family if "LokyProcess" in " ".join(process.cmdline())).kill()
