@@ -158,6 +158,15 @@ def test_zip_bombs_are_refused_by_their_size(tmp_path):
         COUNTS["load_data, zip bomb", type(caught.value).__name__] += 1
 
 
+def test_zip_bombs_are_not_even_opened(tmp_path, monkeypatch):
+    path = tmp_path / "large.npz"
+    np.savez(path, **{name: np.zeros((3, 28, 28)) for name in ("x_train", "y_train", "x_test", "y_test")})
+    monkeypatch.setattr(helpers, "MAX_NPZ_BYTES", 10_000)
+    monkeypatch.setattr(helpers.np, "load", None)
+    with pytest.raises(ValueError, match="would unpack to"):
+        helpers.load_data(path)
+
+
 @pytest.mark.parametrize("shape", [(10**11, 28, 28), (3 * 10**6, 28, 28), (2**40,), (2**70,)], ids=str)
 def test_an_array_that_claims_to_be_huge_takes_no_memory(tmp_path, shape):
     header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
