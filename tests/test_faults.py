@@ -227,7 +227,7 @@ def kills(folder, *arguments):
     print(run.stdout)
     result = json.loads(run.stdout)
     assert result["lost"] == result["retrained"] == 0 and result["exit codes of the runs after"] == [0, 0]
-    assert result["same history as without kills"]
+    assert result["same history as without kills"] and not result["processes left behind"]
     return result
 
 
