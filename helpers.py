@@ -277,8 +277,11 @@ def _read_npz(path):
     arrays = dict.fromkeys(("x_train", "y_train", "x_test", "y_test"))
     try:
         with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-        if size <= MAX_NPZ_BYTES:
+            members = archive.infolist()
+        size = sum(member.file_size for member in members)
+        # What NumPy writes. In LZMA, four bytes of the file say how much memory to take: up to 4 GB.
+        usual = all(member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in members)
+        if usual and size <= MAX_NPZ_BYTES:
             with np.load(path, allow_pickle=False) as file:
                 for key in set(arrays) & set(file.files):
                     try:
@@ -288,6 +291,8 @@ def _read_npz(path):
                         arrays[key] = error
     except Exception as error:  # zipfile, its decompressors and NumPy's header parser raise two dozen types
         raise ValueError(f"{name} is not a readable .npz file") from error
+    if not usual:
+        raise ValueError(f"{name} is not compressed as NumPy does it; save it with np.savez_compressed")
     if size > MAX_NPZ_BYTES:
         raise ValueError(f"{name} would unpack to {size:,} bytes; at most {MAX_NPZ_BYTES:,} are accepted")
     missing = [key for key, array in arrays.items() if array is None]
