@@ -471,6 +471,13 @@ def _check_choice(name, value, choices):
         raise ValueError(f"unknown {name} {_brief(value)}: use {' or '.join(map(repr, choices))}")
 
 
+def check_whole(least=1, **values):
+    """ValueError, in one line, if one of the named values is no whole number of at least `least`."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+            raise ValueError(f"{name} must be a whole number of at least {least}, not {_brief(value)}")
+
+
 @functools.cache
 def _compiled(cell, reset_after):
     """The equations as a NumPy function: dict of x, h_prev, c_prev and weights -> (new h, new c; the GRU's c is h)."""
@@ -1066,10 +1073,8 @@ class Experiment:
     def __post_init__(self):
         if not isinstance(self.family, str) or self.family not in ("LSTM", "GRU", "softmax", "MLP", "CNN"):
             raise ValueError(f"unknown family {_brief(self.family)}: use 'LSTM', 'GRU', 'softmax', 'MLP' or 'CNN'")
-        for field, least in (("units", 1), ("layers", 1), ("epochs", 1), ("batch_size", 1), ("seed", 0), ("shift", 0)):
-            value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-                raise ValueError(f"{field} must be a whole number of at least {least}, not {_brief(value)}")
+        check_whole(units=self.units, layers=self.layers, epochs=self.epochs, batch_size=self.batch_size)
+        check_whole(0, seed=self.seed, shift=self.shift)
         for field, allowed, wanted in (
             ("learning_rate", lambda value: 0 < value < math.inf, "a positive number"),
             ("clipnorm", lambda value: 0 <= value < math.inf, "0 (off) or a positive number"),
@@ -1248,6 +1253,7 @@ TRAINING_CODE = "".join(inspect.getsource(function) for function in (build_model
 
 def batch_size_for(data, batch_size=256):
     """The batch size, smaller on a small data set: an epoch has at least 20 updates, a batch at least 32 images."""
+    check_whole(batch_size=batch_size)
     return min(batch_size, max(32, len(data.y_train) // 20))
 
 
@@ -1306,28 +1312,37 @@ def train_all(experiments, data, n_jobs=None, scheduler=None):
         dict from Experiment to Result, in the order given. The weights have the same bits wherever they were trained.
 
     Raises:
-        ValueError: if n_jobs is below 1.
+        ValueError: if n_jobs is no whole number of at least 1.
+        OSError: if no model can be kept; before the training, unless the disk fills up later.
         ConnectionError: if no scheduler answers, or it has no workers.
         ImportError: if `scheduler` is given and Dask is not installed.
         RuntimeError: if a worker process was killed, or a cluster's worker has other code. Finished models are kept.
     """
+    n_jobs = _usual_jobs() if n_jobs is None else n_jobs
+    check_whole(n_jobs=n_jobs)
     experiments = list(dict.fromkeys(experiments))
     folders = {experiment: _model_folder(experiment, data) for experiment in experiments}
     results = {experiment: _stored(experiment, folders[experiment]) for experiment in experiments}
     missing = [experiment for experiment in experiments if results[experiment] is None]
     missing.sort(key=_cost, reverse=True)  # longest first, so that no core waits for a late long one
-    n_jobs = min(_usual_jobs() if n_jobs is None else n_jobs, max(1, len(missing)))
-    if n_jobs < 1:
-        raise ValueError(f"n_jobs must be a whole number of at least 1, not {_brief(n_jobs)}")
     if not missing:
         return results
+    n_jobs = min(n_jobs, len(missing))
     scheduler = scheduler or os.environ.get("COURSEWORK_SCHEDULER")
     packed, facts = _packed(data), _training_facts()
-    with _progress_bar(experiments, missing) as marks, _workers(n_jobs, scheduler) as parallel:
+    with (
+        _space_set_aside(RUNS / "models") as spare,
+        _progress_bar(experiments, missing) as marks,
+        _workers(n_jobs, scheduler) as parallel,
+    ):
         jobs = (joblib.delayed(_train_job)(experiment, packed, marks, facts) for experiment in missing)
         for experiment, weights, history, seconds in parallel(jobs):
             folder = folders[experiment]
-            _store(folder, experiment, weights, history, seconds)
+            try:
+                _store(folder, experiment, weights, history, seconds)
+            except OSError:  # a full disk, perhaps
+                spare.truncate(0)
+                _store(folder, experiment, weights, history, seconds)
             results[experiment] = Result(experiment, history, seconds, folder, trained=True)
             for epoch in range(experiment.epochs):  # for the bar, if the worker sits on another machine
                 _mark(marks, experiment, epoch)
@@ -1526,10 +1541,7 @@ def _store(folder, experiment, weights, history, seconds):
 
 
 def _stored(experiment, folder):
-    """The finished Result in `folder`, or None if there is none or it can't be trusted, which it says.
-
-    An OSError where a new one could not be kept: before an hour of training, not after it.
-    """
+    """The finished Result in `folder`, or None if there is none or it can't be trusted, which it says."""
     try:
         facts = _facts(experiment, folder)
         return Result(experiment, facts["history"], facts["seconds"], folder, trained=False)
@@ -1538,13 +1550,24 @@ def _stored(experiment, folder):
             _say(f"The stored model {experiment.label} is damaged ({type(error).__name__}) and is trained again.")
         else:
             _say_if_outdated(experiment, folder)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder.parent) as file:
-            file.write(bytes(LEAST_SPACE))
-    except OSError as error:
-        raise OSError(f"trained models {_not_kept(folder.parent, error)}") from error
     return None
+
+
+@contextlib.contextmanager
+def _space_set_aside(place):
+    """Disk space for the models of a sweep, as an open file; emptied, it makes room on a disk that filled up meanwhile.
+
+    An OSError where nothing can be kept: before an hour of training, not after it.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(tempfile.TemporaryFile(dir=place, buffering=0))
+            for _ in range(LEAST_SPACE // 2**16):
+                file.write(os.urandom(2**16))  # zeros take no space on some disks
+        except OSError as error:
+            raise OSError(f"trained models {_not_kept(place, error)}") from error
+        yield file
 
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError)  # what a damaged or missing model may raise
@@ -2143,7 +2166,7 @@ def _reported(family, place, experiment_results):
         raise _Wrong(f"{family}: a list of pairs for {', '.join(MODEL_SIZES)} is needed, in this order")
     try:
         loss, accuracy = (float(value) for value in pairs[place])
-    except (TypeError, ValueError):
+    except Exception:  # whatever an object's own conversion raises
         raise _Wrong(f"{family} {MODEL_SIZES[place]}: a pair of two numbers (loss, accuracy) is needed") from None
     if not np.isfinite([loss, accuracy]).all():
         raise _Wrong(f"{family} {MODEL_SIZES[place]}: loss and accuracy must be finite numbers")
@@ -2157,21 +2180,26 @@ def _same_share(a, b, total):
     return abs(a - b) <= max(0.002, 1.01 / total)
 
 
-def _numbers(answer, shape, name):
-    """An answer as an array of finite numbers; `shape` has None where any length will do."""
+def _array(answer, name):
+    """An answer as an array of finite numbers."""
     if answer is None or answer is ...:
         raise _Wrong(f"not answered yet: {name}")
     try:
         values = np.asarray(answer)
-    except (ValueError, TypeError):
+    except Exception:  # ragged lists, or whatever an object's own conversion raises
         values = np.empty(0, object)
     if values.dtype.kind not in "iuf":
         raise _Wrong(f"{name} is no array of numbers")
-    if values.ndim != len(shape) or any(b not in (None, a) for a, b in zip(values.shape, shape, strict=True)):
-        wanted = ", ".join("any" if length is None else str(length) for length in shape)
-        raise _Wrong(f"{name} has shape {values.shape}; ({wanted}) is needed")
     if not np.isfinite(values).all():
         raise _Wrong(f"{name} holds NaN or infinite values")
+    return values
+
+
+def _numbers(answer, shape, name):
+    """An answer as an array of finite numbers of the right shape."""
+    values = _array(answer, name)
+    if values.shape != shape:
+        raise _Wrong(f"{name} has shape {values.shape}; {shape} is needed")
     return values
 
 
@@ -2185,10 +2213,10 @@ def check_output(output, model, x):
         x: the images one of which it should be, (N, T, 28).
     """
     layer = model.layers[0]
-    shape = x.shape[1], layer.units
-    if np.shape(output) == shape[::-1]:
-        raise _Wrong(f"the output has shape {shape[::-1]}: units x T; T x units is asked for")
-    output = _numbers(output, shape, "the output")
+    steps, units = x.shape[1], layer.units
+    if _array(output, "the output").shape == (units, steps):
+        raise _Wrong(f"the output has shape {(units, steps)}: units x T; T x units is asked for")
+    output = _numbers(output, (steps, units), "the output")
     if np.abs(layer_outputs(layer, x) - output).max((1, 2)).min() > 1e-4:
         raise _Wrong("the layer gives this output for none of the images")
 
@@ -2249,9 +2277,11 @@ def _five(answer, steps):
         if missing:
             raise _Wrong(f"step {missing[0]} is missing; the steps are {steps} to {steps - 4}")
         return [answer[step] for step in range(steps, steps - 5, -1)]
-    if not isinstance(answer, (list, tuple, np.ndarray)) or len(answer) != 5:
+    if isinstance(answer, np.ndarray) and answer.ndim:
+        answer = list(answer)
+    if not isinstance(answer, (list, tuple)) or len(answer) != 5:
         raise _Wrong("five values are needed, for T, T - 1, ..., T - 4")
-    return list(answer)
+    return answer
 
 
 def check_gates_over_time(values, model, x):

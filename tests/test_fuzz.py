@@ -351,6 +351,62 @@ def test_any_trace(model, x, layer, state):
         )
 
 
+# ------------------------------------------------------------------------------------------------ checks of Q2 and Q3
+NOISE = np.random.default_rng(0).integers(0, 2, (4, 28, 28)).astype(np.float32)
+NOISY = helpers.Data("noise", NOISE, np.arange(4), NOISE, np.arange(4))
+CLASSIFIERS = [
+    keras.Sequential([keras.Input((28, 28)), layer(3), keras.layers.Dense(10)])
+    for layer in (keras.layers.GRU, keras.layers.LSTM)
+]
+FIVE = st.one_of(
+    st.lists(st.one_of(NUMBERS, SMALL), min_size=4, max_size=6),
+    st.fixed_dictionaries({step: st.one_of(SMALL, ODD) for step in range(24, 29)}),
+    hnp.arrays(st.sampled_from(["f4", "i8", "O"]), st.sampled_from([(5,), (5, 4), (4, 5), ()])),
+    ODD,
+)
+GATES = st.dictionaries(st.sampled_from("ifoh"), st.one_of(ODD, st.just(np.zeros((4, 28, 3)))))
+
+
+class Hostile:
+    """What a student's object may do when it is looked at."""
+
+    def __array__(self, *_, **__):
+        raise RuntimeError("no array")
+
+    def __float__(self):
+        raise KeyError("no float")
+
+
+@cases(0.1)
+@given(st.one_of(ODD, FIVE, FIVE, GATES, st.just(Hostile()), st.just([Hostile()] * 5)))
+def test_any_answer_to_q3(answer):
+    gru, lstm = CLASSIFIERS
+    with bounded("checks of Q3", ()):
+        a_verdict(helpers.check_output(answer, gru, NOISE))
+        a_verdict(helpers.check_predictions(answer, gru, NOISY))
+        a_verdict(helpers.check_accuracies(answer, gru, NOISY))
+        for verdict in helpers.check_gates_over_time(answer, lstm, NOISE).values():
+            a_verdict(verdict)
+
+
+PAIRS = st.lists(st.one_of(NUMBERS, st.tuples(NUMBERS, SMALL), st.just(Hostile()), ODD), min_size=3, max_size=5)
+TABLES = st.one_of(ODD, st.dictionaries(st.sampled_from(["GRU", "LSTM", "gru"]), st.one_of(PAIRS, PAIRS, ODD)))
+RECIPES = st.one_of(
+    ODD, st.lists(st.sampled_from([helpers.Experiment("GRU"), helpers.Experiment("LSTM", 64), None, "GRU", 3]))
+)
+
+
+@cases(0.1)
+@given(RECIPES, TABLES)
+def test_any_answer_to_q2(tmp_path_factory, experiments, results):
+    with pytest.MonkeyPatch.context() as patch, bounded("checks of Q2", ()):
+        patch.setattr(helpers, "RUNS", tmp_path_factory.getbasetemp() / "none")
+        for verdict in helpers.check_results(
+            "GRU", ("32", "3 x 32"), {"epochs": 10}, experiments, results, NOISY
+        ).values():
+            a_verdict(verdict)
+
+
 # ------------------------------------------------------------------------------------------------ notebook parameters
 PARAMETERS = st.one_of(
     NUMBERS, st.sampled_from([0, -1, 10, 2.5, True, "10", 10**30, 1e-3, np.int64(3), float("inf"), "GRU", "softmax"])

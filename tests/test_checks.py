@@ -1,0 +1,189 @@
+"""The checks of Q2, Q3 and the bonus: right answers in any form, and a hint of its own for each mistake."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+import helpers
+from helpers import MODEL_SIZES, Experiment, train_all
+
+RECIPE = {"epochs": 1, "batch_size": 64}
+SIZES = ((32, 1), (64, 1), (128, 1), (32, 3))
+
+
+# ---------------------------------------------------------------------------------------------------------------- Q2
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, data):
+    """The four GRUs, trained for one epoch: (experiments, experiment_results); stored where the checks look."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(helpers, "RUNS", tmp_path_factory.mktemp("runs"))
+        experiments = [Experiment("GRU", units, layers, **RECIPE) for units, layers in SIZES]
+        results = train_all(experiments, data, n_jobs=1)
+        yield experiments, {"GRU": [(result.loss, result.accuracy) for result in results.values()]}
+
+
+def verdicts(experiments, results, data, **recipe):
+    return helpers.check_results("GRU", MODEL_SIZES, RECIPE | recipe, experiments, results, data)
+
+
+def test_right_results_in_any_form(trained, data):
+    experiments, results = trained
+    arrays = {"GRU": tuple(np.array(pair, np.float32) for pair in results["GRU"])}
+    for answer in (results, arrays, results | {"LSTM": ...}):
+        assert all(verdicts(experiments, answer, data).values())
+    others = [Experiment("softmax", epochs=1), *reversed(experiments), Experiment("GRU", 32, epochs=2)]
+    for answer in (others, set(others), tuple(others), dict.fromkeys(others)):
+        assert all(verdicts(answer, results, data).values())
+
+
+def changed(pairs, place, pair):
+    return {"GRU": [*pairs[:place], pair, *pairs[place + 1 :]]}
+
+
+def test_each_wrong_table_has_its_hint(trained, data):
+    experiments, results = trained
+    pairs = results["GRU"]
+    (loss, accuracy), seen = pairs[0], train_all(experiments[:1], data)[experiments[0]].history["accuracy"][-1]
+    for answer, hint in (
+        (..., "not answered yet: experiment_results"),
+        ({}, "not answered yet: experiment_results['GRU']"),
+        ([pairs], "experiment_results is of type list; a dict from family to pairs is needed"),
+        ({"GRU": pairs[:3]}, "GRU: a list of pairs for 32, 64, 128, 3 x 32 is needed, in this order"),
+        (changed(pairs, 0, "ab"), "GRU 32: a pair of two numbers (loss, accuracy) is needed"),
+        (changed(pairs, 0, (10**400, 0.5)), "GRU 32: a pair of two numbers (loss, accuracy) is needed"),
+        (changed(pairs, 0, (loss, np.nan)), "GRU 32: loss and accuracy must be finite numbers"),
+        (changed(pairs, 0, (loss, 100 * accuracy)), "is above 1; give the share, not the percentage"),
+        (changed(pairs, 0, (accuracy, loss)), "the share, not the percentage|have changed places"),
+        (changed(pairs, 0, (loss, seen)), "this is the value on the training images; the test images are asked for"),
+        (changed(pairs, 0, (loss + 0.1, accuracy)), "but evaluating the stored model gives"),
+        (changed(pairs, 0, (loss, accuracy + 0.02)), "but evaluating the stored model gives"),
+    ):
+        verdict = verdicts(experiments, answer, data)["GRU 32"]
+        assert not verdict and any(text in verdict.hint for text in hint.split("|")), verdict
+
+
+def test_each_wrong_experiment_has_its_hint(trained, data):
+    experiments, results = trained
+    other_batch = [dataclasses.replace(experiment, batch_size=32) for experiment in experiments]
+    for answer, hint in (
+        (None, "not answered yet: experiments"),
+        ("GRU", "experiments is of type str; a list of Experiment is needed"),
+        (experiments[1:], "experiments holds no Experiment for GRU 32"),
+        (other_batch, "batch_size is 32; the sheet asks for 64"),
+        ([dataclasses.replace(experiments[0], seed=9)], "no trained model with these settings lies in"),
+    ):
+        verdict = verdicts(answer, results, data)["GRU 32"]
+        assert not verdict and hint in verdict.hint, verdict
+
+
+def test_full_training_must_reach_what_is_in_reach(trained, data, monkeypatch):
+    """After ten epochs guessing is too little; with so few it may be all there is."""
+    experiments, _ = trained
+    silly = dataclasses.replace(experiments[0], epochs=10, learning_rate=1e-9)
+    result = train_all([silly], data, n_jobs=1)[silly]
+    results = {"GRU": [(result.loss, result.accuracy)] * 4}
+    verdict = verdicts([silly], results, data, epochs=10)["GRU 32"]
+    assert not verdict and "is too low; at least 0.5 is in reach" in verdict.hint
+
+
+# ---------------------------------------------------------------------------------------------------------------- Q3
+@pytest.fixture(scope="module")
+def network():
+    """A GRU classifier that was not trained, and 20 images."""
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.GRU(8), keras.layers.ReLU(), keras.layers.Dense(10)]
+    images = np.random.default_rng(0).integers(0, 2, (20, 28, 28)).astype(np.float32)
+    model = keras.Sequential([keras.Input((28, 28)), *layers])
+    labels = np.arange(20) % 10
+    return model, helpers.Data("noise", images, labels, images, labels)
+
+
+def test_output_over_time(network):
+    model, data = network
+    right = helpers.layer_outputs(model.layers[0], data.x_test)
+    for answer in (right[3], right[19].tolist(), right[0].astype("float64")):
+        assert helpers.check_output(answer, model, data.x_test)
+    for answer, hint in (
+        (None, "not answered yet: the output"),
+        (right[3].T, "the output has shape (8, 28): units x T; T x units is asked for"),
+        (right[3, :5], "the output has shape (5, 8); (28, 8) is needed"),
+        (right, "the output has shape (20, 28, 8); (28, 8) is needed"),
+        ([[1], [2, 3]], "the output is no array of numbers"),
+        (right[3] + np.nan, "the output holds NaN or infinite values"),
+        (helpers.trace(model, data.x_test)["z"][3], "the layer gives this output for none of the images"),
+        (right[3][::-1], "the layer gives this output for none of the images"),
+    ):
+        verdict = helpers.check_output(answer, model, data.x_test)
+        assert not verdict and verdict.hint == hint
+
+
+def read_outs(network):
+    model, data = network
+    h = helpers.layer_outputs(model.layers[0], data.x_test)
+    return [helpers.read_out(model, h[:, : 28 - back])[:, -1].argmax(-1) for back in range(5)]
+
+
+def test_predictions_of_the_last_five_steps(network):
+    right = read_outs(network)
+    assert len({tuple(classes) for classes in right}) == 5  # else the order could not be told
+    for answer in (right, tuple(right), np.array(right), {28 - back: right[back] for back in range(5)}):
+        assert helpers.check_predictions(answer, *network)
+    for answer, hint in (
+        (..., "not answered yet"),
+        (np.array(3), "five values are needed, for T, T - 1, ..., T - 4"),
+        (right[:4], "five values are needed, for T, T - 1, ..., T - 4"),
+        ({28: right[0]}, "step 27 is missing; the steps are 28 to 24"),
+        (right[::-1], "the steps are in the opposite order; T comes first"),
+        ([*right[:2], right[0], *right[3:]], "at T - 2, the trained classification layers give other classes"),
+        ([right[0][:9], *right[1:]], "the prediction at T - 0 has shape (9,); (20,) is needed"),
+    ):
+        verdict = helpers.check_predictions(answer, *network)
+        assert not verdict and verdict.hint.startswith(hint)
+
+
+def test_accuracies_of_the_last_five_steps(network):
+    right = [float((classes == network[1].y_test).mean()) for classes in read_outs(network)]
+    for answer in (right, np.array(right), {28 - back: np.float32(right[back]) for back in range(5)}):
+        assert helpers.check_accuracies(answer, *network)
+    for answer, hint in (
+        (None, "not answered yet"),
+        ([*right[:3], right[3] + 0.2, right[4]], f"the accuracy at T - 3 is not {right[3] + 0.2:.4f}"),
+        ([*right[:3], [1], right[4]], "the accuracy at T - 3 has shape (1,); () is needed"),
+        (["0.5"] * 5, "the accuracy at T - 0 is no array of numbers"),
+    ):
+        verdict = helpers.check_accuracies(answer, *network)
+        assert not verdict and verdict.hint == hint
+
+
+def test_gates_over_time():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((28, 28)), keras.layers.LSTM(4), keras.layers.Dense(10)])
+    x = np.random.default_rng(0).integers(0, 2, (2, 28, 28)).astype(np.float32)
+    right = helpers.trace(model, x)
+    assert all(helpers.check_gates_over_time(right, model, x).values())
+    assert all(helpers.check_gates_over_time({name: right[name].tolist() for name in "ifoh"}, model, x).values())
+    wrong = right | {"f": right["i"], "o": 1 - right["o"], "h": right["c"]}
+    said = {name: verdict.hint for name, verdict in helpers.check_gates_over_time(wrong, model, x).items()}
+    assert said == {
+        "i": "",
+        "f": "these are the values of i",
+        "o": "with this gate the layer's output would be another one",
+        "h": "this is not the layer's own output",
+    }
+    for answer, hint in (
+        (None, "not answered yet"),
+        ([right["i"]], "the answer is of type list; a dict with i, f, o and h is needed"),
+        ({}, "not answered yet: i"),
+        ({"i": right["i"][0]}, "i has shape (28, 4); (2, 28, 4) is needed"),
+    ):
+        assert helpers.check_gates_over_time(answer, model, x)["i"].hint == hint
+
+
+def test_points_are_shared_among_the_verdicts(capsys):
+    yes, no = helpers.Verdict(True), helpers.Verdict(False, "why")
+    assert (helpers.award(5, yes), helpers.award(5, no)) == (5, 0)
+    assert helpers.award(8, {"i": yes, "f": yes, "o": no, "h": yes}) == 6
+    assert helpers.award(10, {"a": yes, "b": no, "c": no}) == 3.33
+    assert capsys.readouterr().out.splitlines()[:3] == ["Right.", "Not yet: why", "i: Right."]
