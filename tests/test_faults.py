@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
+import itertools
 import json
 import os
 import resource
@@ -259,6 +260,37 @@ def test_two_make_runs_at_once(tmp_path):
     assert not list((tmp_path / "runs").rglob(".unfinished*"))
 
 
+SETUP = """
+import runpy, sys
+setup = runpy.run_path(sys.argv[1])["main"]
+step = "from pathlib import Path; import time; Path('venv').mkdir(exist_ok=True); log = open('log', 'a', 1)\\n"
+step += "log.write('begun '); time.sleep(1); log.write('done ')"
+setup.__globals__["commands"] = lambda python, folder: [[python, "-c", step]]
+sys.exit(setup("venv"))
+"""
+
+
+@linux
+def test_two_set_ups_at_once_install_once(tmp_path):
+    """Two commands in a fresh checkout. What is installed is made up here, the waiting is real."""
+    for name in ("requirements.txt", "pyproject.toml"):
+        (tmp_path / name).touch()
+    command = [sys.executable, "-c", SETUP, str(ROOT / ".ci" / "venv.py")]
+
+    def start():
+        return subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+
+    first = start()
+    assert first.stdout.readline().startswith("Setting up venv with Python")
+    first.kill()  # before it is ready: done again
+    first.wait()
+    both = [start() for _ in range(2)]
+    said = [process.communicate()[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0] and sorted(map(bool, said)) == [False, True]
+    assert (tmp_path / "log").read_text().endswith("begun done ") and (tmp_path / "venv" / "ready").exists()
+    assert start().communicate()[0] == ""
+
+
 # -------------------------------------------------------------------------------------------------------------- disk
 @functools.cache
 def few():
@@ -298,25 +330,49 @@ def test_a_full_disk_is_noticed_before_training(disk, monkeypatch):
     one_line(caught, "No space left", "COURSEWORK_RUNS")
 
 
-@linux
-def test_a_disk_that_fills_up_during_training_loses_no_finished_model(disk, monkeypatch):
-    place, original, calls = disk("size=5m"), helpers.fit, []
+@pytest.fixture
+def fill(disk):
+    """fill(): not a byte more goes onto the disk at runs/."""
+    place = disk("size=5m")
 
-    def filling(*arguments):
-        calls.append(1)
-        if len(calls) == 2:
-            with contextlib.suppress(OSError), open(place / "filler", "wb") as filler:
-                while True:
-                    filler.write(bytes(2**12))
+    def fill():
+        with contextlib.suppress(OSError), open(place / "filler", "ab", buffering=0) as filler:
+            while True:
+                filler.write(bytes(2**12))
+
+    return fill
+
+
+def before(monkeypatch, name, calls, what):
+    """Let something happen before some calls, by number, of a function of helpers."""
+    original, numbers = getattr(helpers, name), itertools.count(1)
+
+    def wrapper(*arguments):
+        if next(numbers) in calls:
+            what()
         return original(*arguments)
 
-    monkeypatch.setattr(helpers, "fit", filling)
+    monkeypatch.setattr(helpers, name, wrapper)
+
+
+@linux
+def test_a_disk_that_fills_up_during_training_loses_nothing(fill, monkeypatch):
+    before(monkeypatch, "fit", {1}, fill)
+    experiments = [tiny(), tiny("MLP"), tiny("CNN")]
+    train_all(experiments, few(), n_jobs=1)
+    assert not any(result.trained for result in train_all(experiments, few(), n_jobs=1).values())
+
+
+@linux
+def test_a_disk_that_is_filled_again_and_again_loses_no_finished_model(fill, monkeypatch, tmp_path):
+    before(monkeypatch, "_store", {2, 3}, fill)
     experiments = [tiny(), tiny("MLP")]
     with pytest.raises(OSError) as caught:
         train_all(experiments, few(), n_jobs=1)
     one_line(caught, "can't be kept", "COURSEWORK_RUNS")
-    assert not list((place / "models").glob(".*")) and len(list((place / "models").iterdir())) == 1
-    (place / "filler").unlink()
+    models = tmp_path / "runs" / "models"
+    assert not list(models.glob(".*")) and len(list(models.iterdir())) == 1
+    (tmp_path / "runs" / "filler").unlink()
     assert sorted(result.trained for result in train_all(experiments, few(), n_jobs=1).values()) == [False, True]
 
 
