@@ -8,6 +8,7 @@ python grading.py report                  marks and feedback pages again, after 
 import argparse
 import ast
 import concurrent.futures
+import contextlib
 import copy
 import csv
 import json
@@ -31,6 +32,11 @@ from nbgrader.apps import NbGraderAPI
 from nbgrader.converters import GenerateAssignment
 from nbgrader.preprocessors import ClearSolutions
 from traitlets.config import Config
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 ROOT = Path(__file__).resolve().parent
 RUNS = Path(os.environ.get("COURSEWORK_RUNS") or ROOT / "runs").resolve()
@@ -180,7 +186,7 @@ def read_submissions(folder):
             continue
         try:
             found[name] = {stem: text for stem, text in _files(entry) if stem in NAMES}
-        except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        except Exception as error:  # zipfile and its decompressors raise a dozen types
             found[name] = {}
             complaints.append(f"{entry.name}: not readable ({type(error).__name__})")
     return found, complaints
@@ -502,9 +508,9 @@ def grade(options):
                 who, graded, notes, seconds = future.result()
                 merge(course, who, graded)
                 facts[who] = {"seconds": round(seconds, 1), "notes": remarks[who] + notes}
+                write_facts(course, facts)
                 print(f"{who}: {seconds:.0f} s{''.join(f'; {note}' for note in facts[who]['notes'])}", flush=True)
                 shutil.rmtree(students / who, ignore_errors=True)
-    (course / "facts.json").write_text(json.dumps(facts, indent=1))
     return report()
 
 
@@ -550,6 +556,13 @@ def read_facts(course):
     """Seconds and notes of each student, from earlier runs."""
     path = course / "facts.json"
     return json.loads(path.read_text()) if path.exists() else {}
+
+
+def write_facts(course, facts):
+    """Seconds and notes of each student, for `marks.csv`; the file is whole at any moment."""
+    aside = course / ".facts.json"
+    aside.write_text(json.dumps(facts, indent=1))
+    os.replace(aside, course / "facts.json")
 
 
 def report():
@@ -607,15 +620,28 @@ def main(arguments=None):
     if options.action == "student":
         print(f"Hand-out: {student(options.epochs)}")
         return 0
-    if options.action == "report":
-        return report()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: STOP.set())
     try:
-        return grade(options)
+        with alone(RUNS / "grading"):
+            if options.action == "report":
+                return report()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: STOP.set())
+            return grade(options)
     except Stopped:
         print("stopped; nothing that was running goes on", file=sys.stderr)
-        return 1
+    except BlockingIOError:
+        print(f"another grading is at work in {RUNS / 'grading'}: wait until it has finished", file=sys.stderr)
+    return 1
+
+
+@contextlib.contextmanager
+def alone(folder):
+    """Keep others out of a folder; BlockingIOError if somebody is in it. A lock dies with its process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as lock:
+        if fcntl:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
 
 
 if __name__ == "__main__":

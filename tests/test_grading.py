@@ -8,6 +8,7 @@ import ast
 import csv
 import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -221,6 +222,18 @@ def test_folders_and_zips_are_read_and_odd_entries_are_named(tmp_path, handout):
     found, complaints = grading.read_submissions(tmp_path)
     assert found == {"anna": {"01_gate_settings": text}, "ben": {"01_gate_settings": text}, "carl": {}}
     assert [complaint.split(":")[0] for complaint in complaints] == ["=cmd()", "carl.zip"]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_a_damaged_zip_costs_its_own_student_only(tmp_path, method):
+    for name in ("kim", "lee"):
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w", method) as archive:
+            archive.writestr("01_gate_settings.ipynb", random.Random(0).randbytes(5000).hex())
+    whole = (tmp_path / "kim.zip").read_bytes()
+    for place in range(30, len(whole), 97):
+        (tmp_path / "kim.zip").write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
+        found, _ = grading.read_submissions(tmp_path)
+        assert list(found) == ["kim", "lee"] and found["lee"]
 
 
 # Limits ---------------------------------------------------------------------------------
@@ -442,7 +455,22 @@ def test_a_kernel_that_dies_costs_its_notebook_only(graded):
     ],
 )
 def test_a_wrong_call_is_told_in_one_line(tmp_path, monkeypatch, capsys, arguments, message):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(grading, "RUNS", tmp_path)
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    monkeypatch.setattr(grading, "RUNS", tmp_path / "runs")
     assert grading.main(arguments) == 2
-    assert message in capsys.readouterr().err.strip() and capsys.readouterr().err.count("\n") <= 1
+    said = capsys.readouterr().err
+    assert message in said and said.count("\n") == 1
+
+
+@pytest.mark.skipif(not grading.fcntl, reason="needs file locks")
+def test_a_second_grading_at_the_same_time_is_refused_in_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(grading, "RUNS", tmp_path)
+    (tmp_path / "submissions").mkdir()
+    with grading.alone(tmp_path / "grading"):
+        for arguments in (["report"], ["grade", str(tmp_path / "submissions")]):
+            assert grading.main(arguments) == 1
+            assert re.fullmatch(
+                r"another grading is at work in .*: wait until it has finished\n", capsys.readouterr().err
+            )
+    assert grading.main(["report"]) == 2 and "nothing is graded yet" in capsys.readouterr().err
