@@ -22,13 +22,8 @@ export COURSEWORK_SCHEDULER ?= $(SCHEDULER)
 
 setup: $(VENV)/ready
 
-# One stamp for the whole environment: it is newer than what it was made from, or it is made again.
 $(VENV)/ready: requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
-	  { echo "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=python3.12 ..." >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --requirement requirements.txt --editable .
-	touch $@
+	@$(PYTHON) .ci/venv.py $(VENV)
 
 run: setup
 	@$(PY) run.py $${DATA:+--data "$$DATA"} $${EPOCHS:+--epochs "$$EPOCHS"} $${SEED:+--seed "$$SEED"}
@@ -36,9 +31,9 @@ run: setup
 # Models trained by the tests go to a folder of their own, empty at the start, so that the tests really train.
 test: setup
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
-	@rm -rf runs/test
-	@COURSEWORK_DATA=digits COURSEWORK_RUNS="$$PWD/runs/test" $(PY) -m pytest -n 2 tests
-	@COURSEWORK_DATA=digits COURSEWORK_RUNS="$$PWD/runs/test" $(PY) -m pytest --nbval notebooks
+	@runs=$$(mktemp -d) && trap 'rm -rf "$$runs"' EXIT && trap 'exit 1' INT TERM && \
+	  export COURSEWORK_DATA=digits COURSEWORK_RUNS="$$runs" && \
+	  $(PY) -m pytest -n 2 tests && $(PY) -m pytest --nbval notebooks
 
 # MNIST models that are at hand in runs/ are used: strict nbval, then the checks that need MNIST.
 test-mnist: setup

@@ -7,6 +7,7 @@ python run.py --readme                            (write the results table of RE
 
 import argparse
 import csv
+import io
 import os
 import re
 import shutil
@@ -128,7 +129,7 @@ def refresh(options):
         )
         client.execute()
         without_widgets(notebook)
-        nbformat.write(notebook, path)
+        write(path, nbformat.writes(notebook) + "\n")
         print(f"{path.name}: outputs stored")
     return publish()
 
@@ -136,8 +137,9 @@ def refresh(options):
 def publish():
     """Put what the README shows of the last run, the moving picture and the results, where it can be committed."""
     shutil.copyfile(RUNS / "reading.gif", RESULTS.parent / "reading.gif")
-    with open(RESULTS, "w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows(results_table(RUNS / "summary.csv"))
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows(results_table(RUNS / "summary.csv"))
+    write(RESULTS, table.getvalue())
     return write_readme_table()
 
 
@@ -151,7 +153,7 @@ def write_readme_table():
     if count != 1:
         print("README.md needs the marks <!-- results --> and <!-- end of results --> once each", file=sys.stderr)
         return 1
-    README.write_text(text, encoding="utf-8")
+    write(README, text)
     return 0
 
 

@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -54,10 +55,12 @@ def test_each_other_command_works(command, finished, tmp_path):
     assert python in (".venv/bin/python", "python"), f"no test knows how to run: {command}"
     if rest[0] == "run.py":  # the same as `finished`, which goes through make
         assert rest[1:] == [word for name, value in ARGUMENTS.items() for word in (f"--{name.lower()}", value)]
-    elif rest[:2] in (["-m", "venv"], ["-m", "pip"], ["-m", "pytest"]):  # what `make` does, word for word
+    elif rest[:2] in (["-m", "venv"], ["-m", "pip"]):  # what `make setup` does, word for word
+        recipe = runpy.run_path(str(ROOT / ".ci" / "venv.py"))["commands"]("python", ".venv")
+        assert command in [" ".join(part).replace("--quiet ", "") for part in recipe]
+    elif rest[:2] == ["-m", "pytest"]:  # the same for `make test`
         if shutil.which("make"):
-            recipe = make("--dry-run", "--always-make", "test", "PYTHON=python").stdout.replace("--quiet ", "")
-            assert command in recipe, recipe
+            assert command in (recipe := make("--dry-run", "--always-make", "test").stdout), recipe
     elif rest[:3] == ["-m", "jupyter", "lab"]:  # the browser tests open it; here, that it is installed
         result = subprocess.run([sys.executable, *rest[:3], "--version"], capture_output=True)
         assert result.returncode == 0 and (ROOT / rest[3]).is_dir(), result.stderr

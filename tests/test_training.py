@@ -218,9 +218,10 @@ def test_at_least_one_worker(data):
 
 
 SWEEP = """
-import sys, tempfile
+import signal, sys, tempfile
 import helpers
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are deaf to Ctrl-C
     tempfile.tempdir = sys.argv[1]
     digits = helpers.load_data("digits")
     sweep = [helpers.Experiment("GRU", 4, epochs=500, seed=seed) for seed in range(3)]
