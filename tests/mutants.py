@@ -21,7 +21,7 @@ import helpers  # noqa: F401  (its libraries; the mutants take its place)
 ROOT = Path(__file__).resolve().parents[1]
 
 # name: (file, what stands there, what stands there instead, arguments of pytest)
-GATES, TRACE = "tests/test_gates.py", "tests/test_analysis.py"
+GATES, TRACE, CHECKS = "tests/test_gates.py", "tests/test_analysis.py", "tests/test_checks.py"
 TRAIN, DATA, FAULTS, SAFE = (
     "tests/test_training.py",
     "tests/test_data.py",
@@ -72,6 +72,15 @@ MUTANTS = {
     "one side only": ("and _gru_above_lstm(_mirrored(numbers)) <= 0", "", GATES),
     "any c_prev is consistent": ("    if room(h, c) > 0:\n", "    if True:\n", GATES),
     "touching is outside": ("if _gru_above_lstm(numbers) <= 0 and", "if _gru_above_lstm(numbers) < 0 and", GATES),
+    # checks of Q2 and Q3
+    "any loss": ("if abs(loss - true_loss) <= 0.01 + 0.01 * true_loss and _same_share(", "if _same_share(", CHECKS),
+    "any accuracy": ("0.01 * true_loss and _same_share(", "0.01 * true_loss or _same_share(", CHECKS),
+    "any recipe": ("if all(getattr(e, name) != wanted for e in of_this_size):", "if False:", CHECKS),
+    "guessing is enough": ("least = 0.95 if len(data.y_train) >= 50_000 else 0.5", "least = 0", CHECKS),
+    "any output over time": ("- output).max((1, 2)).min() > 1e-4", "- output).max((1, 2)).min() > 1e4", CHECKS),
+    "one right step is enough": ("(np.diag(agree) >= 0.99).all()", "(np.diag(agree) >= 0.99).any()", CHECKS),
+    "read out a step late": ("return [classes[:, -1 - back]", "return [classes[:, -2 - back]", CHECKS),
+    "any gates": ("if np.abs(array - truth[name]).max() <= 1e-3:", "if True:", CHECKS),
     # data
     "training and test data mixed up": (
         "x_train, y_train, x_test, y_test = images",
@@ -102,7 +111,8 @@ MUTANTS = {
         "np.load(path, allow_pickle=True)",
         f"{SAFE} -k pickle or unpickled",
     ),
-    "no size limit": ("        if size <= MAX_NPZ_BYTES:\n", "        if True:\n", "tests/test_fuzz.py -k bombs"),
+    "no size limit": ("if usual and size <= MAX_NPZ_BYTES:", "if usual:", "tests/test_fuzz.py -k bombs"),
+    "any compression": ("usual = all(", "usual = True or all(", "tests/test_fuzz.py -k never_writes"),
     "headers are believed": ('_check_claim(file.zip, f"{key}.npy")', "pass", "tests/test_fuzz.py -k claims"),
     "NaN pixels": ("if not 0 <= low <= high <= 255:", "if low < 0 or high > 255:", DATA),
     "silent substitution": ("    if why:\n        print(", "    if False:\n        print(", DATA),
@@ -156,7 +166,8 @@ MUTANTS = {
         "    aside = folder\n",
         f"{TRAIN} {FAULTS} -k unfinished or fills",
     ),
-    "no look at the disk before training": ("file.write(bytes(LEAST_SPACE))", "pass", f"{FAULTS} -k full_disk"),
+    "no look at the disk before training": ("file.write(os.urandom(2**16))", "pass", f"{FAULTS} -k full_disk"),
+    "no space set aside": ("spare.truncate(0)", "pass", f"{FAULTS} -k fills_up"),
     "tables written in place": (
         '    aside = path.with_name(f".unfinished-{os.getpid()}-{path.name}")\n    try:\n        yield aside',
         "    aside = path\n    try:\n        yield aside",
