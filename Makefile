@@ -1,5 +1,6 @@
 # make run [DATA=...] [EPOCHS=...] [SEED=...]   all notebooks, in order, into runs/, with an HTML report
 # make test                                     the whole suite, on the small digits, no network needed
+# make test-pythons [PYTHONS="3.12 3.13"]       the quick tests, on each of these Pythons that is installed
 # make test-mnist [DATA=...]                    the notebooks once more, on MNIST
 # make browser-test                             the notebooks in JupyterLab and the report, in a real Chromium
 # make refresh [DATA=...]                       store fresh outputs in notebooks/, and what docs/ and README.md show
@@ -15,10 +16,12 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 LONG := --timeout 7200
+PYTHONS := 3.11 3.12 3.13
+QUICK := $(patsubst %,tests/test_%.py,gates data training checks analysis fuzz machines notebooks prose)
 export DATA EPOCHS SEED SUBMISSIONS
 export COURSEWORK_SCHEDULER ?= $(SCHEDULER)
 
-.PHONY: run test test-mnist browser-test refresh readme student grade marks test-grading bench faults fuzz mutants setup clean
+.PHONY: run test test-pythons test-mnist browser-test refresh readme student grade marks test-grading bench faults fuzz mutants setup clean
 
 setup: $(VENV)/ready
 
@@ -34,6 +37,15 @@ test: setup
 	@runs=$$(mktemp -d) && trap 'rm -rf "$$runs"' EXIT && trap 'exit 1' INT TERM && \
 	  export COURSEWORK_DATA=digits COURSEWORK_RUNS="$$runs" && \
 	  $(PY) -m pytest -n 2 tests && $(PY) -m pytest --nbval notebooks
+
+# One environment for each Python, beside the usual one. Quick: no grading, no cluster, no kills, one notebook of three.
+test-pythons:
+	@for version in $(PYTHONS); do \
+	  python$$version -c "" 2> /dev/null || { echo "Python $$version is not installed: not tested"; continue; }; \
+	  python$$version .ci/venv.py .venv-$$version && \
+	  COURSEWORK_DATA=digits .venv-$$version/bin/python -m pytest -n 2 $(QUICK) && \
+	  COURSEWORK_DATA=digits .venv-$$version/bin/python -m pytest --nbval notebooks/01_gate_settings.ipynb || exit 1; \
+	done
 
 # MNIST models that are at hand in runs/ are used: strict nbval, then the checks that need MNIST.
 test-mnist: setup
@@ -77,4 +89,4 @@ test-grading: setup
 	@ALL_SAMPLES=1 COURSEWORK_DATA=digits $(PY) -m pytest $(LONG) tests/test_grading.py
 
 clean:
-	rm -rf runs $(VENV)
+	rm -rf runs $(VENV) $(PYTHONS:%=.venv-%)
