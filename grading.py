@@ -39,7 +39,7 @@ except ImportError:  # Windows
     fcntl = None
 
 ROOT = Path(__file__).resolve().parent
-RUNS = Path(os.environ.get("COURSEWORK_RUNS") or ROOT / "runs").resolve()
+RUNS = (ROOT / (os.environ.get("COURSEWORK_RUNS") or "runs")).resolve()
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 NAMES = [path.stem for path in NOTEBOOKS]
 ASSIGNMENT = "gates"

@@ -72,7 +72,7 @@ with _stderr_to_null():
     import tensorflow as tf
 tf.get_logger().setLevel("ERROR")  # no advice about retracing: each model is evaluated once
 
-RUNS = Path(os.environ.get("COURSEWORK_RUNS") or Path(__file__).resolve().parent / "runs")
+RUNS = Path(__file__).resolve().parent / (os.environ.get("COURSEWORK_RUNS") or "runs")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1349,11 +1349,19 @@ def train_all(experiments, data, n_jobs=None, scheduler=None):
     return results
 
 
+# Where Linux says how much memory a container may take, by the version of its control groups.
+MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+
+
 def _usual_jobs():
     """One worker per core, of 1.3 GB each at MNIST's size; cuDNN wants the whole GPU for one process."""
     if tf.config.list_physical_devices("GPU"):
         return 1
-    return max(1, min(joblib.cpu_count(), int(psutil.virtual_memory().available / 1.3e9)))
+    memory = psutil.virtual_memory().available
+    for limit in MEMORY_LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # no such file, or "max"
+            memory = min(memory, int(limit.read_text()) - psutil.Process().memory_info().rss)
+    return max(1, min(joblib.cpu_count(), int(memory / 1.3e9)))
 
 
 @contextlib.contextmanager

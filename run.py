@@ -8,6 +8,7 @@ python run.py --readme                            (write the results table of RE
 import argparse
 import csv
 import io
+import logging
 import os
 import re
 import shutil
@@ -27,10 +28,11 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 ROOT = Path(__file__).resolve().parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
-RUNS = Path(os.environ.get("COURSEWORK_RUNS") or ROOT / "runs")
+RUNS = ROOT / (os.environ.get("COURSEWORK_RUNS") or "runs")
 RESULTS = ROOT / "docs" / "results.csv"
 README = ROOT / "README.md"
-QUIET = ["--log-level=ERROR"]  # kernels listen on this machine only; no warning that others could hear them
+# Kernels listen on this machine only: no warning that others could hear them. None tells of a cell that was stopped.
+QUIET = ["--log-level=CRITICAL"]
 
 
 def main(arguments=None):
@@ -59,6 +61,10 @@ def main(arguments=None):
         print(
             "The kernel was killed, perhaps for want of memory. Run again: it goes on where it stopped", file=sys.stderr
         )
+    except KeyboardInterrupt:
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # or it tells of the cell that was stopped
+        print("\nStopped. Run again: it goes on where it stopped", file=sys.stderr)
+        return 130
     return 1
 
 

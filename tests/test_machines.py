@@ -92,6 +92,15 @@ def test_odd_checkout_and_environment(usual, tmp_path):
     assert (code / "runs" / "tables.csv").is_file()
 
 
+def test_a_relative_folder_for_the_runs_counts_from_the_bundle(tmp_path):
+    """Kernels work in notebooks/, make in the folder above: both must mean the same place."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COURSEWORK_RUNS": "else/where"}
+    script = "import helpers, run, grading; print(helpers.RUNS, run.RUNS, grading.RUNS, sep='\\n')"
+    command = [sys.executable, "-c", script]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=True)
+    assert result.stdout.splitlines() == [str(ROOT / "else" / "where")] * 3
+
+
 @pytest.fixture
 def four_gigabytes():
     """A control group of 4 GiB, as a command that moves its process there; nothing where there is none."""

@@ -217,6 +217,21 @@ def test_at_least_one_worker(data):
         train_all([tiny()], data, n_jobs=0)
 
 
+@pytest.mark.parametrize(
+    ("limit", "workers"), [("max", 16), ("4294967296", 2), ("1000", 1), (None, 16), (str(2**62), 16)]
+)
+def test_as_many_workers_as_the_containers_memory_allows(limit, workers, tmp_path, monkeypatch):
+    """On a machine of 16 cores and 64 GB, in a process that has taken 1 GB."""
+    gigabytes = psutil.virtual_memory()._replace(available=64 * 10**9)
+    monkeypatch.setattr(helpers.psutil, "virtual_memory", lambda: gigabytes)
+    monkeypatch.setattr(helpers.psutil.Process, "memory_info", lambda self: type("Memory", (), {"rss": 10**9}))
+    monkeypatch.setattr(helpers.joblib, "cpu_count", lambda: 16)
+    monkeypatch.setattr(helpers, "MEMORY_LIMITS", (tmp_path / "none", tmp_path / "limit"))
+    if limit:
+        (tmp_path / "limit").write_text(f"{limit}\n")
+    assert helpers._usual_jobs() == workers
+
+
 SWEEP = """
 import signal, sys, tempfile
 import helpers
