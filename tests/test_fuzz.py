@@ -377,7 +377,7 @@ class Hostile:
         raise KeyError("no float")
 
 
-@cases(0.1)
+@cases(0.04)
 @given(st.one_of(ODD, FIVE, FIVE, GATES, st.just(Hostile()), st.just([Hostile()] * 5)))
 def test_any_answer_to_q3(answer):
     gru, lstm = CLASSIFIERS
@@ -396,7 +396,7 @@ RECIPES = st.one_of(
 )
 
 
-@cases(0.1)
+@cases(0.04)
 @given(RECIPES, TABLES)
 def test_any_answer_to_q2(tmp_path_factory, experiments, results):
     with pytest.MonkeyPatch.context() as patch, bounded("checks of Q2", ()):
