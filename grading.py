@@ -33,6 +33,8 @@ from nbgrader.converters import GenerateAssignment
 from nbgrader.preprocessors import ClearSolutions
 from traitlets.config import Config
 
+from run import whole_number
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -164,9 +166,9 @@ def make_course(folder, epochs=None):
 def student(epochs=None):
     """Write the hand-out to `runs/student/`: a folder and a zip; returns the zip's path."""
     target = RUNS / "student"
-    shutil.rmtree(target, ignore_errors=True)
     with tempfile.TemporaryDirectory() as course:
         release = make_course(Path(course), epochs) / "release" / ASSIGNMENT
+        shutil.rmtree(target / HANDOUT, ignore_errors=True)
         shutil.copytree(release, target / HANDOUT)
     return Path(shutil.make_archive(str(target / HANDOUT), "zip", target, HANDOUT))
 
@@ -178,8 +180,12 @@ def read_submissions(folder):
     """dict from student to {notebook's name: its bytes}, from a folder or zip per student; and a list of complaints."""
     found, complaints = {}, []
     for entry in sorted(Path(folder).iterdir()):
-        name = entry.stem if entry.suffix == ".zip" else entry.name
-        if name.startswith((".", "__MACOSX")) or not (entry.is_dir() or entry.suffix == ".zip"):
+        zipped = entry.suffix.lower() == ".zip"
+        name = entry.stem if zipped else entry.name
+        if name.startswith((".", "__MACOSX")):
+            continue
+        if not (entry.is_dir() or zipped):
+            complaints.append(f"{entry.name}: skipped; one folder or one zip per student is graded")
             continue
         if not STUDENT_NAME.fullmatch(name) or name in found:
             complaints.append(f"{entry.name}: skipped; a name has letters, digits and . _ @ - only, and is there once")
@@ -326,12 +332,13 @@ class Grader:
                     if who != REFERENCE
                     else nbformat.reads(texts[name], as_version=4)
                 )
+                content = nbformat.writes(notebook).encode()  # what JSON can say, a file may not be able to hold
             except Exception as error:  # anything at all may be wrong with a file from outside
                 notes.append(f"{name} is no readable notebook ({type(error).__name__})")
                 continue
             folder = self.place / who / "submitted" / who / ASSIGNMENT
             folder.mkdir(parents=True, exist_ok=True)
-            nbformat.write(notebook, folder / f"{name}.ipynb")
+            (folder / f"{name}.ipynb").write_bytes(content)
         return notes
 
     def grade(self, who):
@@ -401,7 +408,8 @@ class Grader:
             )
             trouble = watch(process, options.seconds, options.memory_mib)
         if not trouble and process.returncode:
-            trouble = "the kernel died" if "DeadKernelError" in (base / "log.txt").read_text() else "nbgrader failed"
+            log = (base / "log.txt").read_bytes()  # a submission can write into it what it likes
+            trouble = "the kernel died" if b"DeadKernelError" in log else "nbgrader failed"
         return trouble
 
 
@@ -499,7 +507,12 @@ def grade(options):
 
         def one(who):
             start = time.monotonic()
-            graded, notes = grader.grade(who)
+            try:
+                graded, notes = grader.grade(who)
+            except Exception as error:  # nobody's submission may cost the others their marks
+                if isinstance(error, Stopped):
+                    raise
+                graded, notes = {}, [f"could not be graded ({type(error).__name__}: {error})"]
             return who, graded, notes, time.monotonic() - start
 
         facts = read_facts(course)
@@ -605,23 +618,27 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description="The hand-out, and the grading of submissions, with nbgrader.")
     actions = parser.add_subparsers(dest="action", required=True)
     handout = actions.add_parser("student", help="write the hand-out")
+    number = whole_number(1)
     grading = actions.add_parser("grade", help="grade a folder with one folder or zip per student")
     actions.add_parser("report", help="write marks and feedback again, after grading by hand")
     for action in (handout, grading):
-        action.add_argument("--epochs", type=int, help="epochs of each model, instead of the sheet's")
+        action.add_argument("--epochs", type=number, help="epochs of each model, instead of the sheet's")
     grading.add_argument("submissions")
     grading.add_argument("--data", default="digits", help="what the submissions are run on (default: digits)")
-    grading.add_argument("--jobs", type=int, default=os.cpu_count(), help="submissions at a time")
-    grading.add_argument("--cell-seconds", type=int, default=600, help="time limit of a cell")
-    grading.add_argument("--seconds", type=int, default=1800, help="time limit of a submission")
-    grading.add_argument("--memory-mib", type=int, default=4096, help="memory limit of a submission")
-    grading.add_argument("--file-mib", type=int, default=512, help="size limit of a file that a submission writes")
+    grading.add_argument("--jobs", type=number, default=os.cpu_count(), help="submissions at a time")
+    grading.add_argument("--cell-seconds", type=number, default=600, help="time limit of a cell")
+    grading.add_argument("--seconds", type=number, default=1800, help="time limit of a submission")
+    grading.add_argument("--memory-mib", type=number, default=4096, help="memory limit of a submission")
+    grading.add_argument("--file-mib", type=number, default=512, help="size limit of a file that a submission writes")
     options = parser.parse_args(arguments)
-    if options.action == "student":
-        print(f"Hand-out: {student(options.epochs)}")
-        return 0
+    if options.action == "grade" and os.path.isfile(options.data):  # the kernels work in other folders
+        options.data = str(Path(options.data).resolve())
+    place = RUNS / ("student" if options.action == "student" else "grading")
     try:
-        with alone(RUNS / "grading"):
+        with alone(place):
+            if options.action == "student":
+                print(f"Hand-out: {student(options.epochs)}")
+                return 0
             if options.action == "report":
                 return report()
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -630,7 +647,10 @@ def main(arguments=None):
     except Stopped:
         print("stopped; nothing that was running goes on", file=sys.stderr)
     except BlockingIOError:
-        print(f"another grading is at work in {RUNS / 'grading'}: wait until it has finished", file=sys.stderr)
+        print(f"another one is at work in {place}: wait until it has finished", file=sys.stderr)
+    except OSError as error:
+        what = f"{error.filename or place}: {error.strerror or error}"
+        print(f"Can't write or read {what}; COURSEWORK_RUNS names another folder", file=sys.stderr)
     return 1
 
 

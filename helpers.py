@@ -52,7 +52,12 @@ from sklearn.model_selection import train_test_split
 @contextlib.contextmanager
 def _stderr_to_null():
     """Silence file descriptor 2: TensorFlow's C++ code logs there, past `sys.stderr` and its own log level."""
-    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        saved = os.dup(2)
+    except OSError:  # closed by whoever started this
+        yield
+        return
+    null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
     try:
         yield
@@ -62,6 +67,7 @@ def _stderr_to_null():
         os.close(null)
 
 
+os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the user's own setting is
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # One thread for each model, and models side by side: these networks gain next to nothing from a second thread, and the
 # last bits of some of them (the CNN's) depend on the number of threads. joblib limits OpenMP's threads only.
@@ -112,6 +118,12 @@ class Data:
     y_train: np.ndarray
     x_test: np.ndarray
     y_test: np.ndarray
+
+    def __post_init__(self):
+        for part in ("x_train", "y_train", "x_test", "y_test"):  # for reading only: `digest` is taken once
+            array = getattr(self, part).view()
+            array.flags.writeable = False
+            object.__setattr__(self, part, array)
 
     @functools.cached_property
     def digest(self):
@@ -330,8 +342,7 @@ def _checked(file, part, x, y):
     low, high = float(x.min()), float(x.max())
     if not 0 <= low <= high <= 255:  # also refuses NaN
         raise ValueError(f"{file}: x_{part} has pixels from {low} to {high}, expected 0-255 or 0-1")
-    # Integers are always 0-255; floats are 0-1 unless one is larger.
-    scale = 255 if x.dtype.kind in "ui" or high > 1 else 1
+    scale = 255 if high > 1 else 1  # of integers too: images may be binary already
     x = x.astype(np.float32)
     x /= scale  # in place: a large file needs no third copy
     return x, y.astype(np.int64)
@@ -471,11 +482,16 @@ def _check_choice(name, value, choices):
         raise ValueError(f"unknown {name} {_brief(value)}: use {' or '.join(map(repr, choices))}")
 
 
-def check_whole(least=1, **values):
-    """ValueError, in one line, if one of the named values is no whole number of at least `least`."""
+MOST = 2**31 - 1  # what fits every integer of TensorFlow
+
+
+def check_whole(least=1, most=MOST, **values):
+    """ValueError, in one line, if one of the named values is no whole number from `least` to `most`."""
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
             raise ValueError(f"{name} must be a whole number of at least {least}, not {_brief(value)}")
+        if value > most:
+            raise ValueError(f"{name} must be at most {most}, not {_brief(value)}")
 
 
 @functools.cache
@@ -721,6 +737,7 @@ def check_gates(cell, behaviour, answer, z_keeps=1):
     _check_choice("z_keeps", z_keeps, (1, 0))
     step = equations(cell, int(z_keeps))
     gates = [symbol.name for symbol in step.gates]
+    answer = _plain(answer)
     values = _read_answer(answer, [*gates, "U"] + ["o_prev"] * (cell == "LSTM"))
     for name in values:
         if name != "U":
@@ -789,6 +806,7 @@ def check_counterexample(values):
     Returns:
         Verdict. A wrong answer never raises.
     """
+    values = _plain(values)
     numbers = _read_answer(values, COUNTEREXAMPLE_NAMES)
     missing = [name for name in COUNTEREXAMPLE_NAMES if name not in numbers]
     if missing:
@@ -840,7 +858,7 @@ def _gru_above_lstm(numbers):
     h, z, a = numbers["h_prev"], numbers["z"], _pre_activation("GRU", numbers)
 
     def gap(a):  # 1 - tanh(a), which tells numbers apart whose tanh agree in a million digits
-        return 2 / (sp.exp(2 * a.replace(sp.atanh, _log_of_artanh)) + 1)  # exp(log q) becomes q: a touch stays exact
+        return 2 / (_exp_of_twice(a.replace(sp.atanh, _log_of_artanh)) + 1)  # exp(log q) becomes q: a touch stays exact
 
     top = _top_of_c(numbers).replace(sp.tanh, lambda a: 1 - gap(a))
     if z == 0:  # tanh(a) against tanh(top)
@@ -876,16 +894,23 @@ def _consistent_c(numbers, values):
         raise _Wrong("h_prev and c_prev contradict each other: h_prev = o_prev tanh(c_prev) has the sign of c_prev")
 
     def room(h, c):  # sign of tanh|c| - |h|, by their distances from 1
-        return _sign(1 - abs(h) - 2 / (sp.exp(2 * abs(c)) + 1))
+        return _sign(1 - abs(h) - 2 / (_exp_of_twice(abs(c)) + 1))
 
     if room(h, c) > 0:
         return c
     slack = 4 * max(_rounding(values["h_prev"]), _rounding(values["c_prev"]))
     if room(h * (1 - slack), c * (1 + slack)) >= 0:
         # SymPy takes log of a number too close to 1 for 0, and atanh of a number too close to 1 for infinity.
-        return sp.atanh(h) if abs(h) < sp.S.Half else _log_of_artanh(h)
+        return sp.atanh(h) if _sign(sp.S.Half - abs(h)) > 0 else _log_of_artanh(h)
     limit = _rounded(sp.tanh(abs(c)))
     raise _Wrong(f"h_prev and c_prev contradict each other: |o_prev tanh(c_prev)| is {limit} at most, |h_prev| is more")
+
+
+def _exp_of_twice(a):
+    """exp(2 a). SymPy makes exp(n log q) the number q**n, which must not be too long to be worked with."""
+    if any(term.has(sp.log) and _sign(abs(term) - 500) > 0 for term in sp.Add.make_args(sp.expand(a))):
+        raise _Wrong("a logarithm is multiplied by something large; write the numbers as fractions or as floats")
+    return sp.exp(2 * a)
 
 
 def _log_of_artanh(h):
@@ -900,7 +925,8 @@ def _rounding(value):
     if isinstance(value, sp.Float):
         return sp.Rational(1, 2**value._prec)
     if isinstance(value, (float, np.floating)):
-        return sp.Rational(*map(int, np.finfo(type(value)).eps.as_integer_ratio()))
+        kind = type(value) if isinstance(value, np.floating) else float
+        return sp.Rational(*map(int, np.finfo(kind).eps.as_integer_ratio()))
     return sp.S.Zero
 
 
@@ -911,12 +937,22 @@ def _read_answer(answer, names):
     if not isinstance(answer, dict):
         raise _Wrong(f"the answer is {_kind(answer)}; a dict from name to number is needed")
     for name in answer:
-        if not isinstance(name, str) or name not in names:
+        if type(name) is not str or name not in names:
             raise _Wrong(f"unknown name {_brief(name)}; the names are {', '.join(names)}")
     open_names = [name for name in names if name in answer and (answer[name] is None or answer[name] is ...)]
     if open_names:
         raise _Wrong(f"not answered yet: {', '.join(open_names)}")
     return {name: _exact(name, answer[name]) for name in names if name in answer}
+
+
+def _plain(answer):
+    """A dict, list or tuple as a plain one, whatever a subclass of it may do when it is looked at."""
+    if isinstance(answer, dict):
+        return dict(dict.items(answer))
+    for kind in (list, tuple):
+        if isinstance(answer, kind):
+            return kind(kind.__iter__(answer))
+    return answer
 
 
 def _exact(name, value):
@@ -927,21 +963,25 @@ def _exact(name, value):
         if value.ndim or isinstance(value, np.ma.MaskedArray):
             raise _Wrong(f"{name} is an array of shape {value.shape}; a single number is needed")
         value = value.item() if value.dtype.kind == "O" else value[()]
-    if isinstance(value, (bool, int, np.bool_, np.integer)) and not isinstance(value, np.timedelta64):
-        return _short_ratio(name, int(value))
-    if isinstance(value, Decimal) and value.is_finite() and value != 0:
-        digits = max(abs(value.adjusted()), len(value.as_tuple().digits))
-        if digits > 330:  # about MAX_BITS binary ones; seen before a conversion that could take long
-            raise _Wrong(f"{name} has too many digits; a shorter number is needed")
-    if isinstance(value, (float, np.floating, Fraction, Decimal)):
-        try:
-            ratio = (0, 1) if value == 0 else value.as_integer_ratio()
-        except (ValueError, ArithmeticError):  # what they raise for NaN and for infinity
-            raise _Wrong(f"{name} = {_brief(value)} is not a finite number") from None
-        return _short_ratio(name, *map(int, ratio))
     if isinstance(value, sp.Expr):
         return _exact_expression(name, value)
-    raise _Wrong(f"{name} is {_kind(value)}; a real number is needed")
+    whole, broken = (int, np.bool_, np.integer), (float, np.floating, Fraction, Decimal)
+    if not isinstance(value, whole + broken) or isinstance(value, np.timedelta64):
+        raise _Wrong(f"{name} is {_kind(value)}; a real number is needed")
+    try:
+        digits = 0
+        if isinstance(value, Decimal) and value.is_finite() and value != 0:
+            digits = max(abs(value.adjusted()), len(value.as_tuple().digits))
+        if isinstance(value, whole):
+            ratio = value, 1
+        else:  # 330 digits are about MAX_BITS binary ones; more would take long to convert
+            ratio = (0, 1) if digits > 330 or value == 0 else value.as_integer_ratio()
+        numerator, denominator = map(int, ratio)
+    except Exception:  # NaN, infinity, or whatever a number of the student's own raises
+        raise _Wrong(f"{name} = {_brief(value)} is not a finite number") from None
+    if digits > 330:
+        raise _Wrong(f"{name} has too many digits; a shorter number is needed")
+    return _short_ratio(name, numerator, denominator)
 
 
 def _short_ratio(name, numerator, denominator=1):
@@ -968,19 +1008,27 @@ def _exact_expression(name, value):
                 raise _Wrong(f"{name} has more than {MAX_BITS} binary digits; a shorter number is needed")
         elif part.is_Rational:
             _short_ratio(name, part.p, part.q)
-    value = value.xreplace({part: sp.Rational(part) for part in parts if isinstance(part, sp.Float)})
-    if value.is_Rational:
-        return value
     if value.free_symbols:
         raise _Wrong(f"{name} is a formula with symbols; a number is needed")
     for part in parts:
         inner = itertools.islice(sp.preorder_traversal(part), 1, None)
         towers = _grows(part) and any(map(_grows, inner))
-        if isinstance(part, sp.Pow) and part.exp.is_Rational and max(abs(part.exp.p), part.exp.q) > 100:
+        if isinstance(part, sp.Pow):
+            power = sp.Rational(part.exp) if isinstance(part.exp, sp.Float) else part.exp
+            if not power.is_Rational or max(abs(power.p), power.q) > 100:
+                raise too_involved
+        if isinstance(part, GROWING) and part.has(sp.log):  # SymPy makes exp(n log q) the number q**n, whatever n is
             raise too_involved
         if towers or not (part.is_Atom or isinstance(part, ELEMENTARY)):
             raise too_involved
-    if not (value.is_number and value.is_real and value.is_finite):
+    try:
+        value = value.xreplace({part: sp.Rational(part) for part in parts if isinstance(part, sp.Float)})
+        finite = value.is_number and value.is_real and value.is_finite
+    except ArithmeticError:  # too many digits for SymPy
+        raise too_involved from None
+    if value.is_Rational:
+        return _short_ratio(name, value.p, value.q)
+    if not finite:
         raise _Wrong(f"{name} = {_brief(value)} is not a finite real number")
     if 0 in (_sign(value), _sign(1 - value)):
         raise _Wrong(f"{name} = {_brief(value)} can't be told from 0 or from 1; write it as a fraction")
@@ -1005,15 +1053,22 @@ def _sign(number):
     """-1, 0 or 1, decided with as many digits as it takes; 0 also if 4,000 digits do not tell a number from 0."""
     if number.is_Rational:
         return int(sp.sign(number))
-    try:
-        return int(sp.sign(number.evalf(5, maxn=4000, strict=True)))
-    except (ArithmeticError, NotImplementedError, TypeError):  # digits exhausted, or nothing that has digits
-        return 0
+    for digits in (
+        5,
+        50,
+        500,
+        4000,
+    ):  # in a sum, SymPy looks no further than about twice the digits that it is asked for
+        with contextlib.suppress(
+            ArithmeticError, NotImplementedError, TypeError
+        ):  # too few, or nothing that has digits
+            return int(sp.sign(number.evalf(digits, maxn=4000, strict=True)))
+    return 0
 
 
 def _decay(kept):
     """How fast a state fades that keeps a share below 1 per step, in words."""
-    if 1 - kept < sp.Rational(1, 1000):
+    if _sign(1 - kept - sp.Rational(1, 1000)) < 0:
         return f"half of it is gone after about {_rounded(sp.log(2) / (1 - kept), 2)} steps"
     return f"after 28 steps (rows) a share of {_rounded(kept**28, 2)} is left"
 
@@ -1073,8 +1128,14 @@ class Experiment:
     def __post_init__(self):
         if not isinstance(self.family, str) or self.family not in ("LSTM", "GRU", "softmax", "MLP", "CNN"):
             raise ValueError(f"unknown family {_brief(self.family)}: use 'LSTM', 'GRU', 'softmax', 'MLP' or 'CNN'")
-        check_whole(units=self.units, layers=self.layers, epochs=self.epochs, batch_size=self.batch_size)
-        check_whole(0, seed=self.seed, shift=self.shift)
+        for field, least, most in (
+            *((name, 1, MOST) for name in ("units", "epochs", "batch_size")),
+            ("layers", 1, 15),  # each has two of the 32 seeds in `build_model`, the head the last two
+            ("seed", 0, MOST),
+            ("shift", 0, 28),
+        ):
+            check_whole(least, most, **{field: getattr(self, field)})
+            object.__setattr__(self, field, int(getattr(self, field)))  # Keras takes no numbers of NumPy
         for field, allowed, wanted in (
             ("learning_rate", lambda value: 0 < value < math.inf, "a positive number"),
             ("clipnorm", lambda value: 0 <= value < math.inf, "0 (off) or a positive number"),
@@ -1088,6 +1149,8 @@ class Experiment:
             raise ValueError(f"unknown schedule {_brief(self.schedule)}: use 'constant' or 'cosine'")
         if self.gate_bias and self.family != "GRU":
             raise ValueError(f"gate_bias is for 'GRU', not {self.family!r}")
+        if not isinstance(self.every_step, bool):
+            raise ValueError(f"every_step must be True or False, not {_brief(self.every_step)}")
         if self.every_step and self.family not in ("LSTM", "GRU"):
             raise ValueError(f"every_step is for 'LSTM' and 'GRU', not {self.family!r}")
 
@@ -1428,7 +1491,10 @@ def _train_job(experiment, packed, marks, facts):
     """One model, in a worker process or here; leaves a mark in the folder `marks` after each epoch."""
     if facts != _training_facts():
         node = platform.node()
-        raise RuntimeError(f"the worker on {node} has another helpers.py, Keras or TensorFlow: install the same there")
+        raise RuntimeError(
+            f"the worker on {node} has another helpers.py, Keras or TensorFlow, or other settings of them: install the "
+            "same there"
+        )
     with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
         data = Data("packed", **arrays)
     start = time.perf_counter()
@@ -1499,7 +1565,9 @@ def show_widget(widget):
 
 def _training_facts():
     """What decides a model's weights, beside its Experiment and the data."""
-    return [TRAINING_CODE, keras.__version__, tf.__version__]
+    numbers = [keras.config.floatx(), keras.config.epsilon(), keras.config.dtype_policy().name]
+    threads = [os.environ.get(name) for name in ("TF_NUM_INTRAOP_THREADS", "TF_ENABLE_ONEDNN_OPTS")]
+    return [TRAINING_CODE, keras.__version__, tf.__version__, *numbers, *threads]
 
 
 def _model_folder(experiment, data):
@@ -1532,7 +1600,7 @@ def _store(folder, experiment, weights, history, seconds):
         facts["sha256"] = _checksum(facts, aside)
         (aside / "result.json").write_text(json.dumps(facts, indent=1, default=int))
         _facts(experiment, aside)  # reads it back: not every file system says when it is full
-        if folder.exists():
+        if os.path.lexists(folder):
             with contextlib.suppress(*UNREADABLE):
                 _facts(experiment, folder)
                 return
@@ -1545,7 +1613,8 @@ def _store(folder, experiment, weights, history, seconds):
         raise OSError(f"the trained model {experiment.label} {_not_kept(folder.parent, error)}") from error
     finally:
         for rest in (aside, aside.with_name(aside.name + "-damaged")):
-            shutil.rmtree(rest, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                _remove(rest)
 
 
 def _stored(experiment, folder):
@@ -1622,8 +1691,13 @@ def _remove_unfinished(place):
     """What killed runs left behind; an hour is long enough for any model to be written."""
     for rest in place.glob(".unfinished-*"):
         with contextlib.suppress(OSError):
-            if time.time() - rest.stat().st_mtime > 3600:
-                shutil.rmtree(rest) if rest.is_dir() else rest.unlink()
+            if time.time() - rest.lstat().st_mtime > 3600:
+                _remove(rest)
+
+
+def _remove(path):
+    """Delete a folder with all that is in it, or a file or a link."""
+    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def _say(text):
@@ -1700,7 +1774,18 @@ def trace(model_or_layer, x, layer=None, initial_state=None):
             for name, value in zip(names, values, strict=True):
                 arrays[name][part, t] = value
             states = values[: -n_states - 1 : -1]  # h first, as in Keras
+        if mask is not None:
+            _check_masked(model_or_layer, recurrent, x[part][:20], arrays["h"][part][:20])
     return arrays
+
+
+def _check_masked(model, recurrent, x, h):
+    """A ValueError where Keras loses a mask on its way, or masks the output too: `trace` follows neither."""
+    own = keras.Model(model.inputs, recurrent.output)(x, training=False)
+    own = np.asarray(own[0] if isinstance(own, (list, tuple)) else own, np.float32)
+    half = recurrent.cell.compute_dtype in ("float16", "bfloat16")
+    if np.abs(own - (h if recurrent.return_sequences else h[:, -1])).max() > (0.02 if half else 1e-4):
+        raise ValueError("the model does not treat masked steps as trace does; trace the layer alone, without a mask")
 
 
 def layer_outputs(layer, x):
@@ -2118,7 +2203,13 @@ def check_results(family, sizes, recipe, experiments, experiment_results, data):
 
     Returns:
         dict from a model's label to its Verdict.
+
+    Raises:
+        ValueError: unknown family or size.
     """
+    _check_choice("family", family, ("LSTM", "GRU"))
+    for size in sizes:
+        _check_choice("size", size, MODEL_SIZES)
     labels = {f"{family} {size}": MODEL_SIZES.index(size) for size in sizes}
     return {
         label: _check_result(label, family, place, recipe, experiments, experiment_results, data)
@@ -2129,6 +2220,7 @@ def check_results(family, sizes, recipe, experiments, experiment_results, data):
 @_verdict
 def _check_result(label, family, place, recipe, experiments, experiment_results, data):
     loss, accuracy = _reported(family, place, experiment_results)
+    experiments = _plain(experiments)
     if experiments is None or experiments is ...:
         raise _Wrong("not answered yet: experiments")
     if not isinstance(experiments, (list, tuple, dict, set)):
@@ -2163,11 +2255,12 @@ def _check_result(label, family, place, recipe, experiments, experiment_results,
 
 def _reported(family, place, experiment_results):
     """The pair (loss, accuracy) of one model, as floats."""
+    experiment_results = _plain(experiment_results)
     if experiment_results is None or experiment_results is ...:
         raise _Wrong("not answered yet: experiment_results")
     if not isinstance(experiment_results, dict):
         raise _Wrong(f"experiment_results is {_kind(experiment_results)}; a dict from family to pairs is needed")
-    pairs = experiment_results.get(family)
+    pairs = _plain(experiment_results.get(family))
     if pairs is None or pairs is ...:
         raise _Wrong(f"not answered yet: experiment_results[{family!r}]")
     if not isinstance(pairs, (list, tuple)) or len(pairs) != len(MODEL_SIZES):
@@ -2211,16 +2304,27 @@ def _numbers(answer, shape, name):
     return values
 
 
+def _recurrent_layer(model):
+    """The recurrent layer of a classifier that begins with it, or a ValueError."""
+    layers = model.layers if isinstance(model, keras.Sequential) else []
+    if [isinstance(layer, keras.layers.RNN) for layer in layers] != [True] + [False] * (len(layers) - 1):
+        raise ValueError("expected a Sequential classifier whose first layer, and no other, is recurrent")
+    return layers[0]
+
+
 @_verdict
 def check_output(output, model, x):
     """Is this the output over time, (T, units), of the model's recurrent layer for one of the images (Q3.2)?
 
     Args:
         output: the answer.
-        model: a Sequential classifier whose first layer is recurrent.
+        model: a Sequential classifier whose first layer, and no other, is recurrent.
         x: the images one of which it should be, (N, T, 28).
+
+    Raises:
+        ValueError: another model.
     """
-    layer = model.layers[0]
+    layer = _recurrent_layer(model)
     steps, units = x.shape[1], layer.units
     if _array(output, "the output").shape == (units, steps):
         raise _Wrong(f"the output has shape {(units, steps)}: units x T; T x units is asked for")
@@ -2235,8 +2339,11 @@ def check_predictions(predictions, model, data):
 
     Args:
         predictions: the answer: five arrays (N,), as a list in this order or as a dict from the step (28, 27, ...).
-        model: a Sequential classifier with a recurrent layer.
+        model: as in `check_output`.
         data: Data; N test images.
+
+    Raises:
+        ValueError: another model.
     """
     truth = _last_read_outs(model, data)
     given = [
@@ -2258,7 +2365,7 @@ def check_accuracies(accuracies, model, data):
 
     Args:
         accuracies: the answer: five numbers, as a list in this order or as a dict from the step (28, 27, ...).
-        model, data: as in `check_predictions`.
+        model, data: as in `check_predictions`, with the same error.
     """
     truth = [(classes == data.y_test).mean() for classes in _last_read_outs(model, data)]
     given = [
@@ -2272,12 +2379,13 @@ def check_accuracies(accuracies, model, data):
 
 def _last_read_outs(model, data):
     """The classes read out at T, T - 1, ..., T - 4: five arrays (N,)."""
-    classes = read_out(model, layer_outputs(model.layers[0], data.x_test)).argmax(-1)
+    classes = read_out(model, layer_outputs(_recurrent_layer(model), data.x_test)).argmax(-1)
     return [classes[:, -1 - back] for back in range(5)]
 
 
 def _five(answer, steps):
     """The five values of an answer, for T, T - 1, ..., T - 4."""
+    answer = _plain(answer)
     if answer is None or answer is ...:
         raise _Wrong("not answered yet")
     if isinstance(answer, dict):
@@ -2309,6 +2417,7 @@ def check_gates_over_time(values, model, x):
 
 @_verdict
 def _check_traced(name, values, truth):
+    values = _plain(values)
     if values is None or values is ...:
         raise _Wrong("not answered yet")
     if not isinstance(values, dict):

@@ -22,7 +22,7 @@ import latex2mathml.converter
 import nbclient
 import nbformat
 import papermill
-from nbclient.exceptions import DeadKernelError
+from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
@@ -44,10 +44,15 @@ def main(arguments=None):
     parser.add_argument("--refresh", action="store_true", help="store fresh outputs in notebooks/ itself")
     parser.add_argument("--readme", action="store_true", help="write the results table of README.md, run nothing")
     options = vars(parser.parse_args(arguments))
-    for stream in (sys.stdout, sys.stderr):
+    for stream in filter(None, (sys.stdout, sys.stderr)):
         stream.reconfigure(errors="backslashreplace")  # a terminal that can't show a letter is no reason to stop
     if options["data"] and os.path.isfile(options["data"]):  # the kernels work in another folder
         options["data"] = str(Path(options["data"]).resolve())
+        try:
+            options["data"].encode()
+        except UnicodeEncodeError:
+            print(f"rename the file {options['data']!r}: a notebook can't hold its name", file=sys.stderr)
+            return 2
     try:
         if options.pop("readme"):
             return write_readme_table()
@@ -133,7 +138,11 @@ def refresh(options):
             record_timing=False,
             store_widget_state=False,
         )
-        client.execute()
+        try:
+            client.execute()
+        except CellExecutionError as error:
+            print(f"{path.name}: a cell failed: {error.ename}: {error.evalue}; nothing was stored", file=sys.stderr)
+            return 1
         without_widgets(notebook)
         write(path, nbformat.writes(notebook) + "\n")
         print(f"{path.name}: outputs stored")
@@ -151,7 +160,11 @@ def publish():
 
 def write_readme_table():
     """Put the results of `docs/results.csv` between the two marks in README.md."""
-    header, *rows = results_table(RESULTS)
+    try:
+        header, *rows = results_table(RESULTS)
+    except (TypeError, ValueError):
+        print(f"{RESULTS} is missing or no table of results: make refresh writes it", file=sys.stderr)
+        return 1
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
     marks = re.compile(r"(<!-- results -->\n).*?(\n<!-- end of results -->)", re.S)

@@ -167,6 +167,17 @@ def test_masked_steps(kind, go_backwards):
     np.testing.assert_array_equal(np.isnan(traced["g"]).all(-1), ~seen)
 
 
+def test_masks_that_change_the_output_too_are_refused():
+    inputs = keras.Input((7, 3))
+    layer = keras.layers.LSTM(4, return_sequences=True, zero_output_for_mask=True)
+    model = keras.Model(inputs, layer(keras.layers.Masking()(inputs)))
+    x = np.ones((2, 7, 3), np.float32)
+    assert helpers.trace(model, x)["h"].shape == (2, 7, 4)
+    x[:, 3] = 0
+    with pytest.raises(ValueError, match="does not treat masked steps as trace does"):
+        helpers.trace(model, x)
+
+
 def test_state_from_another_layer_of_the_model():
     inputs = keras.Input((9, 5))
     states = keras.layers.LSTM(7, return_state=True, name="encoder")(inputs)[1:]

@@ -187,3 +187,16 @@ def test_points_are_shared_among_the_verdicts(capsys):
     assert helpers.award(8, {"i": yes, "f": yes, "o": no, "h": yes}) == 6
     assert helpers.award(10, {"a": yes, "b": no, "c": no}) == 3.33
     assert capsys.readouterr().out.splitlines()[:3] == ["Right.", "Not yet: why", "i: Right."]
+
+
+def test_a_wrong_call_is_told_what_is_wrong(network, trained, data):
+    model, noise = network
+    mlp = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(10)])
+    gru = keras.layers.GRU
+    two = keras.Sequential([keras.Input((28, 28)), gru(3, return_sequences=True), gru(4), keras.layers.Dense(10)])
+    for wrong in (mlp, two, model.layers[0], None):
+        for check, of in ((helpers.check_output, noise.x_test), (helpers.check_predictions, noise)):
+            with pytest.raises(ValueError, match="whose first layer, and no other, is recurrent"):
+                check(..., wrong, of)
+    with pytest.raises(ValueError, match="unknown size '16': use '32' or"):
+        verdicts(*trained, data, sizes=("16",))

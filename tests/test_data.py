@@ -267,3 +267,16 @@ def test_the_download_works_where_nothing_can_be_kept(monkeypatch, npz, tmp_path
 def test_address_and_checksum_are_kerass_own():
     source = inspect.getsource(inspect.getmodule(keras.datasets.mnist.load_data))
     assert helpers.MNIST_SHA256 in source and helpers.MNIST_URL.rpartition("/")[0] in source
+
+
+def test_images_that_are_binary_already_keep_their_ink(npz):
+    binary = np.random.default_rng(0).integers(0, 2, (30, 28, 28), dtype=np.uint8)
+    data = helpers.load_data(npz(x_train=binary))
+    assert np.array_equal(data.x_train, binary) and data.x_test.any()
+
+
+def test_data_can_only_be_read():
+    """Its digest is taken once: arrays that change would keep the models of the old ones."""
+    data = helpers.load_data("digits")
+    with pytest.raises(ValueError, match="read-only"):
+        data.x_train[0] = 0

@@ -531,3 +531,24 @@ def test_a_file_with_a_long_foreign_name_gets_a_folder():
 def test_numbers_of_numpy_are_the_same_setting():
     assert train_all([tiny(epochs=np.int64(1))], few(), n_jobs=1)[tiny()].trained
     assert not train_all([tiny()], few(), n_jobs=1)[tiny()].trained
+
+
+@pytest.mark.skipif(os.name == "nt", reason="symbolic links")
+@pytest.mark.parametrize("kind", ["nowhere", "itself", "a folder", "a file"])
+def test_a_link_or_a_file_in_a_models_place_is_replaced(tmp_path, kind):
+    folder = helpers._model_folder(tiny(), few())
+    folder.parent.mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    if kind == "a file":
+        folder.write_text("no model")
+    else:
+        folder.symlink_to({"nowhere": tmp_path / "nowhere", "itself": folder, "a folder": tmp_path / "other"}[kind])
+    assert train_all([tiny()], few(), n_jobs=1)[tiny()].trained
+    assert not train_all([tiny()], few(), n_jobs=1)[tiny()].trained
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name] and (tmp_path / "other").is_dir()
+
+
+def test_a_model_made_with_other_settings_of_keras_is_not_used(monkeypatch):
+    train_all([tiny()], few(), n_jobs=1)
+    monkeypatch.setattr(helpers.keras.config, "floatx", lambda: "float64")
+    assert helpers._stored(tiny(), helpers._model_folder(tiny(), few())) is None

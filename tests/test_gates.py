@@ -512,3 +512,72 @@ def test_interval_is_what_the_grid_spans(values, o_prev):
     i, f, o = GRID
     reached = o * np.tanh(f * float(exact["c_prev"]) + i * candidate)
     assert low == pytest.approx(reached.min(), abs=1e-12) and high == pytest.approx(reached.max(), abs=1e-12)
+
+
+# ------------------------------------------------------------------------------------------- what once went wrong
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"x": 0, "h_prev": 0.01, "c_prev": 1, "w": 1, "u": 0.01, "b": -0.0001, "z": 0.001, "r": 0},
+        {
+            "x": 0,
+            "h_prev": Fraction(1, 2),
+            "c_prev": 1,
+            "w": 1,
+            "u": 2,
+            "b": -1 - Fraction(1, 10**22),
+            "z": 0.001,
+            "r": 0,
+        },
+    ],
+    ids=["float", "fraction"],
+)
+def test_a_candidate_close_to_zero_needs_many_digits(values):
+    """With these, the LSTM's candidate is -1e-21 or so: the bar ends just below 0 and the GRU lies clearly below."""
+    assert helpers.check_counterexample(values)
+
+
+INVOLVED = "too involved a formula"
+
+
+@pytest.mark.parametrize(
+    ("f", "hint"),
+    [
+        (sp.Pow(sp.Float(2.5), sp.Integer(10) ** 8, evaluate=False), INVOLVED),
+        (sp.Pow(sp.Float(2.5), sp.Float(1e8), evaluate=False), INVOLVED),
+        (sp.exp(sp.Mul(-(10**9), sp.log(3), evaluate=False), evaluate=False), INVOLVED),
+        (sp.tanh(sp.log(1999) / 2), "after 28 steps"),  # 1 - f is 1/1000 exactly, which SymPy does not see
+    ],
+    ids=str,
+)
+def test_numbers_that_sympy_would_work_on_for_ever(f, hint):
+    verdict = helpers.check_gates("LSTM", "keep_state", {"f": f, "i": 0})
+    assert not verdict and hint in verdict.hint
+
+
+def test_logarithms_with_large_factors_are_refused():
+    values = {"x": sp.log(3) * 10**9, "h_prev": 0.9, "c_prev": 1.5, "w": 1, "u": -5, "b": 0, "z": 0.5, "r": 0}
+    assert "a logarithm is multiplied by something large" in helpers.check_counterexample(values).hint
+    values |= {"x": 1, "h_prev": sp.tanh(sp.log(3) / 2), "c_prev": sp.log(3) / 2}
+    assert "contradict each other" in helpers.check_counterexample(values).hint or helpers.check_counterexample(values)
+
+
+def test_numbers_and_dicts_of_the_students_own_classes():
+    class Same(float):
+        pass
+
+    class Broken(float):
+        def as_integer_ratio(self):
+            raise KeyError
+
+    class Closed(dict):
+        def __iter__(self):
+            raise RuntimeError
+
+        __contains__ = __getitem__ = get = __iter__
+
+    assert helpers.check_gates("GRU", "keep_state", {"z": Same(1)})
+    assert helpers.check_gates("GRU", "keep_state", Closed(z=1))
+    assert helpers.check_gates("GRU", "keep_state", {"z": Broken(1)}).hint == "z = 1.0 is not a finite number"
+    values = {"x": 1, "h_prev": 0.9, "c_prev": Same(0.5), "w": 1, "u": -5, "b": 0, "z": 0.5, "r": 0}
+    assert "contradict each other" in helpers.check_counterexample(values).hint

@@ -219,9 +219,12 @@ def test_folders_and_zips_are_read_and_odd_entries_are_named(tmp_path, handout):
     (tmp_path / "carl.zip").write_text("no zip")
     (tmp_path / "=cmd()").mkdir()
     (tmp_path / "notes.txt").write_text("")
+    with zipfile.ZipFile(tmp_path / "Dora.ZIP", "w") as archive:
+        archive.writestr("01_gate_settings.ipynb", text)
     found, complaints = grading.read_submissions(tmp_path)
-    assert found == {"anna": {"01_gate_settings": text}, "ben": {"01_gate_settings": text}, "carl": {}}
-    assert [complaint.split(":")[0] for complaint in complaints] == ["=cmd()", "carl.zip"]
+    one = {"01_gate_settings": text}
+    assert found == {"anna": one, "ben": one, "Dora": one, "carl": {}}
+    assert [complaint.split(":")[0] for complaint in complaints] == ["=cmd()", "carl.zip", "notes.txt"]
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
@@ -234,6 +237,19 @@ def test_a_damaged_zip_costs_its_own_student_only(tmp_path, method):
         (tmp_path / "kim.zip").write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
         found, _ = grading.read_submissions(tmp_path)
         assert list(found) == ["kim", "lee"] and found["lee"]
+
+
+def test_a_notebook_that_no_file_can_hold_gets_a_note(tmp_path, handout, skeleton):
+    """JSON may hold half of a surrogate pair, UTF-8 may not."""
+    grader = grading.Grader.__new__(grading.Grader)
+    grader.place, grader.skeletons = tmp_path, dict.fromkeys(grading.NAMES, skeleton)
+    cell = {"cell_type": "code", "metadata": {}, "source": "x = '\ud800'", "outputs": [], "execution_count": None}
+    text = json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 2}).encode()
+    notes = grader.prepare(
+        "kim", {"01_gate_settings": text, "02_training": (handout / "02_training.ipynb").read_bytes()}
+    )
+    assert notes == ["01_gate_settings is no readable notebook (UnicodeEncodeError)", "03_analysis was not handed in"]
+    assert [path.name for path in tmp_path.rglob("*.ipynb")] == ["02_training.ipynb"]
 
 
 # Limits ---------------------------------------------------------------------------------
@@ -470,7 +486,5 @@ def test_a_second_grading_at_the_same_time_is_refused_in_one_line(tmp_path, monk
     with grading.alone(tmp_path / "grading"):
         for arguments in (["report"], ["grade", str(tmp_path / "submissions")]):
             assert grading.main(arguments) == 1
-            assert re.fullmatch(
-                r"another grading is at work in .*: wait until it has finished\n", capsys.readouterr().err
-            )
+            assert re.fullmatch(r"another one is at work in .*: wait until it has finished\n", capsys.readouterr().err)
     assert grading.main(["report"]) == 2 and "nothing is graded yet" in capsys.readouterr().err

@@ -108,12 +108,20 @@ def test_every_step_gives_logits_after_every_row(data):
         ({"schedule": "linear"}, "unknown schedule 'linear'"),
         ({"clipnorm": -1}, "clipnorm must be 0"),
         ({"shift": -1}, "shift must be"),
+        ({"seed": 2**64}, "seed must be at most 2147483647, not 18446744073709551616"),
+        ({"layers": 16}, "layers must be at most 15"),
+        ({"every_step": []}, "every_step must be True or False"),
     ],
 )
 def test_bad_settings_get_one_clear_line(arguments, message):
     with pytest.raises(ValueError, match=message) as caught:
         Experiment(**{"family": "GRU", **arguments})
     assert "\n" not in str(caught.value)
+
+
+def test_numpys_numbers_and_the_deepest_networks_are_built():
+    deep = Experiment("GRU", np.int64(2), np.int16(15), epochs=1)
+    assert len(helpers.build_model(deep).layers) == 15 + 3 and deep == Experiment("GRU", 2, 15, epochs=1)
 
 
 def test_the_tuned_recipe_changes_the_training_only():
