@@ -92,3 +92,40 @@ def test_bad_arguments_are_refused_before_anything_runs(capsys, arguments, messa
     except SystemExit as stop:
         code = stop.code
     assert code == 2 and message in capsys.readouterr().err
+
+
+def test_a_failing_cell_leaves_the_stored_notebooks_alone(tmp_path, monkeypatch, capsys):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("raise RuntimeError('no')")])
+    nbformat.write(notebook, tmp_path / "tiny.ipynb")
+    before = (tmp_path / "tiny.ipynb").read_bytes()
+    monkeypatch.setattr(run, "NOTEBOOKS", [tmp_path / "tiny.ipynb"])
+    assert run.main(["--refresh"]) == 1
+    assert capsys.readouterr().err == "tiny.ipynb: a cell failed: RuntimeError: no; nothing was stored\n"
+    assert (tmp_path / "tiny.ipynb").read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [None, "", "model,loss\nGRU,low\n"])
+def test_a_missing_or_broken_table_is_told_in_one_line(tmp_path, monkeypatch, capsys, content):
+    monkeypatch.setattr(run, "RESULTS", tmp_path / "results.csv")
+    if content is not None:
+        run.RESULTS.write_text(content)
+    assert run.main(["--readme"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "is missing or no table of results: make refresh writes it" in said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs file names that are no UTF-8")
+def test_a_file_whose_name_no_notebook_can_hold(tmp_path, capsys):
+    name = os.fsdecode(bytes(tmp_path) + b"/caf\xe9.npz")
+    open(name, "w").close()
+    assert run.main(["--data", name]) == 2 and "a notebook can't hold its name" in capsys.readouterr().err
+
+
+def test_closed_streams_do_not_matter(tmp_path):
+    """As a scheduler or a script may start it."""
+    closed = ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", sys.executable, "-c"]
+    environment = {**os.environ, "PYTHONPATH": str(run.ROOT)}
+    script = f"import helpers, run; run.RESULTS = run.Path({str(tmp_path / 'no')!r}); "
+    script += "raise SystemExit(run.main(['--readme']))"
+    assert subprocess.run([*closed, script], env=environment).returncode == 1
+    assert subprocess.run([*closed, "import helpers; raise SystemExit(7)"], env=environment).returncode == 7
