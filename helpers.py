@@ -1053,15 +1053,9 @@ def _sign(number):
     """-1, 0 or 1, decided with as many digits as it takes; 0 also if 4,000 digits do not tell a number from 0."""
     if number.is_Rational:
         return int(sp.sign(number))
-    for digits in (
-        5,
-        50,
-        500,
-        4000,
-    ):  # in a sum, SymPy looks no further than about twice the digits that it is asked for
-        with contextlib.suppress(
-            ArithmeticError, NotImplementedError, TypeError
-        ):  # too few, or nothing that has digits
+    for digits in (5, 50, 500, 4000):  # in a sum, SymPy looks no further than about twice the digits it is asked for
+        # Suppressed: too few digits, or something that has none.
+        with contextlib.suppress(ArithmeticError, NotImplementedError, TypeError):
             return int(sp.sign(number.evalf(digits, maxn=4000, strict=True)))
     return 0
 

@@ -72,6 +72,12 @@ MUTANTS = {
     "one side only": ("and _gru_above_lstm(_mirrored(numbers)) <= 0", "", GATES),
     "any c_prev is consistent": ("    if room(h, c) > 0:\n", "    if True:\n", GATES),
     "touching is outside": ("if _gru_above_lstm(numbers) <= 0 and", "if _gru_above_lstm(numbers) < 0 and", GATES),
+    "a few digits decide": ("for digits in (5, 50, 500, 4000):", "for digits in (5,):", GATES),
+    "logarithms of any size": (
+        "if any(term.has(sp.log) and",
+        "if False and any(term.has(sp.log) and",
+        f"{GATES} -k logarithms",
+    ),
     # checks of Q2 and Q3
     "any loss": ("if abs(loss - true_loss) <= 0.01 + 0.01 * true_loss and _same_share(", "if _same_share(", CHECKS),
     "any accuracy": ("0.01 * true_loss and _same_share(", "0.01 * true_loss or _same_share(", CHECKS),
@@ -115,6 +121,12 @@ MUTANTS = {
     "any compression": ("usual = all(", "usual = True or all(", "tests/test_fuzz.py -k never_writes"),
     "headers are believed": ('_check_claim(file.zip, f"{key}.npy")', "pass", "tests/test_fuzz.py -k claims"),
     "NaN pixels": ("if not 0 <= low <= high <= 255:", "if low < 0 or high > 255:", DATA),
+    "data can be changed": ("array.flags.writeable = False", "pass", DATA),
+    "binary images are darkened": (
+        "scale = 255 if high > 1 else 1",
+        'scale = 255 if high > 1 or x.dtype.kind in "ui" else 1',
+        DATA,
+    ),
     "silent substitution": ("    if why:\n        print(", "    if False:\n        print(", DATA),
     # training
     "training on the test images": (
@@ -142,15 +154,21 @@ MUTANTS = {
         TRAIN,
     ),
     "key without the code": (
-        "return [TRAINING_CODE, keras.__version__, tf.__version__]",
-        "return [keras.__version__, tf.__version__]",
+        "return [TRAINING_CODE, keras.__version__, tf.__version__, *numbers",
+        "return [keras.__version__, tf.__version__, *numbers",
         TRAIN,
     ),
     "key without Keras's version": (
-        "return [TRAINING_CODE, keras.__version__, tf.__version__]",
-        "return [TRAINING_CODE, tf.__version__]",
-        f"{FAULTS} -k keras",
+        "return [TRAINING_CODE, keras.__version__, tf.__version__, *numbers",
+        "return [TRAINING_CODE, tf.__version__, *numbers",
+        f"{FAULTS} -k another_keras",
     ),
+    "key without Keras's settings": (
+        "tf.__version__, *numbers, *threads]",
+        "tf.__version__, *threads]",
+        f"{FAULTS} -k settings_of_keras",
+    ),
+    "links stay in the models' place": ("if os.path.lexists(folder):", "if folder.exists():", f"{FAULTS} -k link"),
     "no checksum of models": (
         'facts["sha256"] != _checksum(facts, folder) or',
         "",

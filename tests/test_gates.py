@@ -540,6 +540,7 @@ def test_a_candidate_close_to_zero_needs_many_digits(values):
 INVOLVED = "too involved a formula"
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     ("f", "hint"),
     [
@@ -555,6 +556,7 @@ def test_numbers_that_sympy_would_work_on_for_ever(f, hint):
     assert not verdict and hint in verdict.hint
 
 
+@pytest.mark.timeout(60)
 def test_logarithms_with_large_factors_are_refused():
     values = {"x": sp.log(3) * 10**9, "h_prev": 0.9, "c_prev": 1.5, "w": 1, "u": -5, "b": 0, "z": 0.5, "r": 0}
     assert "a logarithm is multiplied by something large" in helpers.check_counterexample(values).hint

@@ -150,3 +150,12 @@ def test_the_python_versions_agree():
     versions = re.findall(r'"(3\.\d+)"', workflow)
     assert f"Python {', '.join(versions[:-1])} or {versions[-1]}" in README
     assert Path(ROOT / "runtime.txt").read_text().strip().removeprefix("python-") in versions
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="make mutants needs os.fork")
+def test_every_mutant_finds_its_line():
+    """`make mutants` takes long: what has become of the lines that it breaks is seen here."""
+    mutants = runpy.run_path(str(ROOT / "tests" / "mutants.py"))
+    assert all(mutants["source"](name) for name in mutants["MUTANTS"])
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert "in more than sixty ways" in text and len(mutants["MUTANTS"]) > 60
