@@ -41,7 +41,7 @@ test: setup
 # One environment for each Python, beside the usual one. Quick: no grading, no cluster, no kills, one notebook of three.
 test-pythons:
 	@for version in $(PYTHONS); do \
-	  python$$version -c "" 2> /dev/null || { echo "Python $$version is not installed: not tested"; continue; }; \
+	  python$$version -c "import ensurepip" 2> /dev/null || { echo "Python $$version is not installed, or has no venv: not tested"; continue; }; \
 	  python$$version .ci/venv.py .venv-$$version && \
 	  COURSEWORK_DATA=digits .venv-$$version/bin/python -m pytest -n 2 $(QUICK) && \
 	  COURSEWORK_DATA=digits .venv-$$version/bin/python -m pytest --nbval notebooks/01_gate_settings.ipynb || exit 1; \
