@@ -509,9 +509,9 @@ def grade(options):
             start = time.monotonic()
             try:
                 graded, notes = grader.grade(who)
+            except Stopped:
+                raise
             except Exception as error:  # nobody's submission may cost the others their marks
-                if isinstance(error, Stopped):
-                    raise
                 graded, notes = {}, [f"could not be graded ({type(error).__name__}: {error})"]
             return who, graded, notes, time.monotonic() - start
 

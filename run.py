@@ -141,7 +141,8 @@ def refresh(options):
         try:
             client.execute()
         except CellExecutionError as error:
-            print(f"{path.name}: a cell failed: {error.ename}: {error.evalue}; nothing was stored", file=sys.stderr)
+            why = f"{error.ename}: {error.evalue}"
+            print(f"{path.name}: a cell failed: {why}; its outputs were not stored", file=sys.stderr)
             return 1
         without_widgets(notebook)
         write(path, nbformat.writes(notebook) + "\n")

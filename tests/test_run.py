@@ -100,7 +100,7 @@ def test_a_failing_cell_leaves_the_stored_notebooks_alone(tmp_path, monkeypatch,
     before = (tmp_path / "tiny.ipynb").read_bytes()
     monkeypatch.setattr(run, "NOTEBOOKS", [tmp_path / "tiny.ipynb"])
     assert run.main(["--refresh"]) == 1
-    assert capsys.readouterr().err == "tiny.ipynb: a cell failed: RuntimeError: no; nothing was stored\n"
+    assert capsys.readouterr().err == "tiny.ipynb: a cell failed: RuntimeError: no; its outputs were not stored\n"
     assert (tmp_path / "tiny.ipynb").read_bytes() == before
 
 
