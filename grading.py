@@ -144,6 +144,7 @@ def make_course(folder, epochs=None):
         raise ValueError(f"docs/handout.md names a cell that is not handed out: {' '.join(next(iter(texts)))}")
     (source / "README.md").write_text(readme, encoding="utf-8")
     shutil.copy(ROOT / "helpers.py", source)
+    shutil.copytree(ROOT / "coursework", source / "coursework", ignore=shutil.ignore_patterns("__pycache__"))
     needed, mark, _ = (ROOT / "requirements.txt").read_text(encoding="utf-8").partition("# Running and testing them")
     assert mark, "requirements.txt has lost the line that divides it"
     (source / "requirements.txt").write_text(needed.strip() + "\n", encoding="utf-8")
@@ -373,6 +374,7 @@ class Grader:
         source = base / "source" / ASSIGNMENT
         source.mkdir(parents=True)
         shutil.copy(self.template / "source" / ASSIGNMENT / "helpers.py", source)
+        shutil.copytree(self.template / "source" / ASSIGNMENT / "coursework", source / "coursework")
         # Our own solution trains all models in one cell.
         cell_seconds = options.seconds if who == REFERENCE else options.cell_seconds
         config = CONFIG.format(course=HANDOUT, cell_seconds=cell_seconds)

@@ -31,6 +31,7 @@ BATCH, UPDATES, TIMED = 256, 20, 3  # size and number of updates in an epoch, an
 def race(data, recipe, seed):
     """Seconds from the call of `fit` (building and tracing included) to the first epoch at the target."""
     import helpers
+    from coursework import training
 
     e = helpers.Experiment("GRU", 32, seed=seed)
     if recipe == "quick":
@@ -38,7 +39,7 @@ def race(data, recipe, seed):
     d = helpers.load_data(data)
     at = []
     start = time.perf_counter()
-    _, history = helpers.fit(e, d, lambda epoch: at.append(time.perf_counter() - start))
+    _, history = training.fit(e, d, lambda epoch: at.append(time.perf_counter() - start))
     reached = next((epoch for epoch, accuracy in enumerate(history["val_accuracy"]) if accuracy >= TARGET), None)
     final = history["val_accuracy"][-1]
     if reached is None:
@@ -85,7 +86,7 @@ class Clock:
 
 
 def bundle(data):
-    """Images/s of `helpers.fit`, for each of the eight models."""
+    """Images/s of `training.fit`, for each of the eight models."""
     import helpers
 
     d = few_images(data)
@@ -93,8 +94,9 @@ def bundle(data):
 
 
 def bundle_clock(size, d, batch=BATCH):
-    """The Clock of one training with `helpers.fit`."""
+    """The Clock of one training with `training.fit`."""
     import helpers
+    from coursework import training
     from helpers import keras
 
     clock, original = Clock(), keras.Sequential.fit
@@ -104,7 +106,7 @@ def bundle_clock(size, d, batch=BATCH):
 
     keras.Sequential.fit = timed
     try:
-        helpers.fit(helpers.Experiment(*size, epochs=TIMED, batch_size=batch), d)
+        training.fit(helpers.Experiment(*size, epochs=TIMED, batch_size=batch), d)
     finally:
         keras.Sequential.fit = original
     return clock
@@ -186,7 +188,7 @@ def updates(data):
 
 def peak(data):
     """GFLOP/s of a float32 matrix product of 1,024 x 1,024, on the threads that a model trains with."""
-    from helpers import tf
+    from coursework.backend import tf
 
     a = tf.random.stateless_uniform((1024, 1024), (0, 1))
     rates = []
@@ -202,10 +204,11 @@ def peak(data):
 def sweep(data, n_jobs):
     """Seconds for all eight models on few images, by so many workers; start of the workers included."""
     import helpers
+    from coursework import files
 
     d = few_images(data)
     with tempfile.TemporaryDirectory() as folder:
-        helpers.RUNS = Path(folder)
+        files.RUNS = Path(folder)
         start = time.perf_counter()
         helpers.train_all([helpers.Experiment(*size, epochs=6, batch_size=BATCH) for size in SIZES], d, n_jobs)
         return time.perf_counter() - start
@@ -214,11 +217,12 @@ def sweep(data, n_jobs):
 def growth(data):
     """Seconds of one `fit` of a GRU, one thing at a time made larger."""
     import helpers
+    from coursework import training
 
     def seconds(units=32, epochs=2, updates=UPDATES):
         d = few_images(data, BATCH * updates)
         start = time.perf_counter()
-        helpers.fit(helpers.Experiment("GRU", units, epochs=epochs, batch_size=BATCH), d)
+        training.fit(helpers.Experiment("GRU", units, epochs=epochs, batch_size=BATCH), d)
         return time.perf_counter() - start
 
     seconds()  # what only the first model in a process pays
@@ -293,10 +297,10 @@ def operations(family, units, layers):
 
 def at_hand(experiment, data):
     """The stored Result of an Experiment, or None."""
-    import helpers
+    from coursework import store
 
-    folder = helpers._model_folder(experiment, data)
-    return helpers._stored(experiment, folder) if folder.exists() else None
+    folder = store.model_folder(experiment, data)
+    return store.stored(experiment, folder) if folder.exists() else None
 
 
 def main(data, repeats):
@@ -420,10 +424,11 @@ def report_whole_run(data):
 
 def report_sweep(data, repeats):
     """(d): seconds by number of workers."""
-    import helpers
 
     say("\n(d) all eight models on few images, seconds: one process, and one worker per core")
-    cores = helpers.joblib.cpu_count()
+    import joblib
+
+    cores = joblib.cpu_count()
     times = {n: [] for n in (1, cores)}
     for _ in range(repeats):
         for n in times:

@@ -22,6 +22,7 @@ import psutil
 from sklearn.datasets import load_digits
 
 import helpers
+from coursework import files, store, sweep
 
 EXPERIMENTS = [
     helpers.Experiment(family, 4, epochs=2, batch_size=64) for family in ("GRU", "LSTM", "CNN", "MLP", "softmax")
@@ -47,8 +48,8 @@ def child(folder, pipe, workers):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         os.dup2(null, 2)
-        helpers.RUNS = folder
-        fit, store = helpers.fit, helpers._store
+        files.RUNS = folder
+        fit, store = sweep.fit, sweep.store
 
         def marked(phase, function):
             def wrapper(*args):
@@ -57,7 +58,7 @@ def child(folder, pipe, workers):
 
             return wrapper
 
-        helpers.fit, helpers._store = marked(b"t", fit), marked(b"s", store)
+        sweep.fit, sweep.store = marked(b"t", fit), marked(b"s", store)
         results = helpers.train_all(EXPERIMENTS, DATA, n_jobs=workers)
         os.write(pipe, b"e")
         for result in results.values():
@@ -93,7 +94,7 @@ def whole(folder):
     found = {}
     for experiment in EXPERIMENTS:
         for place in (folder / "models").glob(f"{experiment.label.replace(' ', '_')}-few-*"):
-            helpers._facts(experiment, place)
+            store.facts_of(experiment, place)
             found[place.name] = (place / "result.json").stat().st_mtime_ns
     named = {path.name for path in (folder / "models").glob("[!.]*")}
     assert named == set(found), f"a folder that is no model: {named - set(found)}"

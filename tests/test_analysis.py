@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 import helpers
+from coursework import training
 
 LAYERS = {"LSTM": keras.layers.LSTM, "GRU": keras.layers.GRU}
 NAMES = {"LSTM": ["i", "f", "g", "o", "c", "h"], "GRU": ["z", "r", "g", "h"]}
@@ -266,7 +267,7 @@ def test_model_input_and_states_that_do_not_fit():
 def trained():
     """A GRU that has learned something, and 200 images it has not seen."""
     data = helpers.load_data("digits")
-    model, history = helpers.fit(helpers.Experiment("GRU", 16, epochs=3, batch_size=32, learning_rate=0.01), data)
+    model, history = training.fit(helpers.Experiment("GRU", 16, epochs=3, batch_size=32, learning_rate=0.01), data)
     return model, history, data
 
 

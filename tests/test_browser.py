@@ -53,6 +53,7 @@ def lab(tmp_path_factory):
     """A JupyterLab on the loopback address over a copy of the bundle, with digits and two epochs: (address, folder)."""
     folder = tmp_path_factory.mktemp("lab")
     shutil.copy(ROOT / "helpers.py", folder)
+    shutil.copytree(ROOT / "coursework", folder / "coursework")
     (folder / "notebooks").mkdir()
     for path in run.NOTEBOOKS:
         notebook = nbformat.read(path, as_version=4)

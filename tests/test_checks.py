@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 import helpers
+from coursework import files
+from coursework.verdicts import Verdict
 from helpers import MODEL_SIZES, Experiment, train_all
 
 RECIPE = {"epochs": 1, "batch_size": 64}
@@ -18,7 +20,7 @@ SIZES = ((32, 1), (64, 1), (128, 1), (32, 3))
 def trained(tmp_path_factory, data):
     """The four GRUs, trained for one epoch: (experiments, experiment_results); stored where the checks look."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(helpers, "RUNS", tmp_path_factory.mktemp("runs"))
+        patch.setattr(files, "RUNS", tmp_path_factory.mktemp("runs"))
         experiments = [Experiment("GRU", units, layers, **RECIPE) for units, layers in SIZES]
         results = train_all(experiments, data, n_jobs=1)
         yield experiments, {"GRU": [(result.loss, result.accuracy) for result in results.values()]}
@@ -182,7 +184,7 @@ def test_gates_over_time():
 
 
 def test_points_are_shared_among_the_verdicts(capsys):
-    yes, no = helpers.Verdict(True), helpers.Verdict(False, "why")
+    yes, no = Verdict(True), Verdict(False, "why")
     assert (helpers.award(5, yes), helpers.award(5, no)) == (5, 0)
     assert helpers.award(8, {"i": yes, "f": yes, "o": no, "h": yes}) == 6
     assert helpers.award(10, {"a": yes, "b": no, "c": no}) == 3.33

@@ -12,14 +12,14 @@ import threading
 import numpy as np
 import pytest
 
-import helpers
 from conftest import ROOT, wait_for
+from coursework import files, store
 from helpers import Experiment, train_all
 
 
 @pytest.fixture
 def runs(monkeypatch, tmp_path):
-    monkeypatch.setattr(helpers, "RUNS", tmp_path / "local")
+    monkeypatch.setattr(files, "RUNS", tmp_path / "local")
     return tmp_path
 
 
@@ -85,7 +85,7 @@ def test_a_worker_killed_in_the_middle_costs_its_model_only(data, runs, schedule
     # Only the killed worker's model was started a second time.
     assert workers[1].poll() is None
 
-    monkeypatch.setattr(helpers, "RUNS", runs / "again")
+    monkeypatch.setattr(files, "RUNS", runs / "again")
     here = train_all(experiments, data, n_jobs=2)
     for e in experiments:
         assert here[e].trained and here[e].history == there[e].history
@@ -94,7 +94,7 @@ def test_a_worker_killed_in_the_middle_costs_its_model_only(data, runs, schedule
 
 
 def test_other_code_on_a_worker_is_refused(data, runs, scheduler, workers, monkeypatch):
-    monkeypatch.setattr(helpers, "TRAINING_CODE", "other code")
+    monkeypatch.setattr(store, "TRAINING_CODE", "other code")
     with pytest.raises(RuntimeError, match=r"^the worker on .* has another helpers.py, Keras or TensorFlow"):
         train_all([Experiment("softmax", epochs=1)], data, scheduler=scheduler)
 

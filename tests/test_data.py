@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import helpers
+from coursework import data as data_room
 
 
 def arrays(n_train=30, n_test=20):
@@ -138,7 +139,7 @@ def test_a_truncated_file_is_refused(npz, tmp_path):
 
 def test_a_zip_bomb_is_refused_by_its_size(npz, monkeypatch):
     path = npz()
-    monkeypatch.setattr(helpers, "MAX_NPZ_BYTES", 1000)
+    monkeypatch.setattr(data_room, "MAX_NPZ_BYTES", 1000)
     with pytest.raises(ValueError, match="would unpack to"):
         helpers.load_data(path)
 
@@ -177,7 +178,7 @@ class Server:
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        monkeypatch.setattr(helpers, "MNIST_URL", f"http://127.0.0.1:{self.server.server_port}/mnist.npz")
+        monkeypatch.setattr(data_room, "MNIST_URL", f"http://127.0.0.1:{self.server.server_port}/mnist.npz")
 
 
 def send(handler, body, length=None, status=200):
@@ -216,9 +217,9 @@ FAULTS = {
 def test_a_bad_network_falls_back_to_digits_and_says_so(monkeypatch, capfd, tmp_path, fault):
     behaviour, message = FAULTS[fault]
     server = Server(monkeypatch, behaviour)
-    original = helpers._images
+    original = data_room._images
     # Two seconds instead of ten, so that the test is short.
-    monkeypatch.setattr(helpers, "_images", lambda source, seconds=300: original(source, min(seconds, 2)))
+    monkeypatch.setattr(data_room, "_images", lambda source, seconds=300: original(source, min(seconds, 2)))
     start = time.monotonic()
     data = helpers.load_data("auto")
     assert time.monotonic() - start < 20  # the server would go on for 30
@@ -230,7 +231,7 @@ def test_a_bad_network_falls_back_to_digits_and_says_so(monkeypatch, capfd, tmp_
 
 
 def test_no_server_at_all(monkeypatch, capsys):
-    monkeypatch.setattr(helpers, "MNIST_URL", "http://127.0.0.1:9/mnist.npz")
+    monkeypatch.setattr(data_room, "MNIST_URL", "http://127.0.0.1:9/mnist.npz")
     assert helpers.load_data("auto").name == "digits"
     assert "MNIST could not be downloaded" in capsys.readouterr().out
     with pytest.raises(ConnectionError, match="MNIST could not be downloaded"):
@@ -241,7 +242,7 @@ def test_a_good_download_is_cached_and_a_damaged_cache_replaced(monkeypatch, npz
     whole = npz().read_bytes()
     requests = []
     Server(monkeypatch, lambda handler: (requests.append(1), send(handler, whole)))
-    monkeypatch.setattr(helpers, "MNIST_SHA256", hashlib.sha256(whole).hexdigest())
+    monkeypatch.setattr(data_room, "MNIST_SHA256", hashlib.sha256(whole).hexdigest())
     cached = tmp_path / "keras" / "datasets" / "mnist.npz"
     for expected_requests in (1, 1):  # the second time comes from the cache
         assert helpers.load_data("mnist").name == "mnist"
@@ -251,7 +252,7 @@ def test_a_good_download_is_cached_and_a_damaged_cache_replaced(monkeypatch, npz
     assert cached.read_bytes() == whole and len(requests) == 2
     assert capsys.readouterr().out.count("\n") == 1
     cached.write_bytes(whole[:-1])
-    monkeypatch.setattr(helpers, "MNIST_URL", "http://127.0.0.1:9/mnist.npz")
+    monkeypatch.setattr(data_room, "MNIST_URL", "http://127.0.0.1:9/mnist.npz")
     with pytest.raises(ConnectionError, match=r"the cached mnist\.npz is damaged"):
         helpers.load_data("mnist")
 
@@ -259,14 +260,14 @@ def test_a_good_download_is_cached_and_a_damaged_cache_replaced(monkeypatch, npz
 def test_the_download_works_where_nothing_can_be_kept(monkeypatch, npz, tmp_path):
     whole = npz().read_bytes()
     Server(monkeypatch, lambda handler: send(handler, whole))
-    monkeypatch.setattr(helpers, "MNIST_SHA256", hashlib.sha256(whole).hexdigest())
+    monkeypatch.setattr(data_room, "MNIST_SHA256", hashlib.sha256(whole).hexdigest())
     (tmp_path / "keras").write_text("a file where the folder should be")
     assert len(helpers.load_data("mnist").y_train) == 30
 
 
 def test_address_and_checksum_are_kerass_own():
     source = inspect.getsource(inspect.getmodule(keras.datasets.mnist.load_data))
-    assert helpers.MNIST_SHA256 in source and helpers.MNIST_URL.rpartition("/")[0] in source
+    assert data_room.MNIST_SHA256 in source and data_room.MNIST_URL.rpartition("/")[0] in source
 
 
 def test_images_that_are_binary_already_keep_their_ink(npz):

@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -26,6 +27,8 @@ import pytest
 
 import helpers
 from conftest import wait_for
+from coursework import data as data_room
+from coursework import files, store, sweep, training
 from helpers import Experiment, train_all
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,7 +40,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's mount,
 def clean(monkeypatch, tmp_path):
     monkeypatch.delenv("COURSEWORK_DATA", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    monkeypatch.setattr(helpers, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(files, "RUNS", tmp_path / "runs")
 
 
 # ---------------------------------------------------------------------------------------------------------- network
@@ -120,8 +123,8 @@ def server(monkeypatch):
                     threading.Thread(target=answer, args=listener.accept()[:1], daemon=True).start()
 
         threading.Thread(target=listen, daemon=True).start()
-        monkeypatch.setattr(helpers, "MNIST_URL", f"http://127.0.0.1:{listener.getsockname()[1]}/mnist.npz")
-        monkeypatch.setattr(helpers, "MNIST_SHA256", hashlib.sha256(body).hexdigest())
+        monkeypatch.setattr(data_room, "MNIST_URL", f"http://127.0.0.1:{listener.getsockname()[1]}/mnist.npz")
+        monkeypatch.setattr(data_room, "MNIST_SHA256", hashlib.sha256(body).hexdigest())
         return body
 
     yield serve
@@ -150,8 +153,8 @@ def test_a_broken_answer_gives_digits(server, capfd, tmp_path, fault):
 @pytest.mark.parametrize("fault", HANGS)
 def test_a_host_that_hangs_is_given_ten_seconds(server, capfd, tmp_path, monkeypatch, fault):
     if not LONG:  # the test of the resolver below takes the ten seconds in earnest
-        original = helpers._images
-        monkeypatch.setattr(helpers, "_images", lambda source, seconds=300: original(source, min(seconds, 1)))
+        original = data_room._images
+        monkeypatch.setattr(data_room, "_images", lambda source, seconds=300: original(source, min(seconds, 1)))
     server(HANGS[fault])
     seconds, out = assert_digits_in_one_line(capfd, tmp_path)
     assert f"MNIST did not arrive within {10 if LONG else 1} seconds" in out
@@ -161,7 +164,7 @@ def test_a_host_that_hangs_is_given_ten_seconds(server, capfd, tmp_path, monkeyp
 def test_a_port_where_nobody_listens(capfd, tmp_path, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    monkeypatch.setattr(helpers, "MNIST_URL", f"http://127.0.0.1:{port}/mnist.npz")
+    monkeypatch.setattr(data_room, "MNIST_URL", f"http://127.0.0.1:{port}/mnist.npz")
     assert assert_digits_in_one_line(capfd, tmp_path)[0] < 10
 
 
@@ -208,7 +211,7 @@ def test_names_that_nobody_resolves(tmp_path, fault):
 
 def test_no_place_for_the_download(monkeypatch, tmp_path):
     with monkeypatch.context() as patch:
-        patch.setattr(helpers.tempfile, "tempdir", str(tmp_path / "missing"))
+        patch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
         with pytest.raises(ConnectionError, match="no place to download"):
             helpers.load_data("mnist")
 
@@ -371,7 +374,7 @@ def one_line(caught, *words):
 @linux
 def test_a_full_disk_is_noticed_before_training(disk, monkeypatch):
     disk("size=1m")
-    monkeypatch.setattr(helpers, "_train_job", None)  # training would fail
+    monkeypatch.setattr(sweep, "_train_job", None)  # training would fail
     with pytest.raises(OSError) as caught:
         train_all([tiny()], few(), n_jobs=1)
     one_line(caught, "No space left", "COURSEWORK_RUNS")
@@ -392,14 +395,14 @@ def fill(disk):
 
 def before(monkeypatch, name, calls, what):
     """Let something happen before some calls, by number, of a function of helpers."""
-    original, numbers = getattr(helpers, name), itertools.count(1)
+    original, numbers = getattr(sweep, name), itertools.count(1)
 
     def wrapper(*arguments):
         if next(numbers) in calls:
             what()
         return original(*arguments)
 
-    monkeypatch.setattr(helpers, name, wrapper)
+    monkeypatch.setattr(sweep, name, wrapper)
 
 
 @linux
@@ -480,12 +483,12 @@ def test_every_flipped_bit_is_noticed(capsys, name):
     for place in rng.integers(0, len(whole), 300 if LONG else 60):
         flip(result.folder / name, place)
         read = None
-        with contextlib.suppress(*helpers.UNREADABLE):
-            read = helpers._facts(tiny(), result.folder)
+        with contextlib.suppress(*store.UNREADABLE):
+            read = store.facts_of(tiny(), result.folder)
         # A flipped bit may leave the same JSON: a space for another white space.
         assert read is None or read == json.loads(whole), f"byte {place}"
         (result.folder / name).write_bytes(whole)
-    assert helpers._stored(tiny(), result.folder).history == result.history
+    assert store.stored(tiny(), result.folder).history == result.history
 
 
 def test_a_model_of_another_keras_is_trained_again_with_a_word(monkeypatch, capsys):
@@ -510,15 +513,15 @@ def test_a_model_of_other_training_code_or_data_is_not_used(monkeypatch, capsys)
     other[0, 5, 5] = 1 - other[0, 5, 5]
     assert train_all([tiny()], dataclasses.replace(few(), x_train=other), n_jobs=1)[tiny()].trained
     assert not capsys.readouterr().out
-    monkeypatch.setattr(helpers, "TRAINING_CODE", helpers.TRAINING_CODE + "# changed")
+    monkeypatch.setattr(store, "TRAINING_CODE", training.TRAINING_CODE + "# changed")
     assert train_all([tiny()], few(), n_jobs=1)[tiny()].trained
     assert "other versions (training code" in capsys.readouterr().out
 
 
 def test_a_model_put_under_another_name_is_not_used(capsys):
     train_all([tiny()], few(), n_jobs=1)
-    folder = helpers._model_folder(tiny(), few())
-    folder.rename(helpers._model_folder(tiny(seed=1), few()))
+    folder = store.model_folder(tiny(), few())
+    folder.rename(store.model_folder(tiny(seed=1), few()))
     assert train_all([tiny(seed=1)], few(), n_jobs=1)[tiny(seed=1)].trained
     assert "is damaged" in capsys.readouterr().out
 
@@ -536,7 +539,7 @@ def test_numbers_of_numpy_are_the_same_setting():
 @pytest.mark.skipif(os.name == "nt", reason="symbolic links")
 @pytest.mark.parametrize("kind", ["nowhere", "itself", "a folder", "a file"])
 def test_a_link_or_a_file_in_a_models_place_is_replaced(tmp_path, kind):
-    folder = helpers._model_folder(tiny(), few())
+    folder = store.model_folder(tiny(), few())
     folder.parent.mkdir(parents=True)
     (tmp_path / "other").mkdir()
     if kind == "a file":
@@ -551,4 +554,4 @@ def test_a_link_or_a_file_in_a_models_place_is_replaced(tmp_path, kind):
 def test_a_model_made_with_other_settings_of_keras_is_not_used(monkeypatch):
     train_all([tiny()], few(), n_jobs=1)
     monkeypatch.setattr(helpers.keras.config, "floatx", lambda: "float64")
-    assert helpers._stored(tiny(), helpers._model_folder(tiny(), few())) is None
+    assert store.stored(tiny(), store.model_folder(tiny(), few())) is None

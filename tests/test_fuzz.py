@@ -29,6 +29,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import helpers
+from coursework import checks_gates, files, store, verdicts
+from coursework import data as data_room
 
 ROOT = Path(__file__).resolve().parents[1]
 CASES = int(os.environ.get("COURSEWORK_FUZZ") or 400)
@@ -190,8 +192,8 @@ def test_a_compression_that_numpy_never_writes_is_not_unpacked(tmp_path, method)
 def test_zip_bombs_are_not_even_opened(tmp_path, monkeypatch):
     path = tmp_path / "large.npz"
     np.savez(path, **{name: np.zeros((3, 28, 28)) for name in ("x_train", "y_train", "x_test", "y_test")})
-    monkeypatch.setattr(helpers, "MAX_NPZ_BYTES", 10_000)
-    monkeypatch.setattr(helpers.np, "load", None)
+    monkeypatch.setattr(data_room, "MAX_NPZ_BYTES", 10_000)
+    monkeypatch.setattr(np, "load", None)
     with pytest.raises(ValueError, match="would unpack to"):
         helpers.load_data(path)
 
@@ -281,7 +283,7 @@ def hashable(value):
 
 def a_verdict(verdict):
     """ "right" or "wrong", for a Verdict that is whole."""
-    assert isinstance(verdict, helpers.Verdict) and verdict.ok in (True, False)
+    assert isinstance(verdict, verdicts.Verdict) and verdict.ok in (True, False)
     assert "\n" not in verdict.hint and len(verdict.hint) < 300 and bool(verdict.hint) != verdict.ok
     return "right" if verdict else "wrong"
 
@@ -316,12 +318,12 @@ def test_any_call_of_check_gates(cell, behaviour, answer, z_keeps):
 
 NEAR = st.sampled_from([0, 1, -1, 0.5, -0.5, 0.25, 2, sp.Rational(1, 3), Fraction(-2, 3)])
 WHOLE = st.fixed_dictionaries(
-    {name: mostly(mostly(NEAR, SMALL), mostly(NEAR, NUMBERS)) for name in helpers.COUNTEREXAMPLE_NAMES}
+    {name: mostly(mostly(NEAR, SMALL), mostly(NEAR, NUMBERS)) for name in checks_gates.COUNTEREXAMPLE_NAMES}
 )
 
 
 @cases(0.15)
-@given(mostly(WHOLE, answers(list(helpers.COUNTEREXAMPLE_NAMES))))
+@given(mostly(WHOLE, answers(list(checks_gates.COUNTEREXAMPLE_NAMES))))
 def test_any_counterexample(values):
     with bounded("check_counterexample", ()) as said:
         said.append(a_verdict(helpers.check_counterexample(values)))
@@ -427,7 +429,7 @@ RECIPES = mostly(st.lists(st.sampled_from(KNOWN)), ODD)
 @given(RECIPES, TABLES)
 def test_any_answer_to_q2(tmp_path_factory, experiments, results):
     with pytest.MonkeyPatch.context() as patch, bounded("checks of Q2", ()):
-        patch.setattr(helpers, "RUNS", tmp_path_factory.getbasetemp() / "none")
+        patch.setattr(files, "RUNS", tmp_path_factory.getbasetemp() / "none")
         for verdict in helpers.check_results(
             "GRU", ("32", "3 x 32"), {"epochs": 10}, experiments, results, NOISY
         ).values():
@@ -503,5 +505,5 @@ def test_any_stored_model(tmp_path_factory, content, name):
     for other in ("result.json", "model.keras"):
         (folder / other).write_bytes(content if other == name else zlib.compress(b"x"))
     with bounded("stored model", ()), contextlib.redirect_stdout(io.StringIO()) as said:
-        assert helpers._stored(helpers.Experiment("GRU"), folder) is None
+        assert store.stored(helpers.Experiment("GRU"), folder) is None
     assert said.getvalue().count("\n") == 1 and "is trained again" in said.getvalue()

@@ -12,6 +12,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 import helpers
+from coursework import cells, checks_gates
 from helpers import check_counterexample, check_gates
 
 FEW = settings(max_examples=150, deadline=None)
@@ -32,7 +33,7 @@ def test_comparison_can_fail():
     weights = [rng.normal(size=weight.shape) for weight in layer.get_weights()]
     layer.set_weights(weights)
     x = rng.normal(size=(2, 5, 4))
-    right = helpers.run_equations(layer, x)[0]
+    right = cells.run_equations(layer, x)[0]
     np.testing.assert_allclose(right, layer(x), atol=1e-12)
     layer.set_weights([np.roll(weight, 4, axis=-1) for weight in weights])
     assert np.abs(right - np.asarray(layer(x))).max() > 0.01
@@ -43,7 +44,7 @@ def test_c_is_that_of_keras():
     layer = helpers.keras_layer("LSTM", {}, units=4, features=3, dtype="float64")
     layer.set_weights([rng.normal(size=weight.shape) for weight in layer.get_weights()])
     x = rng.normal(size=(2, 6, 3))
-    np.testing.assert_allclose(helpers.run_equations(layer, x)[1][:, -1], helpers.final_state(layer, x), atol=1e-12)
+    np.testing.assert_allclose(cells.run_equations(layer, x)[1][:, -1], helpers.final_state(layer, x), atol=1e-12)
 
 
 @pytest.mark.parametrize("reset_after", [False, True])
@@ -282,7 +283,7 @@ def test_odd_values_never_raise(value):
         verdict = check_gates("LSTM", "keep_state", answer)
         assert not verdict and verdict.hint
         assert "\n" not in verdict.hint and len(verdict.hint) < 250
-    for name in helpers.COUNTEREXAMPLE_NAMES:
+    for name in checks_gates.COUNTEREXAMPLE_NAMES:
         verdict = check_counterexample(RESET | {name: value})
         assert not verdict and "\n" not in verdict.hint and len(verdict.hint) < 250
     assert not check_counterexample(value)
@@ -315,7 +316,7 @@ def test_long_numbers_are_refused_before_anything_is_computed(value):
     for name in ("U", "i"):
         verdict = check_gates("LSTM", "store_input", {"f": 0, "i": 1, "U": 0} | {name: value})
         assert not verdict and len(verdict.hint) < 250
-    for name in helpers.COUNTEREXAMPLE_NAMES:
+    for name in checks_gates.COUNTEREXAMPLE_NAMES:
         assert not check_counterexample(RESET | {name: value})
 
 
@@ -507,7 +508,7 @@ def test_interval_is_what_the_grid_spans(values, o_prev):
         for name, value in values.items()
     }
     exact["h_prev"] = sp.Rational(float(o_prev) * float(np.tanh(float(exact["c_prev"]))))
-    low, high = map(float, helpers.reachable_by_lstm(exact))
+    low, high = map(float, checks_gates.reachable_by_lstm(exact))
     candidate = np.tanh(float(exact["w"] * exact["x"] + exact["u"] * exact["h_prev"] + exact["b"]))
     i, f, o = GRID
     reached = o * np.tanh(f * float(exact["c_prev"]) + i * candidate)

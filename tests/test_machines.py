@@ -19,6 +19,7 @@ import pytest
 
 import helpers
 from conftest import ROOT, without_make
+from coursework import checks_gates, files, store
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's setpriv, unshare, or cgroups")
 
@@ -38,7 +39,7 @@ helpers.write_csv("tables.csv", ["model"], [[experiment.label] for experiment in
 assert helpers.check_gates("LSTM", "keep_state", {"f": 1, "i": 0})
 bits = hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in [*weights, *traced.values()])).hexdigest()
 print(json.dumps({"bits": bits, "history": [result.history for result in results.values()],
-                  "trained": [result.trained for result in results.values()], "runs": str(helpers.RUNS)}))
+                  "trained": [result.trained for result in results.values()], "runs": str(files.RUNS)}))
 """
 
 
@@ -74,6 +75,7 @@ def test_odd_checkout_and_environment(usual, tmp_path):
     code = tmp_path / "Übung 1 – ω (ein Versuch)"
     code.mkdir()
     shutil.copy(ROOT / "helpers.py", code)
+    shutil.copytree(ROOT / "coursework", code / "coursework")
     prefix = ["sh", "-c", 'umask 077; exec "$@"', "sh"]
     if allowed("taskset", "-c", "0", "true"):
         prefix += ["taskset", "-c", "0"]
@@ -95,7 +97,7 @@ def test_odd_checkout_and_environment(usual, tmp_path):
 def test_a_relative_folder_for_the_runs_counts_from_the_bundle(tmp_path):
     """Kernels work in notebooks/, make in the folder above: both must mean the same place."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COURSEWORK_RUNS": "else/where"}
-    script = "import helpers, run, grading; print(helpers.RUNS, run.RUNS, grading.RUNS, sep='\\n')"
+    script = "import helpers, run, grading; print(files.RUNS, run.RUNS, grading.RUNS, sep='\\n')"
     command = [sys.executable, "-c", script]
     result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=True)
     assert result.stdout.splitlines() == [str(ROOT / "else" / "where")] * 3
@@ -221,13 +223,13 @@ def test_no_answer_is_evaluated(tmp_path, monkeypatch, text):
     monkeypatch.chdir(tmp_path)
     assert not helpers.check_gates("LSTM", "keep_state", {"f": text, "i": np.array(text), text: 1})
     assert not helpers.check_gates("LSTM", "keep_state", text)
-    assert not helpers.check_counterexample(dict.fromkeys(helpers.COUNTEREXAMPLE_NAMES, text))
+    assert not helpers.check_counterexample(dict.fromkeys(checks_gates.COUNTEREXAMPLE_NAMES, text))
     assert not list(tmp_path.iterdir())
 
 
 def test_a_stored_model_with_code_in_it_is_not_run(tmp_path, monkeypatch):
     """Even one whose checksum is right: Keras loads it in safe mode."""
-    monkeypatch.setattr(helpers, "RUNS", tmp_path)
+    monkeypatch.setattr(files, "RUNS", tmp_path)
     digits = helpers.load_data("digits")
     data = helpers.Data("few", digits.x_train[:64], digits.y_train[:64], digits.x_test[:9], digits.y_test[:9])
     experiment = helpers.Experiment("softmax", epochs=1)
@@ -235,7 +237,7 @@ def test_a_stored_model_with_code_in_it_is_not_run(tmp_path, monkeypatch):
     trap = keras.Sequential([keras.Input((28, 28)), keras.layers.Lambda(lambda x: x), keras.layers.Flatten()])
     trap.save(folder / "model.keras")
     facts = json.loads((folder / "result.json").read_text())
-    facts["sha256"] = helpers._checksum(facts, folder)
+    facts["sha256"] = store._checksum(facts, folder)
     (folder / "result.json").write_text(json.dumps(facts))
     result = helpers.train_all([experiment], data, n_jobs=1)[experiment]
     assert not result.trained

@@ -131,6 +131,7 @@ def test_nbval_fails_when_a_stored_output_is_altered(tmp_path):
     folder = tmp_path / "notebooks"
     folder.mkdir()
     (tmp_path / "helpers.py").symlink_to(ROOT / "helpers.py")
+    (tmp_path / "coursework").symlink_to(ROOT / "coursework")
     path = folder / "copy.ipynb"
     nbformat.write(notebook, path)
     result = run_nbval(path)

@@ -92,7 +92,7 @@ def test_symbols_are_written_in_one_way(cells):
 
 
 def test_labels_are_the_same_everywhere():
-    sources = [(run.ROOT / "helpers.py").read_text(encoding="utf-8")]
+    sources = [path.read_text(encoding="utf-8") for path in (run.ROOT / "coursework").glob("*.py")]
     for notebook in run.NOTEBOOKS:
         sources += [cell.source for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"]
     found = set()

@@ -16,12 +16,13 @@ import pytest
 
 import helpers
 from conftest import ROOT, wait_for
+from coursework import files, store, sweep, training
 from helpers import Experiment, train_all
 
 
 @pytest.fixture(autouse=True)
 def runs(monkeypatch, tmp_path):
-    monkeypatch.setattr(helpers, "RUNS", tmp_path)
+    monkeypatch.setattr(files, "RUNS", tmp_path)
     return tmp_path
 
 
@@ -86,7 +87,7 @@ def test_gate_bias_reaches_the_gates_only():
 
 
 def test_every_step_gives_logits_after_every_row(data):
-    model, history = helpers.fit(tiny(every_step=True), data)
+    model, history = training.fit(tiny(every_step=True), data)
     assert model.predict(data.x_test[:3], verbose=0).shape == (3, 28, 10)
     assert np.isfinite(history["loss"]).all()
 
@@ -149,7 +150,7 @@ def test_shifted_images_are_the_images_moved_by_a_pixel_anew_in_each_epoch(data,
 
     monkeypatch.setattr(keras.Sequential, "fit", look)
     with pytest.raises(StopIteration):
-        helpers.fit(tiny("softmax", epochs=2, shift=1), data)
+        training.fit(tiny("softmax", epochs=2, shift=1), data)
     padded = np.pad(data.x_train, ((0, 0), (1, 1), (1, 1)))
     moved = {(i, j): padded[:, i : i + 28, j : j + 28] for i in range(3) for j in range(3)}
     counts = dict.fromkeys(moved, 0)
@@ -177,7 +178,7 @@ def test_batch_size_shrinks_only_on_small_data(data):
 
 
 def test_training_learns_and_reports_the_test_images(data):
-    model, history = helpers.fit(Experiment("MLP", epochs=8, batch_size=16), data)
+    model, history = training.fit(Experiment("MLP", epochs=8, batch_size=16), data)
     assert history["loss"][-1] < history["loss"][0] and history["val_accuracy"][-1] > 0.5
     loss, accuracy = model.evaluate(data.x_test, data.y_test, verbose=0)
     assert history["val_loss"][-1] == pytest.approx(loss, abs=1e-4)
@@ -189,7 +190,7 @@ def test_weights_come_from_the_training_images_alone(data):
     rng = np.random.default_rng(0)
     other = dataclasses.replace(data, x_test=rng.permutation(data.x_test, axis=2), y_test=rng.permutation(data.y_test))
     few = dataclasses.replace(data, x_train=data.x_train[:128], y_train=data.y_train[:128])
-    here, there, fewer = (helpers.fit(tiny("softmax"), d)[0].get_weights() for d in (data, other, few))
+    here, there, fewer = (training.fit(tiny("softmax"), d)[0].get_weights() for d in (data, other, few))
     assert all(np.array_equal(a, b) for a, b in zip(here, there, strict=True))
     assert not np.array_equal(here[0], fewer[0])
 
@@ -198,9 +199,9 @@ def test_weights_come_from_the_training_images_alone(data):
 def trained(data, tmp_path_factory):
     """Two small models trained once, by two workers; tests work on copies."""
     folder = tmp_path_factory.mktemp("trained")
-    before, helpers.RUNS = helpers.RUNS, folder
+    before, files.RUNS = files.RUNS, folder
     results = train_all([tiny(), tiny("softmax")], data, n_jobs=2)
-    helpers.RUNS = before
+    files.RUNS = before
     return folder, results
 
 
@@ -212,7 +213,7 @@ def at_hand(trained, runs):
 
 def test_workers_give_what_one_process_gives(trained, data):
     for e, result in trained[1].items():
-        model, history = helpers.fit(e, data)
+        model, history = training.fit(e, data)
         assert result.trained and result.history == history
         for here, there in zip(model.get_weights(), result.model.get_weights(), strict=True):
             assert np.array_equal(here, there)
@@ -231,13 +232,13 @@ def test_at_least_one_worker(data):
 def test_as_many_workers_as_the_containers_memory_allows(limit, workers, tmp_path, monkeypatch):
     """On a machine of 16 cores and 64 GB, in a process that has taken 1 GB."""
     gigabytes = psutil.virtual_memory()._replace(available=64 * 10**9)
-    monkeypatch.setattr(helpers.psutil, "virtual_memory", lambda: gigabytes)
-    monkeypatch.setattr(helpers.psutil.Process, "memory_info", lambda self: type("Memory", (), {"rss": 10**9}))
-    monkeypatch.setattr(helpers.joblib, "cpu_count", lambda: 16)
-    monkeypatch.setattr(helpers, "MEMORY_LIMITS", (tmp_path / "none", tmp_path / "limit"))
+    monkeypatch.setattr(sweep.psutil, "virtual_memory", lambda: gigabytes)
+    monkeypatch.setattr(sweep.psutil.Process, "memory_info", lambda self: type("Memory", (), {"rss": 10**9}))
+    monkeypatch.setattr(sweep.joblib, "cpu_count", lambda: 16)
+    monkeypatch.setattr(sweep, "MEMORY_LIMITS", (tmp_path / "none", tmp_path / "limit"))
     if limit:
         (tmp_path / "limit").write_text(f"{limit}\n")
-    assert helpers._usual_jobs() == workers
+    assert sweep._usual_jobs() == workers
 
 
 SWEEP = """
@@ -279,7 +280,7 @@ def test_a_killed_sweep_leaves_no_processes_and_no_half_written_files(who, tmp_p
 
 
 def test_a_finished_model_is_not_trained_again(at_hand, data, monkeypatch, capsys):
-    monkeypatch.setattr(helpers, "_train_job", None)  # training would fail
+    monkeypatch.setattr(sweep, "_train_job", None)  # training would fail
     again = train_all(at_hand, data, n_jobs=1)
     assert [result.trained for result in again.values()] == [False] * 2
     assert [result.history for result in again.values()] == [result.history for result in at_hand.values()]
@@ -294,7 +295,7 @@ def test_only_what_is_missing_is_trained_and_the_order_is_kept(at_hand, data, mo
 
 
 def test_an_interrupted_run_keeps_what_was_finished(data, monkeypatch):
-    original, calls = helpers.fit, []
+    original, calls = training.fit, []
 
     def interrupted(experiment, *rest):
         calls.append(experiment)
@@ -302,10 +303,10 @@ def test_an_interrupted_run_keeps_what_was_finished(data, monkeypatch):
             raise KeyboardInterrupt
         return original(experiment, *rest)
 
-    monkeypatch.setattr(helpers, "fit", interrupted)
+    monkeypatch.setattr(sweep, "fit", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train_all([tiny("MLP"), tiny("softmax")], data, n_jobs=1)
-    monkeypatch.setattr(helpers, "fit", original)
+    monkeypatch.setattr(sweep, "fit", original)
     results = train_all([tiny("MLP"), tiny("softmax")], data, n_jobs=1)
     assert [result.trained for result in results.values()] == [False, True]
 
@@ -322,7 +323,7 @@ def test_an_interrupted_run_keeps_what_was_finished(data, monkeypatch):
 )
 def test_a_damaged_model_is_trained_again_with_a_word(at_hand, data, capsys, damage):
     e = tiny("softmax")
-    damage(helpers._model_folder(e, data))
+    damage(store.model_folder(e, data))
     results = train_all([e], data, n_jobs=1)
     assert results[e].trained and "softmax is damaged" in capsys.readouterr().out
     assert not train_all([e], data, n_jobs=1)[e].trained
@@ -330,7 +331,7 @@ def test_a_damaged_model_is_trained_again_with_a_word(at_hand, data, capsys, dam
 
 def test_the_key_covers_settings_data_and_code(data, monkeypatch):
     def key(**changes):
-        return helpers._model_folder(tiny(**changes), data)
+        return store.model_folder(tiny(**changes), data)
 
     folders = {
         key(),
@@ -344,11 +345,11 @@ def test_the_key_covers_settings_data_and_code(data, monkeypatch):
     assert len(folders) == 7
     changed = data.x_train.copy()
     changed[0, 0, 0] = 1 - changed[0, 0, 0]
-    assert helpers._model_folder(tiny(), dataclasses.replace(data, x_train=changed)) not in folders
+    assert store.model_folder(tiny(), dataclasses.replace(data, x_train=changed)) not in folders
     assert key(gate_bias=1) == key(gate_bias=1.0)
-    for function in (helpers.build_model, helpers.compile_model, helpers.fit):
-        assert inspect.getsource(function) in helpers.TRAINING_CODE
-    monkeypatch.setattr(helpers, "TRAINING_CODE", helpers.TRAINING_CODE.replace("False", "True"))
+    for function in (helpers.build_model, helpers.compile_model, training.fit):
+        assert inspect.getsource(function) in training.TRAINING_CODE
+    monkeypatch.setattr(store, "TRAINING_CODE", training.TRAINING_CODE.replace("False", "True"))
     assert key() not in folders
 
 
@@ -360,7 +361,7 @@ def test_nothing_unfinished_is_left_under_a_models_name(data, monkeypatch, runs)
     monkeypatch.setattr(keras.Model, "save", full_disk)
     with pytest.raises(OSError, match=r"no space left.*COURSEWORK_RUNS"):
         train_all([tiny("softmax")], data, n_jobs=1)
-    assert helpers._stored(tiny("softmax"), helpers._model_folder(tiny("softmax"), data)) is None
+    assert store.stored(tiny("softmax"), store.model_folder(tiny("softmax"), data)) is None
     assert not list((runs / "models").glob("softmax*"))
 
 

@@ -1,0 +1,1 @@
+"""The rooms behind helpers.py. A room imports lower floors only."""

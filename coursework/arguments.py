@@ -1,0 +1,97 @@
+"""Checks of arguments, shared by all rooms: each gives the value in its plain form or refuses it in one line."""
+
+from fractions import Fraction
+
+import numpy as np
+
+MOST = 2**31 - 1  # what fits every integer of TensorFlow
+
+
+def check_choice(name: str, value, choices) -> None:
+    """ValueError in one line unless `value` is one of the choices (True and False count as 1 and 0)."""
+    if not isinstance(value, (str, int, np.integer)) or value not in choices:
+        raise ValueError(f"unknown {name} {short_repr(value)}: use {' or '.join(map(repr, choices))}")
+
+
+def check_integer(least: int = 1, most: int = MOST, **values) -> None:
+    """ValueError, in one line, if one of the named values is no whole number from `least` to `most`. All notebooks."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+            raise ValueError(f"{name} must be a whole number of at least {least}, not {short_repr(value)}")
+        if value > most:
+            raise ValueError(f"{name} must be at most {most}, not {short_repr(value)}")
+
+
+def as_numbers(name: str, value, shape: tuple | None = None, kinds: str = "biuf") -> np.ndarray:
+    """`value` as an array of finite real numbers.
+
+    Args:
+        name: how the error calls the value.
+        value: array, tensor, list or number.
+        shape: what it must have; a letter stands for any length of at least 1, the same letter for the same length.
+        kinds: which of NumPy's kinds of dtype are numbers here; floats must be finite in float32.
+
+    Raises:
+        ValueError: in one line, with the shape that was found and the one that is expected.
+    """
+    wanted = "" if shape is None else f" of shape {_shape_text(shape)}"
+    if isinstance(value, np.ma.MaskedArray):
+        raise ValueError(f"{name} is a masked array, whose mask would be lost; give a plain array{wanted}")
+    try:
+        array = np.asarray(value)
+    except Exception as error:  # ragged lists, or whatever an object's own conversion raises
+        raise ValueError(f"{name} must be an array of numbers{wanted}") from error
+    if array.dtype.kind not in kinds:
+        raise ValueError(f"{name} must be an array of numbers{wanted}, not of {array.dtype}")
+    if shape is not None and not _fits(array.shape, shape):
+        hint = f"; a single one is {name}[None]" if array.ndim == len(shape) - 1 else ""
+        raise ValueError(f"{name} has shape {array.shape}, expected {_shape_text(shape)}{hint}")
+    if array.dtype.kind == "f" and not (np.abs(array) <= np.finfo(np.float32).max).all():
+        raise ValueError(f"{name} holds NaN, or values that are infinite in float32")
+    return array
+
+
+def as_labels(name: str, value, count: int | None = None) -> np.ndarray:
+    """`value` as digits 0 to 9, int64 of shape (N,): also from (N, 1), from one-hot (N, 10), and from whole floats.
+
+    Args:
+        name: how the error calls the value.
+        value: array or list.
+        count: N, if it must be a certain number.
+
+    Raises:
+        ValueError: in one line, if it is anything else.
+    """
+    labels = as_numbers(name, value)
+    if labels.ndim == 2 and labels.shape[1] == 10 and np.isin(labels, (0, 1)).all() and (labels.sum(1) == 1).all():
+        labels = labels.argmax(1)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    expected = "(N,)" if count is None else f"({count},)"
+    if labels.ndim != 1 or len(labels) == 0 or count not in (None, len(labels)):
+        raise ValueError(f"{name} has shape {labels.shape}, expected labels {expected}, or one-hot rows of ten")
+    if (labels != np.floor(labels)).any() or labels.min() < 0 or labels.max() > 9:
+        raise ValueError(f"{name} holds labels from {labels.min()} to {labels.max()}, expected whole numbers 0-9")
+    return labels.astype(np.int64)
+
+
+def _fits(found, wanted):
+    lengths = {}
+    return len(found) == len(wanted) and all(
+        size == (lengths.setdefault(want, size) if isinstance(want, str) else want) and size > 0
+        for size, want in zip(found, wanted, strict=True)
+    )
+
+
+def _shape_text(shape):
+    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
+
+
+def short_repr(value) -> str:
+    """A value on one line of 40 characters at most."""
+    try:
+        text = str(value) if isinstance(value, (np.generic, np.ndarray, Fraction)) else repr(value)
+        text = " ".join(text.split())
+    except Exception:  # such as an integer too long to print
+        return f"(a long {type(value).__name__})"
+    return text if len(text) <= 40 else text[:37] + "..."

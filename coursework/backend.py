@@ -1,0 +1,34 @@
+"""Keras on TensorFlow: silent, and with one thread for each model."""
+
+import contextlib
+import os
+
+
+@contextlib.contextmanager
+def _stderr_to_null():
+    """Silence file descriptor 2: TensorFlow's C++ code logs there, past `sys.stderr` and its own log level."""
+    try:
+        saved = os.dup(2)
+    except OSError:  # closed by whoever started this
+        yield
+        return
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)
+
+
+os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the user's own setting is
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# One thread for each model, and models side by side: these networks gain next to nothing from a second thread, and the
+# last bits of some of them (the CNN's) depend on the number of threads. joblib limits OpenMP's threads only.
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+with _stderr_to_null():
+    import keras  # noqa: F401
+    import tensorflow as tf
+tf.get_logger().setLevel("ERROR")  # no advice about retracing: each model is evaluated once

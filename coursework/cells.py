@@ -1,0 +1,182 @@
+"""Keras layers with hand-set weights, held against the equations."""
+
+import functools
+
+import numpy as np
+import sympy as sp
+from scipy.special import expit
+
+from coursework.arguments import check_choice
+from coursework.backend import keras
+from coursework.equations import equations, real_symbol
+
+
+@functools.cache
+def _compiled(cell, reset_after):
+    """The equations as a NumPy function: dict of x, h_prev, c_prev and weights -> (new h, new c; the GRU's c is h)."""
+    step = equations(cell, reset_after=reset_after)
+    filled = [(real_symbol("c"), step.state), (real_symbol("g"), step.candidate), *step.gates.items()]
+    formulas = [step.output, step.state]
+    for pair in filled:
+        formulas = [formula.subs(*pair) for formula in formulas]
+    symbols = sorted(set().union(*(formula.free_symbols for formula in formulas)), key=str)
+    numpy_names = {"dot": lambda matrix, vector: vector @ matrix.T, "sigmoid": expit}
+    function = sp.lambdify(symbols, formulas, modules=[numpy_names, "numpy"], cse=True)
+    names = [symbol.name for symbol in symbols]
+    return lambda values: function(*(values[name] for name in names))
+
+
+# Keras's order of the blocks in a layer's weights; "" is the candidate.
+KERAS_ORDER = {"LSTM": ("_i", "_f", "", "_o"), "GRU": ("_z", "_r", "")}
+
+
+def _named_weights(layer):
+    """A Keras layer's weights under the names of the equations: W_i (units, features), U_i (units, units), b_i ..."""
+    kernel, recurrent, bias = (np.asarray(weight, np.float64) for weight in layer.get_weights())
+    order = KERAS_ORDER[type(layer).__name__]
+    named = {}
+    for block, name in enumerate(order):
+        columns = np.s_[..., block * layer.units : (block + 1) * layer.units]
+        named["W" + name], named["U" + name] = kernel[columns].T, recurrent[columns].T
+        if bias.ndim == 1:
+            named["b" + name] = bias[columns]
+        elif name:  # `reset_after`: the gates simply add their two biases
+            named["b" + name] = bias[columns].sum(0)
+        else:
+            named["b"], named["b_U"] = bias[columns]
+    return named
+
+
+def run_equations(layer, x):
+    """What the equations give with the weights of a Keras layer, from the zero state, in float64.
+
+    Args:
+        layer: a built `keras.layers.LSTM` or `GRU` with the default activations and with biases.
+        x: (N, T, features).
+
+    Returns:
+        (h, c), each (N, T, units); the GRU's c is its h.
+    """
+    weights = _named_weights(layer)
+    step = _compiled(type(layer).__name__, getattr(layer, "reset_after", False))
+    x = np.asarray(x, np.float64)
+    h = c = np.zeros((len(x), layer.units))
+    history = []
+    for t in range(x.shape[1]):
+        h, c = step({"x": x[:, t], "h_prev": h, "c_prev": c, **weights})
+        history.append((h, c))
+    return tuple(np.stack(values, axis=1) for values in zip(*history, strict=True))
+
+
+def keras_layer(cell, weights, units=28, features=28, reset_after=False, dtype="float32"):
+    """A Keras layer with hand-set weights, which returns h at every step.
+
+    Args:
+        cell: "LSTM" or "GRU".
+        weights: dict under the names of the equations: "W", "U", "b" of the candidate, "W_i", "U_i", "b_i" of the gate
+            i, and so on; "b_U" with `reset_after`. A number fills the whole array, what is left out is 0.
+            Shapes: W (units, features), U (units, units), b (units,).
+        units, features, reset_after, dtype: as in Keras.
+
+    Returns:
+        A built `keras.layers.LSTM` or `keras.layers.GRU` with `return_sequences=True`.
+
+    Raises:
+        ValueError: unknown cell or weight, or a wrong shape.
+    """
+    check_choice("cell", cell, ("LSTM", "GRU"))
+    options = {"reset_after": reset_after} if cell == "GRU" else {}
+    layer = getattr(keras.layers, cell)(units, return_sequences=True, dtype=dtype, **options)
+    layer.build((None, None, features))
+    shapes = {"W": (units, features), "U": (units, units), "b": (units,)}
+    order = KERAS_ORDER[cell]
+    names = [kind + name for kind in shapes for name in order] + ["b_U"] * (cell == "GRU" and reset_after)
+    unknown = sorted(set(weights) - set(names))
+    if unknown:
+        raise ValueError(f"unknown weight {unknown[0]!r}: a {cell} has {', '.join(names)}")
+
+    def block(name):
+        return np.broadcast_to(np.asarray(weights.get(name, 0.0), np.float64), shapes[name[0]])
+
+    kernel, recurrent, bias = (np.concatenate([block(kind + name).T for name in order], axis=-1) for kind in shapes)
+    if cell == "GRU" and reset_after:
+        second = np.zeros_like(bias)
+        second[-units:] = block("b_U")
+        bias = np.stack([bias, second])
+    layer.set_weights([kernel, recurrent, bias])
+    return layer
+
+
+def final_state(layer, x, old_state=None):
+    """What a Keras layer remembers after the last step: c of an LSTM, h of a GRU.
+
+    Args:
+        layer: `keras.layers.LSTM` or `GRU`.
+        x: (N, T, features).
+        old_state: (N, units), the state before the first step; None is 0. An LSTM starts with h = 0 beside it.
+
+    Returns:
+        float array (N, units).
+    """
+    # The layer's own weights in a twin that also returns its state.
+    config = layer.get_config() | {"return_sequences": False, "return_state": True}
+    twin = type(layer).from_config(config)
+    twin.build((None, None, layer.get_weights()[0].shape[0]))
+    twin.set_weights(layer.get_weights())
+    if old_state is not None:
+        old_state = [np.zeros_like(old_state), old_state] if isinstance(layer, keras.layers.LSTM) else [old_state]
+    return np.asarray(twin(x, initial_state=old_state)[-1])
+
+
+def measure_gate_error(cell, behaviour, signs, biases, steps=28, seed=0):
+    """How far a Keras layer in float32 is from storing or keeping exactly when its gates have finite biases.
+
+    One unit per bias B, 64 random inputs in [-1, 1], random old states in [-1, 1], U = 0. A gate's bias is B where its
+    activation should be 1 and -B where it should be 0. Store: one step; keep: `steps` steps.
+
+    Args:
+        cell: "LSTM" or "GRU".
+        behaviour: "store_input" (distance from the state of the same layer with B = 1000) or "keep_state" (distance
+            from the state before the first step).
+        signs: dict from the name of a gate's bias ("b_i", "b_z", ...) to 1 or -1; what is left out is 0.
+        biases: array of K biases.
+        steps: number of time steps of "keep_state".
+        seed: of weights, inputs and states.
+
+    Returns:
+        float array (K,): the largest error over the inputs.
+    """
+    check_choice("cell", cell, ("LSTM", "GRU"))
+    check_choice("behaviour", behaviour, ("store_input", "keep_state"))
+    biases, rng = np.asarray(biases, np.float64), np.random.default_rng(seed)
+    units, features = len(biases), 8
+    store = behaviour == "store_input"
+    W = np.tile(rng.normal(size=features), (units, 1))
+    x = rng.uniform(-1, 1, (64, 1 if store else steps, features)).astype(np.float32)
+    old = np.repeat(rng.uniform(-1, 1, (64, 1)), units, axis=1).astype(np.float32)
+
+    def state(B):
+        gates = {name: sign * B for name, sign in signs.items()}
+        return final_state(keras_layer(cell, {"W": W, **gates}, units, features), x, old)
+
+    target = state(np.full(units, 1000.0)) if store else old
+    return np.abs(state(biases).astype(np.float64) - target).max(axis=0)
+
+
+def deviation_from_keras(cell, reset_after=False, units=8, features=28, steps=28, seed=0, dtype="float32"):
+    """Largest |h by the equations - h by Keras| over 16 random sequences, with random weights and biases.
+
+    Args:
+        cell: "LSTM" or "GRU".
+        reset_after, units, features, dtype: of the layer, as in `keras_layer`.
+        steps: length of the sequences.
+        seed: of weights and inputs.
+
+    Returns:
+        float: `run_equations` works in float64, so with a layer in float64 it is rounding alone.
+    """
+    rng = np.random.default_rng(seed)
+    layer = keras_layer(cell, {}, units, features, reset_after, dtype)
+    layer.set_weights([rng.normal(0, 0.4, weight.shape) for weight in layer.get_weights()])
+    x = rng.normal(size=(16, steps, features)).astype(dtype)
+    return float(np.abs(run_equations(layer, x)[0] - np.asarray(layer(x))).max())

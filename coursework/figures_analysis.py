@@ -1,0 +1,337 @@
+"""Tables and figures of notebook 3."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.animation import FuncAnimation, PillowWriter
+from matplotlib.ticker import MaxNLocator
+
+from coursework import files
+from coursework.analysis import commit_step, saturation
+from coursework.files import replacing
+from coursework.statistics import wilson
+from coursework.style import (
+    COLORS,
+    LINES,
+    MARKERS,
+    TITLES,
+    beside_images,
+    draw_digit,
+    draw_steps,
+    log_ticks,
+    show_figure,
+)
+from coursework.text import measured, print_table
+
+
+def plot_accuracy_by_size(parameters, hits, total):
+    """Test error over the number of parameters with 95 % intervals; a marker per kind of model.
+
+    Args:
+        parameters, hits: dicts from a model's label to its number of parameters, of test images it got right.
+        total: number of test images.
+    """
+    _, axes = plt.subplots(figsize=(8, 4.5))
+    left = ("GRU 32", "GRU 3 x 32", "GRU 128", "MLP 11", "MLP 32", "CNN 32", "softmax")  # neighbours are on the right
+    facts = []
+    for family, marker in MARKERS.items():
+        labels = [name for name in hits if (name.split()[0] if name.split()[0] in COLORS else "whole image") == family]
+        if not labels:
+            continue
+        size, right = np.array([parameters[name] for name in labels]), np.array([hits[name] for name in labels])
+        low, high = wilson(right, total)
+        error = 100 * (1 - right / total)
+        bars = np.maximum([error - 100 * (1 - high), 100 * (1 - low) - error], 0)
+        axes.errorbar(size, error, bars, fmt=marker, color=COLORS[family], capsize=3, markersize=7, label=family)
+        for name, x, y in zip(labels, size, error, strict=True):
+            place, side = ((-6, -10), "right") if name in left else ((6, -10 if family == "GRU" else 5), "left")
+            axes.annotate(name, (x, y), place, textcoords="offset points", fontsize=8, ha=side, color=COLORS[family])
+            facts.append(f"{name} {y:.1f} % with {x:,}")
+    axes.set(xscale="log", yscale="log", xlabel="number of parameters", ylabel="test error (%)")
+    axes.margins(0.15)
+    log_ticks(axes.xaxis, form="{x:,.0f}")
+    log_ticks(axes.yaxis, (1, 2, 3, 5))
+    axes.grid()
+    axes.legend()
+    show_figure("Test error over the number of parameters: " + "; ".join(facts) + ".")
+
+
+def plot_images(images, titles, columns=10):
+    """Binarised images (N, T, pixels) in a grid, each with its title."""
+    rows = max(1, -(-len(images) // columns))
+    _, grid = plt.subplots(rows, columns, figsize=(1.1 * columns, 1.45 * rows), squeeze=False)
+    for place, axes in enumerate(grid.flat):
+        axes.axis("off")
+        if place < len(images):
+            draw_digit(axes, images[place])
+            axes.set_title(titles[place], fontsize=9)
+    show_figure(f"{len(images)} images of digits: {'; '.join(titles)}.")
+
+
+def plot_over_time(images, traced, names):
+    """Each image beside what a recurrent layer does while it reads it, row by row.
+
+    Gates and outputs are drawn on their whole range, the unbounded state c on that of all but its 2 % largest values.
+
+    Args:
+        images: (N, T, 28).
+        traced: dict of arrays (N, T, units), as from `trace`.
+        names: which of them, from left to right.
+    """
+    size = (2.1 * (len(names) + 1), 1.9 * len(images) + 0.9)
+    figure, grid = plt.subplots(len(images), len(names) + 1, figsize=size, squeeze=False, sharey=True)
+    for row, image in zip(grid, images, strict=True):
+        draw_digit(row[0], image)
+        row[0].set_ylabel("time step (row)")
+    for column, name in zip(grid.T[1:], names, strict=True):
+        high = np.ceil(np.percentile(np.abs(traced[name]), 98)) if name == "c" else 1
+        low = 0 if name in "ifozr" else -high
+        for axes, values in zip(column, traced[name], strict=True):
+            picture = draw_steps(axes, values, low, high)
+        column[0].set_title(TITLES[name])
+        column[-1].set_xlabel("hidden unit")
+        options = {"orientation": "horizontal", "aspect": 12, "extend": "both" if name == "c" else "neither"}
+        figure.colorbar(picture, ax=column, ticks=[low, (low + high) / 2, high], format="{x:g}", **options)
+    grid[0][0].set_title("image")
+    grid[-1][0].set_xlabel("pixel")
+    shown = ", ".join(f"{TITLES[name]} (mean {np.nanmean(traced[name]):.2f})" for name in names)
+    show_figure(f"{len(images)} digits, each beside these arrays of time steps by hidden units: {shown}.")
+
+
+def print_comparisons(pairs, results, verdicts):
+    """A table of paired comparisons, one `Comparison` and one verdict for each pair of names."""
+    rows = []
+    for (a, b), result, verdict in zip(pairs, results, verdicts, strict=True):
+        interval = f"{100 * result.low:+.2f} to {100 * result.high:+.2f}"
+        p = f"{result.p:.3f}" if result.p >= 0.001 else "<.001"
+        numbers = (measured(100 * result.difference, "+.2f"), measured(interval), measured(result.only_a, "d"))
+        rows.append((f"{a} - {b}", *numbers, measured(result.only_b, "d"), measured(p), measured(verdict)))
+    header = ("pair", "difference (points)", "95 % interval (points)", "only first", "only second", "p (alone)")
+    print_table((*header, "so the first one is"), rows)
+
+
+def plot_states(images, h, labels):
+    """Each image beside the output of a recurrent layer over time, side by side.
+
+    Args:
+        images: (N, T, 28). h: (N, T, units). labels: the true classes, (N,).
+    """
+    figure, panels = beside_images(images, labels, width=0.8)
+    for axes, states in zip(panels, h, strict=True):
+        picture = draw_steps(axes, states, -1, 1, width=0.8)
+        axes.set(xlabel="hidden unit", title="output h")
+    figure.colorbar(picture, ax=panels, label="output h", aspect=15)
+    digits = ", ".join(map(str, labels))
+    show_figure(f"The digits {digits}, each beside the output h: alike in the blank rows at the top, different below.")
+
+
+def plot_class_means(means):
+    """The mean state of each class over time, (10, T, units), one panel per digit."""
+    figure, grid = plt.subplots(2, 5, figsize=(11, 4.8), sharex=True, sharey=True)
+    for digit, axes in enumerate(grid.flat):
+        picture = draw_steps(axes, means[digit], -1, 1)
+        axes.set_title(f"digit {digit}")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("time step (row)")
+    for axes in grid[1]:
+        axes.set_xlabel("hidden unit")
+    figure.colorbar(picture, ax=grid, label="mean output h", shrink=0.8)
+    spread = np.nanstd(means, axis=0).mean(-1)
+    show_figure(
+        "Mean output h of each digit over the time steps. Standard deviation between the digits: "
+        f"{spread[2]:.2f} at step 3, {spread[-1]:.2f} at the last."
+    )
+
+
+def plot_by_step(ylabel, curves, points=None, first_step=1, marks=None):
+    """Curves over the time step.
+
+    Args:
+        ylabel: what is measured, with its unit.
+        curves: dict from a label to values per step, or to (values, low, high) with an interval.
+        points: dict from a label to {step: value}, drawn as single large markers.
+        first_step: the number of the first value.
+        marks: dict from a step to the word that stands at a thin vertical line there.
+    """
+    _, axes = plt.subplots(figsize=(8.5, 4))
+    facts = []
+    for (label, values), (color, style, marker) in zip(curves.items(), LINES, strict=False):
+        values, low, high = values if isinstance(values, tuple) else (values, None, None)
+        steps = np.arange(first_step, first_step + len(values))
+        axes.plot(steps, values, linestyle=style, color=color, marker=marker, label=label)
+        if low is not None:
+            axes.fill_between(steps, low, high, color=color, alpha=0.25, linewidth=0)
+        facts.append(f"{label}, {values[0]:.2f} at step {steps[0]}, {values[-1]:.2f} at step {steps[-1]}")
+    for label, values in (points or {}).items():
+        axes.plot(*zip(*values.items(), strict=True), "*", color="black", markersize=11, label=label)
+        facts.append(f"{label}, " + ", ".join(f"{value:.2f} at step {step}" for step, value in values.items()))
+    for step, word in (marks or {}).items():
+        axes.axvline(step, color="#888888", linewidth=1)
+        axes.text(
+            step + 0.15, 0.02, word, transform=axes.get_xaxis_transform(), va="bottom", fontsize=8, color="#555555"
+        )
+    axes.set(xlabel="time step (row)", ylabel=ylabel)
+    axes.set_xticks([1, *range(4, axes.get_xlim()[1].astype(int) + 1, 4)])
+    axes.grid()
+    axes.legend()
+    show_figure(f"{ylabel} over the time steps: " + "; ".join(facts) + ".")
+
+
+def plot_film_strip(images, probabilities, labels):
+    """Each image beside the class probabilities that are read out after each of its rows.
+
+    Args:
+        images: (N, T, 28). probabilities: (N, T, 10). labels: the true classes, (N,).
+    """
+    figure, panels = beside_images(images, labels, width=0.6)
+    steps = commit_step(probabilities.argmax(-1))
+    for axes, chances, step in zip(panels, probabilities, steps, strict=True):
+        picture = draw_steps(axes, chances, 0, 1, width=0.6)
+        axes.axhline(step - 0.5, color="white", linestyle="--", linewidth=1.5)
+        axes.set(xlabel="class", title=f"settled at {step}", xticks=range(1, 11, 3), xticklabels=range(0, 10, 3))
+    figure.colorbar(picture, ax=panels, label="probability", aspect=15)
+    facts = ", ".join(f"the {label} at step {step}" for label, step in zip(labels, steps, strict=True))
+    show_figure(f"Digits beside their class probabilities after each row. The prediction settles: {facts}.")
+
+
+def plot_commit_steps(steps, ink, labels):
+    """When predictions settle: beside the last row with ink, over all images, and class by class.
+
+    Args:
+        steps: (N,), of `commit_step`. ink: (N,), of `last_ink`. labels: the true classes, (N,).
+    """
+    _, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8))
+    bins, share = np.arange(0.5, 29), np.full(len(ink), 100 / len(ink))
+    left.hist(ink, bins, weights=share, color="#BBBBBB", label="last row with ink")
+    settled = {"histtype": "step", "linewidth": 2, "color": COLORS["GRU"], "label": "prediction settled"}
+    left.hist(steps, bins, weights=share, **settled)
+    left.set(xlabel="time step (row)", ylabel="images (%)")
+    left.legend(loc="upper left")
+    digits = [digit for digit in range(10) if (labels == digit).any()]
+    right.boxplot(
+        [steps[labels == digit] for digit in digits],
+        tick_labels=digits,
+        whis=(5, 95),
+        showfliers=False,
+        medianprops={"color": COLORS["GRU"], "linewidth": 2},
+    )
+    ends = [np.median(ink[labels == digit]) for digit in digits]
+    right.plot(range(1, len(digits) + 1), ends, "x", color="#000000", markersize=6, label="median last row with ink")
+    right.set(xlabel="digit", ylabel="prediction settled (row)")
+    right.yaxis.set_major_locator(MaxNLocator(integer=True))
+    right.legend()
+    medians = ", ".join(f"{digit}: {np.median(steps[labels == digit]):g}" for digit in digits)
+    show_figure(f"Histograms of the last row with ink and of the step at which predictions settle. Medians: {medians}.")
+
+
+def plot_gate_means(traced):
+    """Mean of every gate over the images, each unit at each step: one row per cell.
+
+    Args:
+        traced: dict from "LSTM" or "GRU" to the dict that `trace` returns.
+    """
+    gates = {cell: [name for name in "ifozr" if name in values] for cell, values in traced.items()}
+    columns = max(map(len, gates.values()))
+    size = (2.6 * columns + 1, 2.6 * len(traced))
+    figure, grid = plt.subplots(len(traced), columns, figsize=size, sharey=True, squeeze=False)
+    facts = []
+    for row, (cell, names) in zip(grid, gates.items(), strict=True):
+        for axes in row[len(names) :]:
+            axes.axis("off")
+        for axes, name in zip(row, names, strict=False):
+            means = traced[cell][name].mean(0)
+            picture = draw_steps(axes, means, 0, 1)
+            axes.set(title=f"{cell}: {TITLES[name]}", xlabel="hidden unit")
+            facts.append(f"{cell} {name} from {means[0].mean():.2f} at step 1 to {means[-1].mean():.2f} at the last")
+        row[0].set_ylabel("time step (row)")
+    figure.colorbar(picture, ax=grid, label="mean of the gate", shrink=0.8)
+    show_figure("Mean of each gate over the images, by time step and hidden unit: " + "; ".join(facts) + ".")
+
+
+def plot_saturation(traced):
+    """How often each unit's gate is nearly closed and nearly open, a point per unit, a marker per gate.
+
+    Args:
+        traced: dict from "LSTM" or "GRU" to the dict that `trace` returns.
+    """
+    size = (4.6 * len(traced), 4.3)
+    _, panels = plt.subplots(1, len(traced), figsize=size, sharex=True, sharey=True, squeeze=False)
+    facts = []
+    for axes, (cell, values) in zip(panels[0], traced.items(), strict=True):
+        for name, marker in zip([gate for gate in "ifozr" if gate in values], "os^", strict=False):
+            closed, opened = saturation(values[name])
+            style = {"color": COLORS[name], "markersize": 6, "alpha": 0.8, "markeredgecolor": "black"}
+            axes.plot(closed, opened, marker, label=TITLES[name], **style)
+            facts.append(f"{cell} {name} {closed.mean():.2f} below and {opened.mean():.2f} above")
+        axes.plot([0, 1], [1, 0], "--", color="#888888", linewidth=1)
+        axes.set(title=f"{cell}", xlabel="share of steps with the gate below 0.1")
+        axes.grid()
+        axes.legend()
+    panels[0][0].set_ylabel("share of steps with the gate above 0.9")
+    show_figure("Share of steps with a gate below 0.1 and above 0.9, mean over the units: " + "; ".join(facts) + ".")
+
+
+def _draw_reading(panels, image, h, chances, label, step):
+    """What is known after `step` rows: rows read so far, the state as a strip, the class probabilities."""
+    above, middle, below = panels
+    for axes in panels:
+        axes.clear()
+    seen = np.where(np.arange(len(image))[:, None] < step, image, 0.12 * image)
+    above.imshow(seen, cmap="gray_r", vmin=0, vmax=1)
+    above.axhline(step - 0.5, color=COLORS["GRU"], linewidth=2)
+    above.set_title(f"after row {step}", fontsize=10)
+    above.axis("off")
+    middle.imshow(h[step - 1].reshape(4, -1), vmin=-1, vmax=1, aspect="auto")
+    middle.set(xticks=[], yticks=[])
+    bars = below.bar(range(10), chances[step - 1], color="#BBBBBB")
+    bars[label].set_color(COLORS["GRU"])
+    below.set(ylim=(0, 1), xticks=range(10), yticks=[0, 1])
+    below.tick_params(labelsize=7)
+
+
+def plot_reading(image, h, chances, label, steps):
+    """One digit being read, as a strip: image, state and class probabilities after each of `steps` rows.
+
+    Args:
+        image: (T, 28). h: (T, units), units a multiple of 4. chances: (T, 10). label: the true class.
+        steps: row numbers, 1 to T.
+
+    Raises:
+        ValueError: shapes that do not belong together, or a row that the image does not have.
+    """
+    _check_reading(image, h, chances, steps)
+    size = (1.45 * len(steps), 3.6)
+    _, grid = plt.subplots(3, len(steps), figsize=size, squeeze=False, height_ratios=[2, 0.7, 1])
+    for column, step in enumerate(steps):
+        _draw_reading(grid[:, column], image, h, chances, label, step)
+    grid[1][0].set_ylabel("state h", fontsize=8)
+    grid[2][0].set_ylabel("probability", fontsize=8)
+    for axes in grid[2]:
+        axes.set_xlabel("class", fontsize=8)
+    guesses = ", ".join(f"{chances[step - 1].argmax()} after row {step}" for step in steps)
+    show_figure(
+        f"A {label} being read: its rows so far, the state h and the class probabilities. Most probable: {guesses}."
+    )
+
+
+def save_reading(name, image, h, chances, label, seconds_per_row=0.2):
+    """The same as `plot_reading` with every row, as the animated GIF `runs/NAME`; the last frame stays longer."""
+    steps = [*range(1, len(image) + 1), *[len(image)] * 8]
+    _check_reading(image, h, chances, steps)
+    size = {"left": 0.12, "right": 0.97, "top": 0.93, "bottom": 0.06, "hspace": 0.12, "height_ratios": [2, 0.6, 1]}
+    with plt.ioff(), plt.rc_context({"savefig.bbox": "standard"}):  # every frame has the same size
+        figure, panels = plt.subplots(3, 1, figsize=(2.8, 4.4), layout="none", gridspec_kw=size)
+        animation = FuncAnimation(figure, lambda step: _draw_reading(panels, image, h, chances, label, step), steps)
+        with replacing(files.RUNS / name) as path:
+            animation.save(path, writer=PillowWriter(fps=1 / seconds_per_row), dpi=80)
+        plt.close(figure)
+
+
+def _check_reading(image, h, chances, steps):
+    if image.ndim != 2 or not len(image) == len(h) == len(chances) or h.shape[1] % 4:
+        raise ValueError(
+            f"image {image.shape}, h {h.shape} and chances {chances.shape} must have the same T, and units be a "
+            "multiple of 4"
+        )
+    wrong = [step for step in steps if not 1 <= step <= len(image)]
+    if wrong:
+        raise ValueError(f"step {wrong[0]} is out of range: use 1 to {len(image)}")

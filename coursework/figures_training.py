@@ -1,0 +1,89 @@
+"""Figures of notebook 2."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from coursework.files import write_csv
+from coursework.style import COLORS, MARKERS, draw_digit, log_ticks, show_figure
+from coursework.training import MODEL_SIZES
+
+
+def plot_rows_as_steps(image, steps):
+    """Draw what a network that reads rows has seen: a panel per step, the current row framed, the rows to come hidden.
+
+    Args:
+        image: shape (T, pixels), values in [0, 1].
+        steps: the time steps to show, counted from 1.
+    """
+    _, panels = plt.subplots(1, len(steps), figsize=(2.1 * len(steps), 2.4), sharey=True)
+    for axes, step in zip(panels, steps, strict=True):
+        draw_digit(axes, np.where(np.arange(1, len(image) + 1)[:, None] <= step, image, np.nan))
+        axes.set_facecolor("#DDDDDD")
+        axes.add_patch(
+            plt.Rectangle((0.5, step - 0.5), image.shape[1], 1, fill=False, color=COLORS["GRU"], linewidth=2)
+        )
+        axes.set(title=f"step {step}", xlabel="pixel")
+    panels[0].set_ylabel("time step (row)")
+    show_figure(f"A digit after {', '.join(map(str, steps))} of its {len(image)} rows; the rows to come are hidden.")
+
+
+def plot_summary_table(experiment_results):
+    """Draw test cross-entropy and accuracy of the eight models, and write them to `runs/summary.csv`.
+
+    Args:
+        experiment_results: {"LSTM": [(loss, accuracy), ...], "GRU": [...]}, each in the order 32, 64, 128, 3 x 32;
+            the loss in nats, the accuracy between 0 and 1.
+    """
+    rows = []
+    for family, pairs in experiment_results.items():
+        if len(pairs) != len(MODEL_SIZES):
+            raise ValueError(f"{family}: expected {len(MODEL_SIZES)} pairs (loss, accuracy), got {len(pairs)}")
+        rows += [(f"{family} {size}", *pair) for size, pair in zip(MODEL_SIZES, pairs, strict=True)]
+    header = ("model", "test cross-entropy", "test accuracy")
+    write_csv("summary.csv", header, rows)
+    _, axes = plt.subplots(figsize=(6, 0.3 * len(rows) + 0.6))
+    axes.axis("off")
+    texts = [(name, f"{loss:.4f}", f"{accuracy:.4f}") for name, loss, accuracy in rows]
+    table = axes.table(texts, colLabels=header, loc="center", cellLoc="center", bbox=[0, 0, 1, 1])
+    for (row, column), cell in table.get_celld().items():
+        cell.set_edgecolor("#CCCCCC")
+        if row == 0:
+            cell.set_text_props(weight="bold")
+        elif column == 0:
+            cell.set_text_props(color=COLORS[texts[row - 1][0].split()[0]], weight="bold")
+    show_figure("Test cross-entropy and accuracy. " + "; ".join(f"{name}: {a}, {b}" for name, a, b in texts) + ".")
+
+
+def plot_learning_curves(results):
+    """Cross-entropy and error by epoch, training (dashed) and test (solid), a panel per size, a colour per cell.
+
+    Args:
+        results: dict from Experiment to Result, as from `train_all`, for LSTM and GRU of the sizes in MODEL_SIZES.
+    """
+    _, rows = plt.subplots(2, len(MODEL_SIZES), figsize=(11, 5.5), sharex=True, sharey="row")
+    for result in results.values():
+        column = MODEL_SIZES.index(result.experiment.label.split(" ", 1)[1])
+        family = result.experiment.family
+        epochs = range(1, result.experiment.epochs + 1)
+        for axes, values, scale in (
+            (rows[0][column], "loss", lambda v: v),
+            (rows[1][column], "accuracy", lambda v: 100 * (1 - v)),
+        ):
+            for prefix, style in (("", "--"), ("val_", "-")):
+                label = f"{family}, {'test' if prefix else 'training'}"
+                numbers = [scale(v) for v in result.history[prefix + values]]
+                axes.plot(epochs, numbers, style, color=COLORS[family], marker=MARKERS[family], label=label)
+            axes.set_yscale("log")
+            log_ticks(axes.yaxis)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    for column, size in enumerate(MODEL_SIZES):
+        rows[0][column].set_title(f"{size} units")
+        rows[1][column].set_xlabel("epoch")
+    rows[0][0].set_ylabel("cross-entropy (nats)")
+    rows[1][0].set_ylabel("error (%)")
+    rows[0][0].legend(fontsize=8)
+    ends = [f"{e.label} {100 * (1 - r.accuracy):.2f} %" for e, r in results.items()]
+    show_figure(
+        "Cross-entropy and error fall with every epoch. Test error after the last one: " + ", ".join(ends) + "."
+    )

@@ -1,0 +1,28 @@
+"""Where things lie, files that are whole or not there, tables as CSV: the ground floor, standard library only."""
+
+import contextlib
+import csv
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+RUNS = ROOT / (os.environ.get("COURSEWORK_RUNS") or "runs")
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """A path to write a file to; it takes the name `path` when it is whole, and is gone if it never is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".unfinished-{os.getpid()}-{path.name}")
+    try:
+        yield aside
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_csv(name, header, rows):
+    """Write a table to `runs/NAME` and return nothing; the folder is made if it is missing."""
+    with replacing(RUNS / name) as path, open(path, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])

@@ -1,0 +1,219 @@
+"""Train what is not trained yet, several models at a time."""
+
+import contextlib
+import io
+import os
+import platform
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import joblib
+import numpy as np
+import psutil
+import tqdm
+import tqdm.notebook
+from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from coursework import files
+from coursework.arguments import check_integer
+from coursework.backend import tf
+from coursework.data import Data, with_timeout
+from coursework.store import Result, model_folder, space_set_aside, store, stored, training_facts
+from coursework.text import in_notebook, show_widget
+from coursework.training import fit
+
+
+def train_all(experiments, data, n_jobs=None, scheduler=None):
+    """Train what is not trained yet, several models at a time, and return everything.
+
+    A finished model is stored under `runs/models` at once and never trained again; its key covers the experiment, the
+    data, this file's training code and the versions of Keras and TensorFlow. A stored model that can't be read is
+    trained again, with a word.
+
+    Args:
+        experiments: iterable of Experiment.
+        data: Data.
+        n_jobs: number of worker processes on this machine; None: one per core as far as the memory goes, or a single
+            one where there is a GPU.
+        scheduler: address of a Dask scheduler, such as "tcp://10.0.0.1:8786", whose workers train instead; None: what
+            the environment variable COURSEWORK_SCHEDULER says, if it is set.
+
+    Returns:
+        dict from Experiment to Result, in the order given. The weights have the same bits wherever they were trained.
+
+    Raises:
+        ValueError: if n_jobs is no whole number of at least 1.
+        OSError: if no model can be kept; before the training, unless the disk fills up later.
+        ConnectionError: if no scheduler answers, or it has no workers.
+        ImportError: if `scheduler` is given and Dask is not installed.
+        RuntimeError: if a worker process was killed, or a cluster's worker has other code. Finished models are kept.
+    """
+    n_jobs = _usual_jobs() if n_jobs is None else n_jobs
+    check_integer(n_jobs=n_jobs)
+    experiments = list(dict.fromkeys(experiments))
+    folders = {experiment: model_folder(experiment, data) for experiment in experiments}
+    results = {experiment: stored(experiment, folders[experiment]) for experiment in experiments}
+    missing = [experiment for experiment in experiments if results[experiment] is None]
+    missing.sort(key=_cost, reverse=True)  # longest first, so that no core waits for a late long one
+    if not missing:
+        return results
+    n_jobs = min(n_jobs, len(missing))
+    scheduler = scheduler or os.environ.get("COURSEWORK_SCHEDULER")
+    packed, facts = _packed(data), training_facts()
+    with (
+        space_set_aside(files.RUNS / "models") as spare,
+        _progress_bar(experiments, missing) as marks,
+        _workers(n_jobs, scheduler) as parallel,
+    ):
+        jobs = (joblib.delayed(_train_job)(experiment, packed, marks, facts) for experiment in missing)
+        for experiment, weights, history, seconds in parallel(jobs):
+            folder = folders[experiment]
+            try:
+                store(folder, experiment, weights, history, seconds)
+            except OSError:  # a full disk, perhaps
+                spare.truncate(0)
+                store(folder, experiment, weights, history, seconds)
+            results[experiment] = Result(experiment, history, seconds, folder, trained=True)
+            for epoch in range(experiment.epochs):  # for the bar, if the worker sits on another machine
+                _mark(marks, experiment, epoch)
+    return results
+
+
+# Where Linux says how much memory a container may take, by the version of its control groups.
+MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+
+
+def _usual_jobs():
+    """One worker per core, of 1.3 GB each at MNIST's size; cuDNN wants the whole GPU for one process."""
+    if tf.config.list_physical_devices("GPU"):
+        return 1
+    memory = psutil.virtual_memory().available
+    for limit in MEMORY_LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # no such file, or "max"
+            memory = min(memory, int(limit.read_text()) - psutil.Process().memory_info().rss)
+    return max(1, min(joblib.cpu_count(), int(memory / 1.3e9)))
+
+
+@contextlib.contextmanager
+def _workers(n_jobs, scheduler):
+    """A `joblib.Parallel` that yields results as they come: on this machine, or on the cluster of a Dask scheduler."""
+    options = {"return_as": "generator_unordered", "batch_size": 1, "pre_dispatch": "all"}
+    if scheduler:
+        with _dask_client(scheduler) as client, joblib.parallel_config("dask", client=client):
+            yield joblib.Parallel(**options)
+        return
+    try:
+        yield joblib.Parallel(n_jobs, initializer=_leave_with, initargs=(os.getpid(),), **options)
+    except BaseException as error:
+        _stop_workers(n_jobs, kill_workers=True)  # else they would train on
+        if isinstance(error, TerminatedWorkerError):
+            raise RuntimeError(
+                "a training process was killed, perhaps for want of memory; finished models are kept: run this again, "
+                "with n_jobs=1 if memory is short"
+            ) from None
+        raise
+    _stop_workers(n_jobs)  # joblib would keep them, 1 GB each, for another five minutes
+
+
+def _stop_workers(n_jobs, **how):
+    if n_jobs > 1:
+        with contextlib.suppress(OSError):  # without /dev/shm there are none: joblib works in this process
+            get_reusable_executor().shutdown(**how)
+
+
+def _dask_client(scheduler):
+    try:
+        import distributed
+    except ImportError:
+        raise ImportError("a scheduler needs Dask: pip install distributed") from None
+    try:
+        # Dask's own limit does not hold where a host accepts the connection and then says nothing.
+        client = with_timeout(lambda: distributed.Client(scheduler, timeout="10s", set_as_default=False), seconds=15)
+    except Exception as error:  # whatever the other side says, if it is no scheduler
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        raise ConnectionError(f"no Dask scheduler at {scheduler} ({reason}): start one with 'dask scheduler'") from None
+    if not client.ncores():
+        client.close()
+        raise ConnectionError(f"the Dask scheduler at {scheduler} has no workers: start some with 'dask worker'")
+    return client
+
+
+def _packed(data):
+    """The data as compressed bytes, 3 MB for MNIST: what each job carries, so that no worker depends on another."""
+    arrays = {name: getattr(data, name) for name in ("x_train", "y_train", "x_test", "y_test")}
+    for name, x in arrays.items():
+        if ((x == 0) | (x == 1)).all():
+            arrays[name] = x.astype(np.uint8)  # a quarter of the memory; Keras makes floats of them by the batch
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def _cost(experiment):
+    """Rough training time: recurrent layers first, then by size."""
+    return experiment.family in ("LSTM", "GRU"), experiment.layers * (64 + experiment.units) * experiment.epochs
+
+
+def _train_job(experiment, packed, marks, facts):
+    """One model, in a worker process or here; leaves a mark in the folder `marks` after each epoch."""
+    if facts != training_facts():
+        node = platform.node()
+        raise RuntimeError(
+            f"the worker on {node} has another helpers.py, Keras or TensorFlow, or other settings of them: install the "
+            "same there"
+        )
+    with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
+        data = Data("packed", **arrays)
+    start = time.perf_counter()
+    model, history = fit(experiment, data, lambda epoch: _mark(marks, experiment, epoch))
+    return experiment, model.get_weights(), history, time.perf_counter() - start
+
+
+def _leave_with(parent):
+    """In a worker process: end it when its parent, the notebook's kernel, is gone and nobody would take the result."""
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _mark(marks, experiment, epoch):
+    with contextlib.suppress(OSError):  # a worker on another machine has no such folder
+        Path(marks, f"{joblib.hash(experiment)}-{epoch}").touch()
+
+
+@contextlib.contextmanager
+def _progress_bar(experiments, missing):
+    """A bar over all epochs of all models with the time left; yields the folder whose marks it counts."""
+    done = sum(experiment.epochs for experiment in experiments if experiment not in missing)
+    bar = _notebook_bar if in_notebook() else tqdm.tqdm
+    finished = threading.Event()
+    with tempfile.TemporaryDirectory(prefix="epochs-") as marks:
+        with bar(total=sum(e.epochs for e in experiments), initial=done, desc="Training", unit="epoch") as progress:
+
+            def follow():
+                while True:
+                    last = finished.wait(0.5)
+                    progress.update(done + len(os.listdir(marks)) - progress.n)
+                    if last:
+                        return
+
+            thread = threading.Thread(target=follow, daemon=True)
+            thread.start()
+            try:
+                yield marks
+            finally:
+                finished.set()
+                thread.join()
+
+
+def _notebook_bar(**options):
+    bar = tqdm.notebook.tqdm(**options, display=False)
+    show_widget(bar.container)
+    return bar

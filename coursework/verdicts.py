@@ -1,0 +1,83 @@
+"""What a check of an answer says, and the points that it is worth."""
+
+import dataclasses
+import functools
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """Whether an answer holds.
+
+    Attributes:
+        ok: True if it does. A Verdict is true exactly then.
+        hint: one line on what is still wrong; empty if nothing is.
+    """
+
+    ok: bool
+    hint: str = ""
+
+    def __bool__(self):
+        return self.ok
+
+    def __repr__(self):
+        return "Right." if self.ok else f"Not yet: {self.hint}"
+
+
+class Wrong(Exception):
+    """Raised inside a check: the answer is wrong, and this is the hint."""
+
+
+def as_verdict(check):
+    """Make a function that raises `Wrong` into one that returns a Verdict."""
+
+    @functools.wraps(check)
+    def wrapper(*args, **kwargs):
+        try:
+            check(*args, **kwargs)
+        except Wrong as wrong:
+            return Verdict(False, str(wrong))
+        return Verdict(True)
+
+    return wrapper
+
+
+def answered(*answers):
+    """Are these answers there? Says 'not answered yet' if not, for the cells that go on with them."""
+    missing = any(answer is None or answer is ... for answer in answers)
+    if missing:
+        print("not answered yet")
+    return not missing
+
+
+def award(points, verdicts):
+    """Print what a check says, and return the points it is worth.
+
+    Args:
+        points: of the whole question.
+        verdicts: a Verdict, or a dict from name to Verdict; each of these is worth the same share.
+
+    Returns:
+        The points earned. nbgrader takes the value that a check cell returns as its mark.
+    """
+    if isinstance(verdicts, Verdict):
+        print(verdicts)
+        return points if verdicts else 0
+    for name, verdict in verdicts.items():
+        print(f"{name}: {verdict}")
+    earned = points * sum(map(bool, verdicts.values())) / len(verdicts)
+    return int(earned) if earned == int(earned) else round(earned, 2)
+
+
+def plain(answer):
+    """A dict, list or tuple as a plain one, whatever a subclass of it may do when it is looked at."""
+    if isinstance(answer, dict):
+        return dict(dict.items(answer))
+    for kind in (list, tuple):
+        if isinstance(answer, kind):
+            return kind(kind.__iter__(answer))
+    return answer
+
+
+def kind_of(value):
+    """The type of a value, in words."""
+    return f"of type {type(value).__name__}"
