@@ -50,13 +50,17 @@ def _as_html(text):
 
 
 def _as_text(header, rows):
-    """Aligned columns: the first one to the left, the others to the right."""
+    """Aligned columns: the first one to the left, the others to the right.
+
+    What was measured has no say in the widths: nbval compares all the rest, spaces too.
+    """
     cells = [[str(cell) for cell in row] for row in [header, *rows]]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    widths = [max(len(cell) for cell in column if not MARK.search(cell)) for column in zip(*cells, strict=True)]
     lines = []
-    for row in cells:
-        first, *others = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        lines.append("  ".join([first.strip().ljust(widths[0]), *others]).rstrip())
+    for first, *others in cells:
+        first = first if MARK.search(first) else first.ljust(widths[0])
+        others = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
+        lines.append("  ".join([first, *others]).rstrip())
     return "\n".join(lines)
 
 
