@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -11,8 +12,8 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 
 
 @contextlib.contextmanager
-def replacing(path):
-    """A path to write a file to; it takes the name `path` when it is whole, and is gone if it never is."""
+def replacing(path: Path):
+    """Atomic write: gives a temporary path; it replaces `path` when the block ends, and is deleted on an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".unfinished-{os.getpid()}-{path.name}")
     try:
@@ -22,7 +23,7 @@ def replacing(path):
         aside.unlink(missing_ok=True)
 
 
-def write_csv(name, header, rows):
-    """Write a table to `runs/NAME` and return nothing; the folder is made if it is missing."""
+def write_csv(name: str, header: Sequence, rows: Iterable[Sequence]) -> None:
+    """Write a table to `runs/NAME`; the folder is made if it is missing. Notebook 3, Q3.3."""
     with replacing(RUNS / name) as path, open(path, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([header, *rows])

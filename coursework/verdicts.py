@@ -41,15 +41,15 @@ def as_verdict(check):
     return wrapper
 
 
-def answered(*answers):
-    """Are these answers there? Says 'not answered yet' if not, for the cells that go on with them."""
+def answered(*answers) -> bool:
+    """Are these answers there? Says 'not answered yet' if not. Notebooks 2 and 3."""
     missing = any(answer is None or answer is ... for answer in answers)
     if missing:
         print("not answered yet")
     return not missing
 
 
-def award(points, verdicts):
+def award(points: float, verdicts: Verdict | dict[str, Verdict]) -> float:
     """Print what a check says, and return the points it is worth.
 
     Args:
@@ -58,6 +58,8 @@ def award(points, verdicts):
 
     Returns:
         The points earned. nbgrader takes the value that a check cell returns as its mark.
+
+    All notebooks.
     """
     if isinstance(verdicts, Verdict):
         print(verdicts)
