@@ -37,9 +37,10 @@ def show_table(header: Sequence, rows: Iterable[Sequence]) -> None:
     frame = frame.set_index(names).rename_axis(index=None, columns=names)  # one line of headings, not two
     with pd.option_context("display.max_colwidth", None):
         table = frame.to_html(escape=False, border=0)
-    start, body = table.split("<tbody>")
+    head, body = table.split("<tbody>")
+    head = head.replace("<th>", '<th style="text-align: left">', 1)
     body = body.replace("<th>", '<th scope="row" style="text-align: left">')
-    display({"text/plain": _as_text(header, rows), "text/html": f"{start}<tbody>{body}"}, raw=True)
+    display({"text/plain": _as_text(header, rows), "text/html": f"{head}<tbody>{body}"}, raw=True)
 
 
 def _as_html(text):
