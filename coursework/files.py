@@ -26,4 +26,10 @@ def replacing(path: Path):
 def write_csv(name: str, header: Sequence, rows: Iterable[Sequence]) -> None:
     """Write a table to `runs/NAME`; the folder is made if it is missing. Notebook 3, Q3.3."""
     with replacing(RUNS / name) as path, open(path, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([header, *rows])
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+
+
+def read_csv(name):
+    """The rows of `runs/NAME` as lists of text, the header first."""
+    with open(RUNS / name, newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))

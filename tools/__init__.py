@@ -1,0 +1,1 @@
+"""Programs of the maintainer, and the HTML report of `make run`."""

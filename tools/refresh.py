@@ -1,0 +1,91 @@
+"""Store fresh outputs in notebooks/ itself, and in docs/ and README.md what they show of them.
+
+python -m tools.refresh [--data NAME_OR_PATH]
+python -m tools.refresh --readme     (only the results table of README.md, from docs/results.csv)
+"""
+
+import argparse
+import os
+import re
+import shutil
+import sys
+
+import nbclient
+import nbformat
+from nbclient.exceptions import CellExecutionError
+
+from coursework.files import NOTEBOOKS, ROOT, RUNS, replacing, write_csv
+from run import QUIET, data, in_one_line
+from tools.report import results_table, without_widgets, write_text
+
+
+RESULTS = ROOT / "docs" / "results.csv"
+README = ROOT / "README.md"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the command line, do what it says, and return the exit code."""
+    parser = argparse.ArgumentParser(description="Store fresh outputs in notebooks/, docs/ and README.md.")
+    parser.add_argument("--data", type=data, help="auto, mnist, mnist5k, digits or the path of an .npz file")
+    parser.add_argument("--readme", action="store_true", help="write the results table of README.md, run nothing")
+    options = parser.parse_args(arguments)
+    if options.data:
+        os.environ["COURSEWORK_DATA"] = options.data
+    return in_one_line(write_readme_table if options.readme else refresh)
+
+
+def refresh() -> int:
+    """Execute the notebooks where they are, with their own parameters, and store the outputs in them."""
+    for path in NOTEBOOKS:
+        notebook = nbformat.read(path, as_version=4)
+        client = nbclient.NotebookClient(
+            notebook,
+            kernel_name="python3",
+            extra_arguments=QUIET,
+            resources={"metadata": {"path": str(path.parent)}},
+            record_timing=False,
+            store_widget_state=False,
+        )
+        try:
+            client.execute()
+        except CellExecutionError as error:
+            why = f"{error.ename}: {error.evalue}"
+            print(f"{path.name}: a cell failed: {why}; its outputs were not stored", file=sys.stderr)
+            return 1
+        without_widgets(notebook)
+        write_text(path, nbformat.writes(notebook) + "\n")
+        print(f"{path.name}: outputs stored")
+    return publish()
+
+
+def publish() -> int:
+    """Put what the README shows of the last run, the moving picture, the reader and the results, into docs/."""
+    for name in ("reading.gif", "reader.html"):
+        if (RUNS / name).is_file():
+            with replacing(RESULTS.parent / name) as copy:
+                shutil.copyfile(RUNS / name, copy)
+    header, *rows = results_table(RUNS / "summary.csv")
+    write_csv(RESULTS, header, rows)
+    return write_readme_table()
+
+
+def write_readme_table() -> int:
+    """Put the results of `docs/results.csv` between the two marks in README.md."""
+    try:
+        header, *rows = results_table(RESULTS)
+    except (TypeError, ValueError):
+        print(f"{RESULTS} is missing or no table of results: make refresh writes it", file=sys.stderr)
+        return 1
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    marks = re.compile(r"(<!-- results -->\n).*?(\n<!-- end of results -->)", re.S)
+    text, count = marks.subn(rf"\g<1>\n{table}\n\g<2>", README.read_text(encoding="utf-8"))
+    if count != 1:
+        print("README.md needs the marks <!-- results --> and <!-- end of results --> once each", file=sys.stderr)
+        return 1
+    write_text(README, text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
