@@ -1,45 +1,33 @@
-# make run [DATA=...] [EPOCHS=...] [SEED=...]   all notebooks, in order, into runs/, with an HTML report
-# make test                                     the whole suite, on the small digits, no network needed
-# make test-pythons [PYTHONS="3.12 3.13"]       the quick tests, on each of these Pythons that is installed
-# make test-mnist [DATA=...]                    the notebooks once more, on MNIST
-# make browser-test                             the notebooks in JupyterLab and the report, in a real Chromium
-# make refresh [DATA=...]                       store fresh outputs in notebooks/, and what docs/ and README.md show
-# make readme                                   write the results table of README.md from docs/results.csv
-# make student [EPOCHS=...]                     the hand-out without solutions: a folder and a zip in runs/student/
-# make grade SUBMISSIONS=... [DATA=...]         grade a folder with one folder or zip per student; marks in runs/grading/
-# make marks                                    marks and feedback again, after grading texts by hand
-# make test-grading                             the tests of the grading, with all sample submissions
-# make faults | fuzz | mutants                  the long tests: killed runs, bad input, broken code
-# make bench [DATA=...]                         how fast, beside the alternatives: benchmarks/
-# SCHEDULER=tcp://...                           with any of them: train on the workers of that Dask scheduler
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 LONG := --timeout 7200
 PYTHONS := 3.11 3.12 3.13
-QUICK := $(patsubst %,tests/test_%.py,gates data training checks analysis fuzz machines notebooks prose)
-export DATA EPOCHS SEED SUBMISSIONS
+QUICK := $(wildcard $(patsubst %,tests/test_%.py,gates data training checks analysis fuzz notebooks prose))
+NEEDED := requirements.txt requirements-dev.txt requirements.lock pyproject.toml
+export DATA EPOCHS SEED SUBMISSIONS SHEET
 export COURSEWORK_SCHEDULER ?= $(SCHEDULER)
 
-.PHONY: run test test-pythons test-mnist browser-test refresh readme student grade marks test-grading bench faults fuzz mutants setup clean
+.PHONY: help run test test-pythons test-mnist browser-test refresh readme student grade marks test-grading
+.PHONY: bench faults fuzz mutants setup lock pins clean
 
-setup: $(VENV)/ready
+help: ## this list; needs nothing
+	@echo 'make run and make test set up everything in $(VENV) by themselves.'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F '|' '{ printf "  %-18s %s\n", $$1, $$2 }'
 
-$(VENV)/ready: requirements.txt pyproject.toml
-	@$(PYTHON) .ci/venv.py $(VENV)
-
-run: setup
+run: setup ## all notebooks in order, into runs/, with an HTML report [DATA= EPOCHS= SEED= SCHEDULER=]
 	@$(PY) run.py $${DATA:+--data "$$DATA"} $${EPOCHS:+--epochs "$$EPOCHS"} $${SEED:+--seed "$$SEED"}
 
-# Models trained by the tests go to a folder of their own, empty at the start, so that the tests really train.
-test: setup
-	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
+# The notebooks run beside the other tests. Models trained by the tests go to a folder of their own, empty at the start, so that the
+# tests really train.
+test: setup ## style, unit and end-to-end tests, and the notebooks' stored outputs, on the small digits
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m codespell_lib
 	@runs=$$(mktemp -d) && trap 'rm -rf "$$runs"' EXIT && trap 'exit 1' INT TERM && \
 	  export COURSEWORK_DATA=digits COURSEWORK_RUNS="$$runs" && \
 	  $(PY) -m pytest -n 2 tests && $(PY) -m pytest --nbval notebooks
 
 # One environment for each Python, beside the usual one. Quick: no grading, no cluster, no kills, one notebook of three.
-test-pythons:
+test-pythons: ## the quick tests on each Python that is installed [PYTHONS="3.12 3.13"]
 	@for version in $(PYTHONS); do \
 	  python$$version -c "import ensurepip" 2> /dev/null || { echo "Python $$version is not installed, or has no venv: not tested"; continue; }; \
 	  python$$version .ci/venv.py .venv-$$version && \
@@ -47,46 +35,55 @@ test-pythons:
 	  COURSEWORK_DATA=digits .venv-$$version/bin/python -m pytest --nbval notebooks/01_gate_settings.ipynb || exit 1; \
 	done
 
-# MNIST models that are at hand in runs/ are used: strict nbval, then the checks that need MNIST.
-test-mnist: setup
+test-mnist: setup ## the notebooks' stored outputs on MNIST [DATA=path]; models at hand in runs/ are used
 	@COURSEWORK_DATA="$${DATA:-mnist}" $(PY) -m pytest $(LONG) --nbval notebooks
 
-browser-test: setup
-	@$(PY) -m pip install --quiet --requirement requirements-browser.txt
-	@$(PY) -m pytest -m browser tests/test_browser.py
+browser-test: setup ## the notebooks in JupyterLab and the report, in an installed Chromium
+	@$(PY) -m pytest -m browser tests
 
-refresh: setup
-	@$(PY) run.py --refresh $${DATA:+--data "$$DATA"}
+refresh: setup ## store fresh outputs in notebooks/, and in docs/ and README.md what they show of them [DATA=]
+	@$(PY) -m tools.refresh $${DATA:+--data "$$DATA"}
 
-# What takes too long for `make test`: 30 killed runs and more, 12,000 fuzzed cases, every mutant of helpers.py.
-faults: setup
+readme: setup ## the results table of README.md from docs/results.csv
+	@$(PY) -m tools.refresh --readme
+
+student: setup ## the hand-out without solutions, in runs/student/ [EPOCHS= VARIANTS=1]
+	@$(PY) -m teaching student $${EPOCHS:+--epochs "$$EPOCHS"} $(if $(filter-out 0,$(VARIANTS)),--variants)
+
+grade: setup ## marks for SUBMISSIONS=folder, with a folder or zip per student [DATA= EPOCHS= VARIANTS=1 UNSAFE=1]
+	@$(if $(SUBMISSIONS),,$(error say whose: make grade SUBMISSIONS=folder))$(PY) -m teaching grade $${DATA:+--data "$$DATA"} $${EPOCHS:+--epochs "$$EPOCHS"} \
+	  $(if $(filter-out 0,$(VARIANTS)),--variants) $(if $(filter-out 0,$(UNSAFE)),--unsafe) "$$SUBMISSIONS"
+
+marks: setup ## marks and feedback again, after grading texts by hand [SHEET=file]
+	@$(PY) -m teaching marks $${SHEET:+--sheet "$$SHEET"}
+
+test-grading: setup ## the tests of the grading, with all sample submissions
+	@ALL_SAMPLES=1 COURSEWORK_DATA=digits $(PY) -m pytest $(LONG) tests/test_grading*.py
+
+bench: setup ## how fast the training is, beside the alternatives [DATA=]
+	@$(PY) benchmarks/bench.py $${DATA:+--data "$$DATA"}
+
+faults: setup ## long: many killed runs
 	@COURSEWORK_LONG=1 $(PY) -m pytest $(LONG) -s tests/test_faults.py
 
-fuzz: setup
+fuzz: setup ## long: 12,000 cases of bad input
 	@rm -f runs/fuzz.txt; mkdir -p runs
 	@COURSEWORK_FUZZ=12000 COURSEWORK_FUZZ_COUNTS="$$PWD/runs/fuzz.txt" $(PY) -m pytest $(LONG) tests/test_fuzz.py; \
 	  code=$$?; cat runs/fuzz.txt; exit $$code
 
-mutants: setup
+mutants: setup ## long: broken code, and whether a test notices
 	@COURSEWORK_DATA=digits $(PY) tests/mutants.py
 
-bench: setup
-	@$(PY) benchmarks/bench.py $${DATA:+--data "$$DATA"}
+setup: $(VENV)/ready ## the environment alone [PYTHON=python3.12]
 
-readme: setup
-	@$(PY) run.py --readme
+$(VENV)/ready: $(NEEDED)
+	@$(PYTHON) .ci/venv.py $(VENV)
 
-student: setup
-	@$(PY) grading.py student $${EPOCHS:+--epochs "$$EPOCHS"}
+lock: setup ## requirements.lock anew, after a change of the requirements
+	@$(PY) .ci/pins.py
 
-grade: setup
-	@$(PY) grading.py grade $${DATA:+--data "$$DATA"} $${EPOCHS:+--epochs "$$EPOCHS"} "$$SUBMISSIONS"
+pins: setup ## the newest versions that go together, in the requirements and requirements.lock
+	@$(PY) .ci/pins.py --raise
 
-marks: setup
-	@$(PY) grading.py report
-
-test-grading: setup
-	@ALL_SAMPLES=1 COURSEWORK_DATA=digits $(PY) -m pytest $(LONG) tests/test_grading.py
-
-clean:
-	rm -rf runs $(VENV) $(PYTHONS:%=.venv-%)
+clean: ## remove runs/ and the environments
+	rm -rf runs $(VENV) $(VENV).lock $(PYTHONS:%=.venv-%) $(PYTHONS:%=.venv-%.lock)

@@ -1,23 +1,23 @@
-"""What README.md says: every command, parameter, link and number in it."""
+"""What the pages say: every command, parameter, link and number in README.md and CONTRIBUTING.md."""
 
 import ast
-import os
+import importlib.util
 import re
-import runpy
 import shlex
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import nbformat
 import pytest
 
-import run
-from conftest import ARGUMENTS, ROOT, make
+from conftest import ROOT
+from coursework.files import NOTEBOOKS
+from tools import refresh, report
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = sorted(ROOT.glob("*.md"))
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
 def commands(text):
@@ -33,91 +33,72 @@ MAKE, OTHER = [c for c in ALL if c.startswith("make ")], [c for c in ALL if not 
 needs_make = pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
 
 
+def make(*arguments):
+    return subprocess.run(["make", "-C", str(ROOT), "VENV=no-such", *arguments], capture_output=True, text=True)
+
+
 @needs_make
 @pytest.mark.parametrize("command", MAKE)
 def test_each_make_command_is_one(command):
-    """The Makefile knows it, and what it would start exists; `finished` and CI run them for real."""
+    """The Makefile knows it, and what it would start exists; CI runs the two main ones for real."""
     result = make("--dry-run", *shlex.split(command)[1:])
     assert result.returncode == 0, result.stderr
     files = re.findall(r"(?<![\w./$-])[\w./]+\.(?:py|txt|toml)\b", result.stdout)
     assert all((ROOT / file).exists() for file in files if not file.startswith("runs/")), files
-
-
-@needs_make
-def test_the_run_of_the_readme_is_the_one_that_is_tested():
-    assert f"make run {' '.join(f'{name}={value}' for name, value in ARGUMENTS.items())}" in MAKE
+    modules = re.findall(r"-m (teaching|tools\.\w+)", result.stdout)
+    assert all(importlib.util.find_spec(module) for module in modules), modules
 
 
 @pytest.mark.parametrize("command", OTHER)
-def test_each_other_command_works(command, finished, tmp_path):
-    words = shlex.split(command)
-    python, *rest = words
-    assert python in (".venv/bin/python", "python"), f"no test knows how to run: {command}"
-    if rest[0] == "run.py":  # the same as `finished`, which goes through make
-        assert rest[1:] == [word for name, value in ARGUMENTS.items() for word in (f"--{name.lower()}", value)]
-    elif rest[:2] in (["-m", "venv"], ["-m", "pip"]):  # what `make setup` does, word for word
-        recipe = runpy.run_path(str(ROOT / ".ci" / "venv.py"))["commands"]("python", ".venv")
-        assert command in [" ".join(part).replace("--quiet ", "") for part in recipe]
-    elif rest[:2] == ["-m", "pytest"]:  # the same for `make test`
-        if shutil.which("make"):
-            assert command in (recipe := make("--dry-run", "--always-make", "test").stdout), recipe
-    elif rest[:3] == ["-m", "jupyter", "lab"]:  # the browser tests open it; here, that it is installed
-        result = subprocess.run([sys.executable, *rest[:3], "--version"], capture_output=True)
-        assert result.returncode == 0 and (ROOT / rest[3]).is_dir(), result.stderr
-    elif rest[:2] == ["-m", "papermill"]:
-        rest[3] = str(tmp_path / rest[3])
-        environment = {**os.environ, "COURSEWORK_RUNS": str(finished[0])}
-        result = subprocess.run([sys.executable, *rest], cwd=ROOT, capture_output=True, env=environment)
-        assert result.returncode == 0, result.stderr.decode()[-2000:]
-        assert nbformat.read(rest[3], as_version=4).cells
-    elif rest[:2] == ["-m", "dask"]:  # tests/test_cluster.py has such a cluster; here, that the options exist
-        result = subprocess.run([sys.executable, *rest[:3], "--help"], capture_output=True, text=True)
-        assert all(word in result.stdout for word in rest if word.startswith("--")), result.stdout + result.stderr
-    elif rest[:2] == ["-m", "ipykernel"]:
-        place = rest.index("--user")
-        elsewhere = [*rest[:place], "--prefix", str(tmp_path), *rest[place + 1 :]]
-        result = subprocess.run([sys.executable, *elsewhere], capture_output=True)
-        assert result.returncode == 0 and list(tmp_path.rglob("kernel.json")), result.stderr
-    else:
-        script = ROOT / rest[0]
-        assert script.suffix == ".py" and script.is_file(), f"no test knows how to run: {command}"
+def test_each_other_command_has_the_options_that_it_is_given(command):
+    """With `--help` behind it a program says what it knows, and does nothing."""
+    python, *words = shlex.split(command)
+    assert python in (".venv/bin/python", "python")
+    result = subprocess.run([sys.executable, *words, "--help"], capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == 0, result.stderr
+    options = [word for word in words[2 * (words[0] == "-m") :] if word.startswith("-")]
+    assert all(option in result.stdout for option in options), result.stdout
 
 
-def test_the_table_is_the_one_of_the_results_file(tmp_path, monkeypatch):
-    copy = tmp_path / "README.md"
-    copy.write_text(README, encoding="utf-8")
-    monkeypatch.setattr(run, "README", copy)
-    assert run.main(["--readme"]) == 0
-    assert copy.read_text(encoding="utf-8") == README, "run: make readme"
+@needs_make
+def test_make_alone_lists_the_commands_of_the_readme_and_installs_nothing():
+    listed = re.findall(r"^  make ([a-z-]+)", make().stdout, re.M)
+    assert set(listed) == set(re.findall(r"^\| `make ([a-z-]+)", README, re.M)) | {"help"}
+    targets = re.findall(r"^([a-z-]+):", MAKEFILE, re.M)
+    assert listed == targets and not (ROOT / "no-such").exists()
+
+
+@needs_make
+@pytest.mark.parametrize("odd", ["a b'\"; touch sprung; `touch sprung` \\ * ~", "$(touch sprung)"])
+def test_no_parameter_of_make_reaches_a_shell(tmp_path, odd):
+    """The recipe's own quotes: the value arrives as one argument, whatever stands in it."""
+    makefile = tmp_path / "Makefile"
+    makefile.write_text(MAKEFILE, encoding="utf-8")
+    command = ["env", f"DATA={odd}", "SEED=1", "make", "-C", str(tmp_path), "-o", "setup", "run", "PY=printf '<%s>'"]
+    result = subprocess.run([*command, "--no-print-directory"], capture_output=True, text=True)
+    assert result.stdout == f"<run.py><--data><{odd}><--seed><1>", result.stderr
+    assert not (tmp_path / "sprung").exists()
+
+
+@needs_make
+def test_grade_without_submissions_is_one_line():
+    result = make("-o", "setup", "grade")
+    assert result.returncode == 2 and result.stderr.count("\n") == 1 and "make grade SUBMISSIONS=folder" in result.stderr
+
+
+@needs_make
+def test_the_commands_without_make_are_those_of_make():
+    recipe = make("--dry-run", "test").stdout.replace("no-such", ".venv")
+    assert all(command in recipe for command in OTHER if "-m pytest" in command), recipe
 
 
 def test_the_results_file_is_the_one_of_the_stored_notebook():
     notebook = nbformat.read(ROOT / "notebooks" / "02_training.ipynb", as_version=4)
-    text = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
-    stored = re.findall(r"^≈\[((?:LSTM|GRU) [\dx ]+?) *\] ≈([\d.]+)  ≈([\d.]+)", text, re.M)
-    _, *rows = run.results_table(run.RESULTS)
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    text = "\n".join(output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs)
+    stored = re.findall(r"^≈\[((?:LSTM|GRU) [\dx ]+?) *\] +≈([\d.]+) +≈([\d.]+)", text, re.M)
+    _, *rows = report.results_table(refresh.RESULTS)
     assert len(stored) == 8 and sorted(stored) == sorted(map(tuple, rows)), "run: make refresh"
-
-
-def test_a_fresh_run_is_published(finished, tmp_path, monkeypatch):
-    copy = tmp_path / "README.md"
-    copy.write_text(README, encoding="utf-8")
-    monkeypatch.setattr(run, "README", copy)
-    monkeypatch.setattr(run, "RESULTS", tmp_path / "results.csv")
-    monkeypatch.setattr(run, "RUNS", finished[0])
-    assert run.publish() == 0
-    fresh = run.results_table(finished[0] / "summary.csv")
-    assert run.results_table(tmp_path / "results.csv") == fresh
-    text = copy.read_text(encoding="utf-8")
-    assert text != README and all(f"| {' | '.join(row)} |" in text for row in fresh[1:])
-    assert (tmp_path / "reading.gif").read_bytes()[:4] == b"GIF8"
-
-
-def test_a_readme_without_its_marks_is_refused(tmp_path, monkeypatch, capsys):
-    copy = tmp_path / "README.md"
-    copy.write_text("# No marks\n")
-    monkeypatch.setattr(run, "README", copy)
-    assert run.main(["--readme"]) == 1 and "marks" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -130,7 +111,7 @@ def test_links_and_pictures_are_there(page):
 
 def test_the_parameters_are_those_of_the_notebooks():
     parameters = {}
-    for path in run.NOTEBOOKS:
+    for path in NOTEBOOKS:
         for cell in nbformat.read(path, as_version=4).cells:
             if "parameters" in cell.metadata.get("tags", []):
                 parameters |= {node.targets[0].id: ast.unparse(node.value) for node in ast.parse(cell.source).body}
@@ -140,7 +121,7 @@ def test_the_parameters_are_those_of_the_notebooks():
 
 def test_the_messages_of_the_trouble_table_are_real():
     """Each quoted message that is ours stands in our code."""
-    code = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("helpers.py", ".ci/venv.py"))
+    code = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("coursework/data.py", ".ci/venv.py"))
     for message in ("MNIST could not be downloaded", "Python 3.11, 3.12 or 3.13 is needed"):
         assert message in README and message in code
 
@@ -149,13 +130,4 @@ def test_the_python_versions_agree():
     workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
     versions = re.findall(r'"(3\.\d+)"', workflow)
     assert f"Python {', '.join(versions[:-1])} or {versions[-1]}" in README
-    assert Path(ROOT / "runtime.txt").read_text().strip().removeprefix("python-") in versions
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="make mutants needs os.fork")
-def test_every_mutant_finds_its_line():
-    """`make mutants` takes long: what has become of the lines that it breaks is seen here."""
-    mutants = runpy.run_path(str(ROOT / "tests" / "mutants.py"))
-    assert all(mutants["source"](name) for name in mutants["MUTANTS"])
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    assert "in more than sixty ways" in text and len(mutants["MUTANTS"]) > 60
+    assert (ROOT / "binder" / "runtime.txt").read_text().strip().removeprefix("python-") in versions

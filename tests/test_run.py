@@ -1,75 +1,180 @@
-"""run.py from end to end: papermill for real, on digits with three epochs (the fixture `finished`)."""
+"""run.py from end to end: papermill for real, on digits with three epochs (the fixture `finished`), and its report."""
 
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import nbformat
 import pytest
 
 import run
+from conftest import ROOT
+from coursework import files
+from tools import refresh, report
 
-ROOT = Path(__file__).resolve().parents[1]
+ARGUMENTS = ["--data", "digits", "--epochs", "3", "--seed", "1"]  # as in the README
 
 
 def command(*arguments, cwd, **environment):
-    return subprocess.run(
-        [sys.executable, str(ROOT / "run.py"), *arguments],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**os.environ, **environment},
-    )
+    program = [sys.executable, str(ROOT / "run.py"), *arguments]
+    return subprocess.run(program, capture_output=True, text=True, cwd=cwd, env=os.environ | environment)
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """(folder of the run, what was printed), started from another folder, with blanks in the name of the runs'."""
+    folder = tmp_path_factory.mktemp("out of the way")
+    result = command(*ARGUMENTS, cwd=folder, COURSEWORK_RUNS=str(folder / "r u n s"))
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "WARNING" not in result.stderr
+    return folder / "r u n s", result.stdout
+
+
+def outputs(path):
+    """(cell, output) for all outputs of a notebook."""
+    for cell in nbformat.read(path, as_version=4).cells:
+        for output in cell.get("outputs", []):
+            yield cell, output
+
+
+# ---------------------------------------------------------------------------------------------------------- a full run
 def test_every_notebook_is_executed_with_the_parameters(finished):
     runs, _ = finished
-    for name in ("01_gate_settings", "02_training", "03_analysis"):
-        notebook = nbformat.read(runs / f"{name}.ipynb", as_version=4)
+    for path in files.NOTEBOOKS:
+        notebook = nbformat.read(runs / path.name, as_version=4)
         cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
         assert all(cell.execution_count for cell in cells)
         (injected,) = [cell for cell in cells if "injected-parameters" in cell.metadata.get("tags", [])]
         assert 'data = "digits"' in injected.source and "seed = 1" in injected.source
-        assert ("epochs = 3" in injected.source) == (name != "01_gate_settings")
+        assert ("epochs = 3" in injected.source) == (path.stem != "01_gate_settings")
     assert len(list((runs / "models").glob("*-digits-3epochs-seed1-*"))) >= 12
 
 
 def test_tables_and_models_are_kept(finished):
     runs, _ = finished
     assert len((runs / "summary.csv").read_text().splitlines()) == 9
-    assert not list((runs / "models").glob(".unfinished*"))
+    assert not list(runs.rglob(".unfinished*"))
 
 
 def test_the_report_is_whole_and_needs_no_network(finished):
     runs, stdout = finished
-    report = runs / "report"
-    assert f"Report: {report / 'index.html'}" in stdout
-    index = (report / "index.html").read_text(encoding="utf-8")
-    for page in ("01_gate_settings.html", "02_training.html", "03_analysis.html"):
+    folder = runs / "report"
+    assert f"Report: {folder / 'index.html'}" in stdout
+    index = (folder / "index.html").read_text(encoding="utf-8")
+    for page in (f"{path.stem}.html" for path in files.NOTEBOOKS):
         assert f'href="{page}"' in index
-        text = re.sub(r"base64,[^\"]*", "", (report / page).read_text(encoding="utf-8"))
+        text = re.sub(r"base64,[^\"]*", "", (folder / page).read_text(encoding="utf-8"))
         assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=[\"']?(?!data:)[^\"' >]+", text)
         assert "@import" not in text and "cdn" not in text.lower()
         assert not re.search(r"\$\\[a-z]+", text) and ("<math" in text or page.startswith("03"))
         assert text.count("<img") == len(re.findall(r'<img [^>]*alt="[^"]+', text)) > 0
     assert "<td>GRU 3 x 32</td>" in index and "Data: digits" in index
     assert len(re.findall(r'<img [^>]*alt="[^"]{20,}"', index)) == 3
+    reader = folder / "reader.html"
+    assert reader.exists() == ('href="reader.html"' in index) == (runs / "reader.html").exists()
 
 
 def test_each_figure_has_a_text_of_its_own(finished):
     runs, _ = finished
-    texts = []
-    for path in sorted(runs.glob("*.ipynb")):
-        for cell in nbformat.read(path, as_version=4).cells:
-            for output in cell.get("outputs", []):
-                if "image/png" in output.get("data", {}) and "plt." not in cell.source:
-                    texts.append(output.metadata["image/png"]["alt"])
+    texts = [
+        output.metadata["image/png"]["alt"]
+        for path in sorted(runs.glob("*.ipynb"))
+        for cell, output in outputs(path)
+        if "image/png" in output.get("data", {}) and "plt." not in cell.source
+    ]
     assert len(texts) > 20 and len(set(texts)) == len(texts)
     assert all(30 < len(text) < 900 for text in texts), texts
 
 
+def test_one_notebook_alone_as_the_readme_says(finished, tmp_path):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^\.venv/bin/python (-m papermill .*)$", readme, re.M)
+    words = [str(tmp_path / word) if word == "out.ipynb" else word for word in shlex.split(line)]
+    environment = os.environ | {"COURSEWORK_RUNS": str(finished[0])}
+    result = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert any(True for _ in outputs(tmp_path / "out.ipynb"))
+
+
+# ------------------------------------------------------------------------------------------------------------- refresh
+@pytest.fixture
+def readme(tmp_path, monkeypatch):
+    """A copy of README.md that the tools take for the real one."""
+    copy = tmp_path / "README.md"
+    shutil.copy(ROOT / "README.md", copy)
+    monkeypatch.setattr(refresh, "README", copy)
+    return copy
+
+
+def test_a_fresh_run_is_published(finished, readme, tmp_path, monkeypatch):
+    before = readme.read_text(encoding="utf-8")
+    monkeypatch.setattr(refresh, "RESULTS", tmp_path / "results.csv")
+    monkeypatch.setattr(refresh, "RUNS", finished[0])
+    assert refresh.publish() == 0
+    fresh = report.results_table(finished[0] / "summary.csv")
+    assert report.results_table(tmp_path / "results.csv") == fresh
+    text = readme.read_text(encoding="utf-8")
+    assert text != before and all(f"| {' | '.join(row)} |" in text for row in fresh[1:])
+    assert (tmp_path / "reading.gif").read_bytes()[:4] == b"GIF8"
+
+
+def test_the_table_is_the_one_of_the_results_file(readme):
+    before = readme.read_text(encoding="utf-8")
+    assert refresh.main(["--readme"]) == 0
+    assert readme.read_text(encoding="utf-8") == before, "run: make readme"
+
+
+def test_a_readme_without_its_marks_is_refused(readme, capsys):
+    readme.write_text("# No marks\n")
+    assert refresh.main(["--readme"]) == 1 and "marks" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [None, "", "model,loss\nGRU,low\n"])
+def test_a_missing_or_broken_table_is_told_in_one_line(tmp_path, monkeypatch, capsys, content):
+    monkeypatch.setattr(refresh, "RESULTS", tmp_path / "results.csv")
+    if content is not None:
+        refresh.RESULTS.write_text(content)
+    assert refresh.main(["--readme"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "is missing or no table of results: make refresh writes it" in said
+
+
+def test_a_failing_cell_leaves_the_stored_notebooks_alone(tmp_path, monkeypatch, capsys):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("raise RuntimeError('no')")])
+    nbformat.write(notebook, tmp_path / "tiny.ipynb")
+    before = (tmp_path / "tiny.ipynb").read_bytes()
+    monkeypatch.setattr(refresh, "NOTEBOOKS", [tmp_path / "tiny.ipynb"])
+    assert refresh.main([]) == 1
+    assert capsys.readouterr().err == "tiny.ipynb: a cell failed: RuntimeError: no; its outputs were not stored\n"
+    assert (tmp_path / "tiny.ipynb").read_bytes() == before
+
+
+# ------------------------------------------------------------------------------------------------------------ the report
+def test_tables_of_a_notebook_and_the_reader_are_in_the_report(tmp_path, monkeypatch):
+    """Tables as HTML, a sentence with a formula, what only a live kernel can show."""
+    cell = nbformat.v4.new_code_cell("show()")
+    shown = [
+        {"text/html": "<table><tr><td>GRU 32</td></tr></table>", "text/plain": "GRU 32"},
+        {"text/markdown": "The *answer* is $x_t$.", "text/plain": "The answer"},
+        {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "a widget"},
+        {"text/html": "Data: mnist", "text/plain": "Data: ≈[mnist]"},
+    ]
+    cell.outputs = [nbformat.v4.new_output("display_data", data=data) for data in shown]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A title"), cell])
+    nbformat.write(notebook, tmp_path / "tiny.ipynb")
+    monkeypatch.setattr(report, "RUNS", tmp_path)
+    (tmp_path / "reader.html").write_text("<p>draw</p>")
+    index = report.report([tmp_path / "tiny.ipynb"]).read_text(encoding="utf-8")
+    assert 'href="reader.html"' in index and (tmp_path / "report" / "reader.html").read_text() == "<p>draw</p>"
+    assert "A title" in index and "Data: mnist" in index
+    page = (tmp_path / "report" / "tiny.html").read_text(encoding="utf-8")
+    assert "<td>GRU 32</td>" in page and "<em>answer</em>" in page and "<math" in page and "a widget" not in page
+
+
+# ----------------------------------------------------------------------------------------------------- what goes wrong
 def test_a_failing_cell_gives_a_nonzero_exit_code_and_one_line(tmp_path):
     result = command("--data", "nonsense", cwd=tmp_path, COURSEWORK_RUNS=str(tmp_path / "runs"))
     assert result.returncode == 1
@@ -83,49 +188,44 @@ def test_a_failing_cell_gives_a_nonzero_exit_code_and_one_line(tmp_path):
         (["--epochs", "0"], "must be a whole number of at least 1, not '0'"),
         (["--epochs", "many"], "must be a whole number of at least 1, not 'many'"),
         (["--seed", "-1"], "must be a whole number of at least 0"),
-        (["--refresh", "--epochs", "3"], "--refresh uses the notebooks' own parameters"),
+        (["--refresh"], "unrecognized arguments"),
     ],
 )
 def test_bad_arguments_are_refused_before_anything_runs(capsys, arguments, message):
-    try:
-        code = run.main(arguments)
-    except SystemExit as stop:
-        code = stop.code
-    assert code == 2 and message in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stop:
+        run.main(arguments)
+    assert stop.value.code == 2 and message in capsys.readouterr().err
 
 
-def test_a_failing_cell_leaves_the_stored_notebooks_alone(tmp_path, monkeypatch, capsys):
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("raise RuntimeError('no')")])
-    nbformat.write(notebook, tmp_path / "tiny.ipynb")
-    before = (tmp_path / "tiny.ipynb").read_bytes()
-    monkeypatch.setattr(run, "NOTEBOOKS", [tmp_path / "tiny.ipynb"])
-    assert run.main(["--refresh"]) == 1
-    assert capsys.readouterr().err == "tiny.ipynb: a cell failed: RuntimeError: no; its outputs were not stored\n"
-    assert (tmp_path / "tiny.ipynb").read_bytes() == before
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (KeyboardInterrupt(), 130, "Stopped. Run again"),
+        (run.DeadKernelError("died"), 1, "The kernel was killed"),
+        (OSError(28, "No space left on device", "x.npz"), 1, "Can't write x.npz: No space left on device"),
+    ],
+)
+def test_what_stops_a_run_is_told_in_one_line(capsys, error, code, said):
+    def job():
+        raise error
 
-
-@pytest.mark.parametrize("content", [None, "", "model,loss\nGRU,low\n"])
-def test_a_missing_or_broken_table_is_told_in_one_line(tmp_path, monkeypatch, capsys, content):
-    monkeypatch.setattr(run, "RESULTS", tmp_path / "results.csv")
-    if content is not None:
-        run.RESULTS.write_text(content)
-    assert run.main(["--readme"]) == 1
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "is missing or no table of results: make refresh writes it" in said
+    assert run.in_one_line(job) == code
+    message = capsys.readouterr().err.strip()
+    assert said in message and "\n" not in message
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs file names that are no UTF-8")
 def test_a_file_whose_name_no_notebook_can_hold(tmp_path, capsys):
     name = os.fsdecode(bytes(tmp_path) + b"/caf\xe9.npz")
     open(name, "w").close()
-    assert run.main(["--data", name]) == 2 and "a notebook can't hold its name" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run.main(["--data", name])
+    assert "a notebook can't hold its name" in capsys.readouterr().err
 
 
 def test_closed_streams_do_not_matter(tmp_path):
     """As a scheduler or a script may start it."""
     closed = ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", sys.executable, "-c"]
-    environment = {**os.environ, "PYTHONPATH": str(run.ROOT)}
-    script = f"import helpers, run; run.RESULTS = run.Path({str(tmp_path / 'no')!r}); "
-    script += "raise SystemExit(run.main(['--readme']))"
-    assert subprocess.run([*closed, script], env=environment).returncode == 1
-    assert subprocess.run([*closed, "import helpers; raise SystemExit(7)"], env=environment).returncode == 7
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    for script in ("import helpers; raise SystemExit(7)", "import run; raise SystemExit(run.in_one_line(lambda: 7))"):
+        assert subprocess.run([*closed, script], env=environment).returncode == 7
