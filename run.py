@@ -96,7 +96,7 @@ def run(parameters: dict) -> int:
 
 
 def execute(notebook: Path, copy: Path, parameters: dict) -> None:
-    """Run one notebook with those of the parameters that it has; `copy` is replaced at the end, even by a failed run."""
+    """Run one notebook with the parameters that it has; `copy` is replaced at the end, even by a failed run."""
     known = papermill.inspect_notebook(str(notebook))
     with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=RUNS) as folder:  # another run may work beside
         unfinished = Path(folder, notebook.name)

@@ -65,7 +65,11 @@ def main(folder: str) -> int:
         ready.unlink(missing_ok=True)
         python = f"{folder}/bin/python"
         fresh = ["--clear"] if Path(folder, "pyvenv.cfg").exists() else []  # half of a package may be there
-        if not (run(sys.executable, "-m", "venv", *fresh, folder) and (with_uv(python) or with_pip(python))):
+        try:
+            done = run(sys.executable, "-m", "venv", *fresh, folder) and (with_uv(python) or with_pip(python))
+        except KeyboardInterrupt:
+            return 130
+        if not done:
             print(f"{folder} could not be set up; when the cause is gone, run the same again", file=sys.stderr)
             return 1
         ready.touch()

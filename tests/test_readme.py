@@ -83,7 +83,9 @@ def test_no_parameter_of_make_reaches_a_shell(tmp_path, odd):
 @needs_make
 def test_grade_without_submissions_is_one_line():
     result = make("-o", "setup", "grade")
-    assert result.returncode == 2 and result.stderr.count("\n") == 1 and "make grade SUBMISSIONS=folder" in result.stderr
+    assert (
+        result.returncode == 2 and result.stderr.count("\n") == 1 and "make grade SUBMISSIONS=folder" in result.stderr
+    )
 
 
 @needs_make

@@ -152,7 +152,7 @@ def test_a_failing_cell_leaves_the_stored_notebooks_alone(tmp_path, monkeypatch,
     assert (tmp_path / "tiny.ipynb").read_bytes() == before
 
 
-# ------------------------------------------------------------------------------------------------------------ the report
+# ---------------------------------------------------------------------------------------------------------- the report
 def test_tables_of_a_notebook_and_the_reader_are_in_the_report(tmp_path, monkeypatch):
     """Tables as HTML, a sentence with a formula, what only a live kernel can show."""
     cell = nbformat.v4.new_code_cell("show()")

@@ -18,7 +18,6 @@ from coursework.files import NOTEBOOKS, ROOT, RUNS, replacing, write_csv
 from run import QUIET, data, in_one_line
 from tools.report import results_table, without_widgets, write_text
 
-
 RESULTS = ROOT / "docs" / "results.csv"
 README = ROOT / "README.md"
 
