@@ -1,1 +1,10 @@
-"""The rooms behind helpers.py. A room imports lower floors only."""
+"""The rooms behind helpers.py. A room imports rooms of lower floors only:
+
+6 figures_gates figures_training figures_analysis reader
+5 checks_networks sweep
+4 store trace statistics analysis
+3 cells training checks_gates
+2 data equations verdicts style
+1 text arguments backend
+0 files
+"""

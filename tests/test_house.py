@@ -1,0 +1,140 @@
+"""The house as CONTRIBUTING.md describes it: sizes, floors, the front door, and where each function is taught."""
+
+import ast
+import inspect
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import coursework
+import helpers
+from conftest import ROOT
+from coursework.files import NOTEBOOKS
+
+FLOORS = [line.split() for line in re.findall(r"^\d (.+)$", coursework.__doc__, re.M)]
+ROOMS = {path.stem: path for path in (ROOT / "coursework").glob("[a-z]*.py")}
+CODE = [ROOT / "helpers.py", ROOT / "run.py", *ROOMS.values()]
+CODE += [path for folder in ("tools", "teaching", "benchmarks", ".ci") for path in (ROOT / folder).glob("*.py")]
+QUESTION = re.compile(r"\bQ\d\.\d|\bbonus\b", re.I)
+
+
+def tree(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports(path):
+    """The rooms that a file imports, wherever in it."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("coursework."))
+        elif isinstance(node, ast.ImportFrom) and node.module == "coursework":
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("coursework."):
+            yield node.module.split(".")[1]
+
+
+def uses():
+    """Each name of helpers in the notebooks: {name: {(number of the notebook, question of the section or None)}}."""
+    found = {}
+    for path in NOTEBOOKS:
+        question = None
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            source = "".join(cell["source"])
+            if cell["cell_type"] == "markdown":
+                for heading in re.findall(r"^#+ .*$", source, re.M):
+                    named = QUESTION.search(heading)
+                    question = named[0] if named else question if heading.startswith("###") else None
+            else:
+                lines = [line for line in source.splitlines() if not line.startswith("%")]
+                for node in ast.walk(ast.parse("\n".join(lines))):
+                    if isinstance(node, ast.Attribute) and getattr(node.value, "id", None) == "helpers":
+                        found.setdefault(node.attr, set()).add((int(path.stem[:2]), question))
+    return found
+
+
+USES = uses()
+
+
+@pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_and_functions_fit_a_page(path):
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= (150 if path.name == "helpers.py" else 600)
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno - node.lineno < 80, node.name
+
+
+def test_every_room_has_a_floor_and_a_line_in_the_readme():
+    assert sorted(ROOMS) == sorted(room for floor in FLOORS for room in floor)
+    house = (ROOT / "README.md").read_text(encoding="utf-8").split("## The house")[1].split("\n\nBeside")[0]
+    assert sorted({"helpers", *ROOMS}) == sorted(set(re.findall(r"`(\w+)\.py`", house)))
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_lower_floors_only(room):
+    level = next(level for level, floor in enumerate(FLOORS) if room in floor)  # the highest floor stands first
+    below = {name for floor in FLOORS[level + 1 :] for name in floor}
+    assert set(imports(ROOMS[room])) <= below
+
+
+@pytest.mark.parametrize(
+    ("modules", "without"),
+    [
+        ("coursework.files, coursework.text, coursework.arguments", "tensorflow keras matplotlib sympy scipy"),
+        ("coursework.equations, coursework.checks_gates", "tensorflow keras matplotlib"),
+        ("coursework.sweep", "sympy coursework.style"),  # each worker loads it; Keras itself loads Matplotlib
+        ("run, tools.refresh", "tensorflow keras matplotlib sympy"),
+    ],
+)
+def test_nothing_heavy_is_loaded_for_nothing(modules, without):
+    script = f"import sys, {modules}; print(*[name for name in {without.split()} if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert result.stdout.split() == []
+
+
+def test_the_front_door_is_what_the_notebooks_use():
+    assert sorted(helpers.__all__) == sorted(USES)
+
+
+def test_each_public_docstring_says_where_it_is_taught():
+    """It ends with 'All notebooks.', 'Notebooks 2 and 3.' or 'Notebook 3, Q3.3.', and that is true."""
+    ending = re.compile(r"(?:All notebooks|Notebooks? (\d(?: and \d)?)(?:, ((?:Q\d\.\d|bonus|,| |and)+))?)\.$")
+    wrong = {}
+    for name in sorted(set(helpers.__all__) & USES.keys()):
+        thing = getattr(helpers, name)
+        if not (inspect.isfunction(thing) or inspect.isclass(thing)):
+            continue
+        told = ending.search(inspect.getdoc(thing))
+        numbers = {int(number) for number in re.findall(r"\d", (told[1] or "1 2 3") if told else "")}
+        questions = set(QUESTION.findall(told[2] or "") if told else ())
+        if numbers != {number for number, _ in USES[name]} or not questions <= {question for _, question in USES[name]}:
+            wrong[name] = sorted(f"Notebook {number}, {question}" for number, question in USES[name])
+    assert not wrong
+
+
+def test_public_functions_have_type_hints():
+    bare = []
+    for name in helpers.__all__:
+        if inspect.isfunction(thing := getattr(helpers, name)):
+            signature = inspect.signature(thing)
+            hints = [value.annotation for value in signature.parameters.values()] + [signature.return_annotation]
+            bare += [name] * (inspect.Parameter.empty in hints)
+    assert not bare
+
+
+def test_nothing_secret_or_personal_is_committed():
+    listed = subprocess.run(["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    pattern = re.compile(
+        r"-----BEGIN [A-Z ]*PRIVATE KEY|AKIA[0-9A-Z]{16}|gh[pousr]_\w{30,}|hf_\w{30,}|[?&]token=\w{16,}|"
+        r"/(?:home|Users)/(?!runner\b)[a-z]\w+/|C:\\\\Users\\\\(?!\w*%)\w+"
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        path = Path(ROOT, name)
+        text = path.read_bytes().decode("utf-8", "ignore") if path.is_file() else ""
+        assert name == "tests/test_house.py" or not pattern.search(text), f"{name}: {pattern.search(text)[0]}"
