@@ -71,8 +71,8 @@ fuzz: setup ## long: 12,000 cases of bad input
 	@COURSEWORK_FUZZ=12000 COURSEWORK_FUZZ_COUNTS="$$PWD/runs/fuzz.txt" $(PY) -m pytest $(LONG) tests/test_fuzz.py; \
 	  code=$$?; cat runs/fuzz.txt; exit $$code
 
-mutants: setup ## long: broken code, and whether a test notices
-	@COURSEWORK_DATA=digits $(PY) tests/mutants.py
+mutants: setup ## long: the equations, analyses and checks broken in each line, and what no test noticed
+	@COURSEWORK_DATA=digits $(PY) -m mutmut run && $(PY) -m mutmut results
 
 setup: $(VENV)/ready ## the environment alone [PYTHON=python3.12]
 
@@ -86,4 +86,4 @@ pins: setup ## the newest versions that go together, in the requirements and req
 	@$(PY) .ci/pins.py --raise
 
 clean: ## remove runs/ and the environments
-	rm -rf runs $(VENV) $(VENV).lock $(PYTHONS:%=.venv-%) $(PYTHONS:%=.venv-%.lock)
+	rm -rf runs mutants $(VENV) $(VENV).lock $(PYTHONS:%=.venv-%) $(PYTHONS:%=.venv-%.lock)
