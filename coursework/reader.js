@@ -39,6 +39,8 @@ export function openNetwork({ label, cell, layers, shapes, weights, probe }) {
 
 // --- The network -----------------------------------------------------------------------------------------------------
 
+const range = (n) => Array.from({ length: n }, (_, k) => k);
+const inRange = (value, low, high) => Math.min(Math.max(value, low), high);
 const zeros = (n) => new Float64Array(n);
 const each = (n, value) => zeros(n).map((_, k) => value(k));
 const sigmoid = (a) => 1 / (1 + Math.exp(-a));
@@ -132,13 +134,13 @@ export function commitStep(probabilities) {
 export function stroke(ink, [x0, y0], [x1, y1]) {
   const [dx, dy] = [x1 - x0, y1 - y0];
   const length2 = dx * dx + dy * dy || 1;
-  const inside = (v) => Math.min(Math.max(Math.round(v), 0), PAD);
+  const inside = (v) => inRange(Math.round(v), 0, PAD);
   for (let y = inside(Math.min(y0, y1) - PEN - 1); y < inside(Math.max(y0, y1) + PEN + 1); y++) {
     for (let x = inside(Math.min(x0, x1) - PEN - 1); x < inside(Math.max(x0, x1) + PEN + 1); x++) {
       const [px, py] = [x + 0.5 - x0, y + 0.5 - y0];
-      const along = Math.min(Math.max((px * dx + py * dy) / length2, 0), 1);
+      const along = inRange((px * dx + py * dy) / length2, 0, 1);
       const distance = Math.hypot(px - along * dx, py - along * dy);
-      ink[y * PAD + x] = Math.max(ink[y * PAD + x], Math.min(Math.max(PEN + 0.5 - distance, 0), 1));
+      ink[y * PAD + x] = Math.max(ink[y * PAD + x], inRange(PEN + 0.5 - distance, 0, 1));
     }
   }
 }
@@ -185,7 +187,8 @@ export function asMnist(ink) {
   const small = scaled(ink, box, rows, columns);
   const mass = small.flatMap((row, i) => Array.from(row, (value, j) => [value, value * i, value * j]));
   const [sum, sumI, sumJ] = [0, 1, 2].map((part) => mass.reduce((total, entry) => total + entry[part], 0));
-  const start = (length, centre) => Math.min(Math.max(Math.round(14 - centre), 0), ROWS - length);
+  // Half a pixel is rounded down, with room for rounding errors: a full box of 20 gets margins of 4 on both sides.
+  const start = (length, centre) => inRange(Math.ceil(13.5 - centre - 1e-6), 0, ROWS - length);
   const [top, left] = [start(rows, sumI / sum), start(columns, sumJ / sum)];
   const image = Array.from({ length: ROWS }, () => zeros(ROWS));
   small.forEach((row, i) => image[top + i].set(row, left));
@@ -204,52 +207,63 @@ export function unpackImage(base64) {
 // --- What one sees ---------------------------------------------------------------------------------------------------
 
 const STYLE = `
-.reader { --row: 8px; --line: #D55E00; font: 15px/1.45 system-ui, sans-serif; max-width: 84rem; }
+.reader { --row: 9px; --line: #D55E00; font: 15px/1.45 system-ui, sans-serif; max-width: 84rem; }
 .reader :is(button, select, input) { font: inherit; }
 .reader :focus-visible { outline: 3px solid #56B4E9; outline-offset: 2px; }
-.reader-parts, .reader-strips, .reader-bar { display: flex; flex-wrap: wrap; gap: .6rem 1.6rem; align-items: flex-start; }
-.reader-bar { gap: .4rem .9rem; align-items: center; margin: .5rem 0; }
-.reader-bar button { min-width: 4.5rem; padding: .3rem .7rem; }
-.reader-read { flex: 1 1 24rem; min-width: 0; max-width: 52rem; }
-.reader-say { min-height: 4.4em; margin: .2rem 0 .6rem; font-size: 1.05em; }
-.reader-scrub { display: flex; gap: .8rem; align-items: center; }
-.reader-scrub input { flex: 1; min-width: 0; }
-.reader-scrub output { width: 4.5em; font-variant-numeric: tabular-nums; }
+.reader label { white-space: nowrap; }
+.reader fieldset { border: 0; margin: 0; padding: 0; }
 .reader canvas { display: block; image-rendering: pixelated; }
-.reader-pad { width: 224px; height: 224px; background: #fff; border: 1px solid #888; cursor: crosshair; touch-action: none; }
-.reader-images { display: grid; grid-template-columns: repeat(10, 1fr); gap: 2px; width: 226px; margin: .4rem 0; }
-.reader-images button { padding: 0; border: 1px solid #888; background: #fff; line-height: 0; cursor: pointer; }
+.reader-parts, .reader-strips, .reader-bar, .reader-key { display: flex; flex-wrap: wrap; align-items: flex-start; }
+.reader-parts { gap: .6rem 2rem; }
+.reader-bar { gap: .4rem .9rem; align-items: center; margin: .5rem 0; }
+.reader-bar button { min-width: 5rem; padding: .3rem .7rem; }
+.reader-bar [type=number] { width: 4em; }
+.reader-bar [type=range] { width: 7em; }
+.reader-key { gap: .1rem 1.1rem; font-size: .85em; }
+.reader-key svg { width: 2rem; height: .7rem; vertical-align: middle; }
+.reader-draw { width: 20rem; max-width: 100%; }
+.reader-pad { width: 252px; height: 252px; background: #fff; border: 1px solid #888; cursor: crosshair; touch-action: none; }
+.reader-images { display: grid; grid-template-columns: repeat(10, 1fr); gap: 3px; margin: .5rem 0; }
+.reader-images button { padding: 0; border: 1px solid #888; background: #fff; cursor: pointer; }
 .reader-images button[aria-pressed=true] { outline: 3px solid var(--line); }
 .reader-images canvas { width: 100%; }
-.reader fieldset { border: 0; margin: 0; padding: 0; }
-.reader label { white-space: nowrap; }
-.reader-chances { display: grid; grid-template-columns: repeat(10, 1fr); gap: .35rem; height: 7.5rem; margin: .4rem 0 0; padding: 0; list-style: none; max-width: 34rem; }
+.reader-read { flex: 1 1 24rem; min-width: 0; max-width: 52rem; }
+.reader-say { min-height: 4.4em; margin: .4rem 0; font-size: 1.07em; }
+.reader-scrub { display: flex; gap: .8rem; align-items: center; }
+.reader-scrub input { flex: 1; min-width: 0; }
+.reader-scrub output { width: 4em; font-variant-numeric: tabular-nums; }
+.reader-chances { display: grid; grid-template-columns: repeat(10, 1fr); height: 8.5rem; max-width: 36rem; margin: .6rem 0 .2rem; padding: 0; list-style: none; }
 .reader-chances li { display: grid; grid-template-rows: 1fr auto auto; text-align: center; line-height: 1.25; min-width: 0; }
-.reader-chances div { position: relative; border-bottom: 1px solid; }
-.reader-chances i { position: absolute; left: 12%; right: 12%; bottom: 0; background: #999; }
-.reader-chances b { position: absolute; left: 0; right: 0; height: 0; border-top: 2px dashed; }
+.reader-chances div { position: relative; border-bottom: 1px solid #888; }
+.reader-chances i { position: absolute; left: 20%; right: 20%; bottom: 0; background: #999; }
+.reader-chances b { position: absolute; left: 8%; right: 8%; height: 0; border-top: 2px dashed; }
 .reader-chances small { font-size: .75em; font-variant-numeric: tabular-nums; }
-.reader-strips { gap: .9rem 1rem; margin: 1.1rem 0 .4rem; }
-.reader figure { margin: 0; flex: 1 1 7.5rem; min-width: 7.5rem; max-width: 16rem; }
-.reader figure.reader-narrow { flex: 0 0 7.5rem; }
-.reader figure.reader-reading { flex: 0 0 auto; max-width: none; }
-.reader figcaption { font-size: .85em; line-height: 1.25; min-height: 2.5em; display: flex; align-items: end; }
+.reader-chances [aria-current] span { font-weight: bold; text-decoration: underline; text-underline-offset: .15em; }
+.reader-strips { gap: 1rem; margin: 1rem 0 .6rem; }
+.reader-strips figure { margin: 0; flex: 1 1 7.5rem; max-width: 17rem; }
+.reader-strips .reader-classes { flex: 1 1 7rem; max-width: 10rem; }
+.reader-strips .reader-image { flex: 0 0 auto; max-width: none; margin: 0 4.6rem 0 1.6rem; }
+.reader-strips figcaption { font-size: .85em; line-height: 1.25; height: 2.5em; display: flex; align-items: end; padding-bottom: .3em; }
 .reader-strip { position: relative; background: #8883; }
 .reader-strip canvas { width: 100%; height: calc(var(--row) * var(--rows)); }
-.reader-reading .reader-strip { width: calc(var(--row) * 28); margin: 0 5.2rem 0 1.5rem; background: #fff; }
-.reader-reading canvas { cursor: pointer; }
+.reader-image .reader-strip { width: calc(var(--row) * 28); background: #fff; outline: 1px solid #888; cursor: pointer; }
+.reader-units canvas { cursor: pointer; }
 .reader-cursor { position: absolute; left: 0; right: 0; height: 0; border-top: 2px solid var(--line); pointer-events: none; }
-.reader-unit { position: absolute; bottom: -.55rem; width: 0; border: .3rem solid transparent; border-bottom-color: currentColor; margin-left: -.3rem; }
-.reader-mark { position: absolute; left: 100%; padding-left: .3rem; font-size: .78em; line-height: 1.1; white-space: nowrap; transform: translateY(-50%); }
-.reader-mark::before { content: "\\25C0\\FE0E "; color: var(--line); }
-.reader-tick { position: absolute; right: 100%; padding-right: .3rem; font-size: .75em; line-height: 1; transform: translateY(-50%); }
-.reader-scale { display: flex; gap: .3rem; align-items: center; font-size: .75em; margin-top: .55rem; }
+.reader-unit { position: absolute; top: 100%; border: .3rem solid transparent; border-bottom-color: currentColor; margin: -.25rem 0 0 -.3rem; }
+.reader-mark, .reader-tick { position: absolute; font-size: .78em; line-height: 1; white-space: nowrap; transform: translateY(-50%); }
+.reader-mark { left: 100%; padding-left: .3rem; }
+.reader-mark::before { content: ""; display: inline-block; border: .3rem solid transparent; border-right-color: var(--line); margin-left: -.4rem; }
+.reader-tick { right: 100%; padding-right: .35rem; }
+.reader-digits { display: grid; grid-template-columns: repeat(10, 1fr); font-size: .7em; line-height: 1.5; text-align: center; }
+.reader-scale { display: flex; gap: .3rem; align-items: center; font-size: .85em; line-height: 1; margin-top: .6rem; }
+.reader-digits + .reader-scale { margin-top: 0; }
 .reader-scale span { flex: 0 1 5rem; height: .5rem; }
-.reader-chart { max-width: 52rem; }
-.reader-chart svg { display: block; width: 100%; height: 9rem; border: solid #888; border-width: 0 0 1px 1px; overflow: visible; }
+.reader-chart { max-width: 60rem; }
+.reader-curves { display: grid; grid-template: "top curves" 1fr "low curves" auto "none rows" auto / 2.4rem 1fr; font-size: .78em; line-height: 1; }
+.reader-curves svg { grid-area: curves; width: 100%; height: 9rem; border: solid #888; border-width: 0 0 1px 1px; box-sizing: border-box; }
+.reader-curves [data-rows] { grid-area: rows; display: flex; justify-content: space-between; padding: .3rem 0 .5rem; }
 .reader-chart polyline, .reader-chart line { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke; }
-.reader-key { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; font-size: .85em; }
-.reader-key svg { display: inline-block; width: 2rem; height: .7rem; border: 0; vertical-align: middle; }
+@media (max-width: 30rem) { .reader-say { min-height: 8.8em; } .reader-strips .reader-image { margin-right: 3.5rem; } }
 `;
 const STATES = { LSTM: ["h", "c", "i", "f", "o", "g"], GRU: ["h", "z", "r", "g"] };
 const DASHES = { h: "", c: "", g: "2 3", i: "8 3", f: "10 3 2 3", o: "4 2", z: "10 3 2 3", r: "8 3" };
@@ -274,8 +288,6 @@ function choice(options, chosen, listener) {
   return select;
 }
 
-const range = (n) => Array.from({ length: n }, (_, k) => k);
-const inRange = (value, low, high) => Math.min(Math.max(value, low), high);
 
 /** Paint values[t][k] as one pixel each; colour(value, t) gives [red, green, blue, opacity]. */
 function paint(canvas, values, colour) {
@@ -286,7 +298,7 @@ function paint(canvas, values, colour) {
 }
 
 /** An image of the content on the pad: its strokes drawn with the pen, or its pixels, each as 4 x 4 points. */
-function padOf({ strokes, pixels }) {
+export function padOf({ strokes, pixels }) {
   const ink = zeros(PAD * PAD);
   if (pixels) {
     const rows = unpackImage(pixels);
@@ -315,8 +327,8 @@ class Reader {
     this.timer = null;
     this.root = make("div", { class: "reader", role: "group", "aria-label": "A network reads a digit row by row" });
     this.build();
-    this.chosen = 0; // number of the image, null for a drawing
-    this.ink = this.pads[0].slice(); // PAD x PAD, from 0 to 1
+    this.chosen = Math.max(0, content.images.findIndex(({ label }) => label === 2)); // null for a drawing
+    this.ink = this.pads[this.chosen].slice(); // PAD x PAD, from 0 to 1
     this.rewind(OPENING);
     this.openNetwork(0);
   }
@@ -476,21 +488,23 @@ class Reader {
       return make("label", {}, input, ` ${text} `);
     };
     const id = Math.random();
-    const erase = make("input", { type: "number", min: 0, max: ROWS, value: 0, input: (event) => {
-      this.erased = inRange(Math.round(Number(event.target.value)), 0, ROWS);
+    const erasedRows = make("output", {}, "0 rows");
+    const erase = make("input", { type: "range", min: 0, max: ROWS / 2, value: 0, input: () => {
+      this.erased = Number(erase.value);
+      erasedRows.value = `${this.erased} rows`;
       this.readAgain();
     } });
-    const longer = make("input", { type: "checkbox", change: (event) => {
-      this.blank = event.target.checked ? BLANK : 0;
+    const longer = make("input", { type: "checkbox", change: () => {
+      this.blank = longer.checked ? BLANK : 0;
       this.readAgain();
     } });
     return make("div", { class: "reader-draw" },
-      make("div", {}, "Draw a digit, or choose one:"),
+      make("div", {}, "Draw a digit here, or choose one below:"),
       this.pad,
       make("div", { class: "reader-images", role: "group", "aria-label": this.content.source }, ...this.samples),
       make("div", { class: "reader-bar" }, clear, make("fieldset", {}, option("as MNIST", true), option("as drawn", false))),
-      make("div", {}, make("label", {}, "erase the ink of the last ", erase, " rows")),
-      make("div", {}, make("label", {}, longer, ` keep reading: ${BLANK} blank rows more`)));
+      make("label", { class: "reader-bar" }, "erase the last ", erase, erasedRows),
+      make("label", { class: "reader-bar" }, longer, `keep reading: ${BLANK} blank rows more`));
   }
 
   buildChances() {
@@ -500,7 +514,7 @@ class Reader {
     });
     return make("div", {},
       make("ol", { class: "reader-chances", "aria-label": "class probabilities" }, ...this.chances.map((c) => c.item)),
-      make("div", { class: "reader-key" }, "bars: the network's own head; dashed lines: a linear probe of the same state"));
+      make("div", { class: "reader-key" }, "bars: the network's own head; dashed: a linear probe of the same state; underlined: what the image shows"));
   }
 
   /** A panel for each thing that the network holds, all with time steps downwards and on one scale of rows. */
@@ -515,9 +529,9 @@ class Reader {
     });
     this.layers.replaceChildren(...(recurrent.length > 1 ? [make("label", {}, "layer shown ", layers)] : []));
     this.panels = [
-      { title: "what it reads; click the row after which its answer will stay", values: () => this.rows, kind: "image" },
-      { title: "its head: class probabilities", values: () => this.result.head, kind: "classes" },
-      ...(probe ? [{ title: "linear probe of the last h", values: () => this.result.probe, kind: "classes" }] : []),
+      { title: "image: click a row to predict", values: () => this.rows, kind: "image" },
+      { title: "class probabilities by its head", values: () => this.result.head, kind: "classes" },
+      ...(probe ? [{ title: "class probabilities by a linear probe", values: () => this.result.probe, kind: "classes" }] : []),
       ...STATES[cell].map((name) => ({
         title: titles[name],
         values: () => this.result.layers[this.layer].map((state) => state[name]),
@@ -556,6 +570,7 @@ class Reader {
     } else if (panel.kind === "units") {
       panel.canvas.addEventListener("click", (event) => this.showUnit(Math.floor(place(event)[0] * panel.canvas.width)));
     }
+    if (panel.kind === "classes") parts.push(make("div", { class: "reader-digits" }, ...range(10).map((k) => make("span", {}, `${k}`))));
     if (panel.kind !== "image") {
       panel.low = make("small");
       panel.high = make("small");
@@ -575,7 +590,7 @@ class Reader {
   buildChart() {
     this.unitNumber = make("input", { type: "number", min: 1, value: 1, input: (event) => this.showUnit(event.target.value - 1) });
     this.chartKey = make("div", { class: "reader-key" });
-    this.chart = make("div", { role: "img" });
+    this.chart = make("div", { class: "reader-curves", role: "img" });
     return make("div", { class: "reader-chart" },
       make("div", { class: "reader-bar" }, make("label", {}, "hidden unit ", this.unitNumber), "over time; or click a column above"),
       this.chart,
@@ -602,14 +617,21 @@ class Reader {
     this.drawChart();
   }
 
+  /** What the image shows, null where nobody knows. */
+  digit() {
+    return this.chosen === null ? null : this.content.images[this.chosen].label;
+  }
+
   drawChances() {
     const { head, probe } = this.result;
     const [known, probed] = [head[this.step - 1], probe?.[this.step - 1]];
     const top = known && mostProbable(known);
-    this.chances.forEach(({ bar, line, value }, k) => {
+    const digit = this.digit();
+    this.chances.forEach(({ item, bar, line, value }, k) => {
+      item.toggleAttribute("aria-current", k === digit);
       bar.style.height = percent(known?.[k] ?? 0);
       bar.style.background = k === top ? this.content.colors[this.network.cell] : "";
-      line.hidden = !probed;
+      line.hidden = !(probed?.[k] > 0.01); // ten lines on the axis would only be clutter
       line.style.bottom = percent(probed?.[k] ?? 0);
       value.textContent = known ? known[k].toFixed(2) : "";
     });
@@ -673,14 +695,16 @@ class Reader {
     const curve = (name) => line(name, shown.map((state, t) => `${t + 1},${y(state[name][this.unit]).toFixed(2)}`).join(" "));
     const zero = `<line x1="0" x2="${width}" y1="${y(0)}" y2="${y(0)}" stroke="#888" stroke-width="1"/>`;
     const now = `<line x1="${this.step}" x2="${this.step}" y1="0" y2="${height}" stroke="${colors.GRU}"/>`;
-    this.chart.innerHTML = `<svg viewBox="0 0 ${width} ${height}" preserveAspectRatio="none">${zero}${names.map(curve).join("")}${now}</svg>`;
+    this.chart.innerHTML = `<span>${format(most)}</span><span style="grid-area: low">${format(-most)}</span>` +
+      `<svg viewBox="0 0 ${width} ${height}" preserveAspectRatio="none">${zero}${names.map(curve).join("")}${now}</svg>` +
+      `<div data-rows><span>row 0</span><span>${width}</span></div>`;
     const values = this.step ? this.result.layers[this.layer][this.step - 1] : null;
     const key = (name) => {
       const sample = `<svg viewBox="0 0 32 10">${line(name, "0,5 32,5")}</svg> `;
       const value = values ? ` ${values[name][this.unit].toFixed(2)}` : "";
       return `<span>${sample}${titles[name]}${value}</span>`;
     };
-    this.chartKey.innerHTML = `${names.map(key).join("")}<span>from ${format(-most)} to ${format(most)}</span>`;
+    this.chartKey.innerHTML = names.map(key).join("");
     const label = `Gates and state of hidden unit ${this.unit + 1} after each of ${shown.length} rows`;
     this.chart.setAttribute("aria-label", label);
   }
@@ -691,7 +715,7 @@ class Reader {
     const said = (t) => mostProbable(result.head[t - 1]);
     const sure = (t) => Math.max(...result.head[t - 1]).toFixed(2);
     const ink = rows.findLastIndex((row) => row.includes(1)) + 1;
-    const digit = this.chosen === null ? null : this.content.images[this.chosen].label;
+    const digit = this.digit();
     const what = digit === null ? "Your drawing" : `This ${digit}`;
     if (!ink) return `There is no ink in any row, and ${network.label} answers all the same: ${said(ROWS)}. Draw a digit.`;
     if (step > ROWS) {
@@ -701,8 +725,8 @@ class Reader {
     if (this.seen < ROWS) {
       const now = step ? `After ${step} of ${ROWS} rows of ${what.replace(/^T|^Y/, (a) => a.toLowerCase())}, ${network.label} says ${said(step)} (${sure(step)}). ` :
         `${network.label} has read nothing yet. `;
-      return now + (guess ? `You expect its answer to stay from row ${guess} on. Press Play and watch the bars.` :
-        "From which row on will its answer stay the same? Click that row of the image, then press Play and watch the bars.");
+      return now + (guess ? `You expect its answer to stay from row ${guess} on. ${this.timer ? "" : "Press Play and watch the bars."}` :
+        "From which row on will its answer stay the same? Click that row in the image below, then press Play and watch the bars.");
     }
     const right = digit === null ? "" : said(ROWS) === digit ? ", which is right" : `, but it is a ${digit}`;
     const head = commitStep(result.head);

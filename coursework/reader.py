@@ -108,7 +108,7 @@ def draw_and_read(networks: Mapping, data: Data, probes: Mapping | None = None) 
     """
     images = test_images(data)
     pixels = data.x_test[np.flatnonzero(data.y_test == images[0]["label"])[0]]
-    reader = Reader(content=_content(networks, images, probes), image=pixels)
+    reader = Reader(content=make_content(networks, images, probes), image=pixels)
     show_widget(reader)
     _show_reading(*next(iter(networks.items())), pixels, images[0]["label"])
     return reader
@@ -138,7 +138,7 @@ def reader_page(networks: Mapping, images: list[dict], probes: Mapping | None = 
         images: of `test_images` or `drawn_images`.
         about: a sentence on the images, in HTML.
     """
-    content = json.dumps(_content(networks, images, probes), separators=(",", ":")).replace("<", "\\u003c")
+    content = json.dumps(make_content(networks, images, probes), separators=(",", ":")).replace("<", "\\u003c")
     page = PAGE.replace("%ABOUT%", about).replace("%CONTENT%", content)
     return page.replace("%SCRIPT%", SCRIPT.read_text(encoding="utf-8"))
 
@@ -148,7 +148,7 @@ def test_images(data: Data, each: int = 2) -> list[dict]:
     check_integer(each=each)
     places = [np.flatnonzero(data.y_test == digit)[:each] for digit in range(10)]
     order = [place[k] for k in range(each) for place in places if len(place) > k]
-    return [{"label": int(data.y_test[k]), "pixels": _base64(np.packbits(data.x_test[k] > 0.1))} for k in order]
+    return [{"label": int(data.y_test[k]), "pixels": in_base64(np.packbits(data.x_test[k] > 0.1))} for k in order]
 
 
 def drawn_images() -> list[dict]:
@@ -178,7 +178,7 @@ def fit_probe(model: keras.Model, data: Data, images: int = 2000) -> np.ndarray:
     return weights
 
 
-def _content(networks, images, probes):
+def make_content(networks, images, probes):
     """All that the script needs, ready for JSON."""
     if not networks:
         raise ValueError("no network to read with: give a dict from label to network")
@@ -187,7 +187,7 @@ def _content(networks, images, probes):
         "images": images,
         "colors": COLORS | {"g": "#56B4E9", "c": "#888888"},
         "titles": TITLES,
-        "viridis": _base64(plt.get_cmap("viridis")(range(256), bytes=True)[:, :3]),
+        "viridis": in_base64(plt.get_cmap("viridis")(range(256), bytes=True)[:, :3]),
     }
 
 
@@ -212,10 +212,10 @@ def _depth(model, label="the network"):
 
 
 def _floats(arrays):
-    return _base64(np.concatenate([np.ravel(array) for array in arrays]).astype("<f4"))
+    return in_base64(np.concatenate([np.ravel(array) for array in arrays]).astype("<f4"))
 
 
-def _base64(array):
+def in_base64(array):
     return base64.b64encode(array.tobytes()).decode()
 
 
