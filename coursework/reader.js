@@ -251,8 +251,8 @@ const STYLE = `
 .reader-cursor { position: absolute; left: 0; right: 0; height: 0; border-top: 2px solid var(--line); pointer-events: none; }
 .reader-unit { position: absolute; top: 100%; border: .3rem solid transparent; border-bottom-color: currentColor; margin: -.25rem 0 0 -.3rem; }
 .reader-mark, .reader-tick { position: absolute; font-size: .78em; line-height: 1; white-space: nowrap; transform: translateY(-50%); }
-.reader-mark { left: 100%; padding-left: .3rem; }
-.reader-mark::before { content: ""; display: inline-block; border: .3rem solid transparent; border-right-color: var(--line); margin-left: -.4rem; }
+.reader-mark { left: 100%; padding-left: .15rem; }
+.reader-mark::before { content: ""; display: inline-block; border: solid transparent; border-width: .3rem .35rem .3rem 0; border-right-color: var(--line); margin-right: .2rem; }
 .reader-tick { right: 100%; padding-right: .35rem; }
 .reader-digits { display: grid; grid-template-columns: repeat(10, 1fr); font-size: .7em; line-height: 1.5; text-align: center; }
 .reader-scale { display: flex; gap: .3rem; align-items: center; font-size: .85em; line-height: 1; margin-top: .6rem; }
@@ -265,7 +265,7 @@ const STYLE = `
 .reader-chart polyline, .reader-chart line { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke; }
 @media (max-width: 30rem) { .reader-say { min-height: 8.8em; } .reader-strips .reader-image { margin-right: 3.5rem; } }
 `;
-const STATES = { LSTM: ["h", "c", "i", "f", "o", "g"], GRU: ["h", "z", "r", "g"] };
+const STRIPS = { LSTM: ["h", "c", "i", "f", "o"], GRU: ["h", "z", "r"] };
 const DASHES = { h: "", c: "", g: "2 3", i: "8 3", f: "10 3 2 3", o: "4 2", z: "10 3 2 3", r: "8 3" };
 const SPEEDS = { slow: 2, normal: 6, fast: 20 }; // rows per second
 const OPENING = 10; // rows read when the page opens: something to see, and something left to predict
@@ -310,7 +310,7 @@ export function padOf({ strokes, pixels }) {
 
 const inkColour = (value) => [0, 0, 0, 255 * value];
 const percent = (share) => `${100 * share}%`;
-const format = (value) => String(Math.round(10 * value) / 10).replace("-", "\u2212");
+const format = (value, digits = Number.isInteger(value) ? 0 : 1) => value.toFixed(digits).replace("-", "\u2212");
 const rowsOf = (values, width) => range(values.length / width).map((t) => values.subarray(t * width, (t + 1) * width));
 const button = (text, click) => make("button", { type: "button", click }, text);
 
@@ -532,11 +532,11 @@ class Reader {
       { title: "image: click a row to predict", values: () => this.rows, kind: "image" },
       { title: "class probabilities by its head", values: () => this.result.head, kind: "classes" },
       ...(probe ? [{ title: "class probabilities by a linear probe", values: () => this.result.probe, kind: "classes" }] : []),
-      ...STATES[cell].map((name) => ({
+      ...STRIPS[cell].map((name) => ({
         title: titles[name],
         values: () => this.result.layers[this.layer].map((state) => state[name]),
         kind: "units",
-        signed: "ghc".includes(name),
+        signed: "hc".includes(name),
         name,
       })),
     ];
@@ -686,23 +686,25 @@ class Reader {
   drawChart() {
     const { titles, colors } = this.content;
     const shown = this.result.layers[this.layer].slice(0, this.seen);
-    const names = STATES[this.network.cell];
-    const most = Math.max(1, ...shown.flatMap((state) => (state.c ? [Math.abs(state.c[this.unit])] : [])));
+    const names = [...STRIPS[this.network.cell], "g"];
+    // c has no bounds: it is drawn as a share of its largest value.
+    const most = Math.max(1, ...shown.map((state) => Math.abs(state.c?.[this.unit] ?? 0)));
     const [width, height] = [this.rows.length, 100];
-    const y = (value) => (height / 2) * (1 - value / most);
+    const y = (value, name) => (height / 2) * (1 - value / (name === "c" ? most : 1));
     const line = (name, points) =>
       `<polyline points="${points}" stroke="${colors[name] ?? "currentColor"}" stroke-dasharray="${DASHES[name]}"/>`;
-    const curve = (name) => line(name, shown.map((state, t) => `${t + 1},${y(state[name][this.unit]).toFixed(2)}`).join(" "));
+    const curve = (name) => line(name, shown.map((state, t) => `${t + 1},${y(state[name][this.unit], name).toFixed(2)}`).join(" "));
     const zero = `<line x1="0" x2="${width}" y1="${y(0)}" y2="${y(0)}" stroke="#888" stroke-width="1"/>`;
     const now = `<line x1="${this.step}" x2="${this.step}" y1="0" y2="${height}" stroke="${colors.GRU}"/>`;
-    this.chart.innerHTML = `<span>${format(most)}</span><span style="grid-area: low">${format(-most)}</span>` +
+    this.chart.innerHTML = `<span>1</span><span style="grid-area: low">${format(-1)}</span>` +
       `<svg viewBox="0 0 ${width} ${height}" preserveAspectRatio="none">${zero}${names.map(curve).join("")}${now}</svg>` +
       `<div data-rows><span>row 0</span><span>${width}</span></div>`;
     const values = this.step ? this.result.layers[this.layer][this.step - 1] : null;
     const key = (name) => {
       const sample = `<svg viewBox="0 0 32 10">${line(name, "0,5 32,5")}</svg> `;
-      const value = values ? ` ${values[name][this.unit].toFixed(2)}` : "";
-      return `<span>${sample}${titles[name]}${value}</span>`;
+      const value = values ? ` ${format(values[name][this.unit], 2)}` : "";
+      const scale = name === "c" && most > 1 ? ` (drawn on a scale to ${format(most)})` : "";
+      return `<span>${sample}${titles[name]}${value}${scale}</span>`;
     };
     this.chartKey.innerHTML = names.map(key).join("");
     const label = `Gates and state of hidden unit ${this.unit + 1} after each of ${shown.length} rows`;
@@ -731,7 +733,7 @@ class Reader {
     const right = digit === null ? "" : said(ROWS) === digit ? ", which is right" : `, but it is a ${digit}`;
     const head = commitStep(result.head);
     const yours = guess ? ` (you expected ${guess})` : "";
-    const late = head > ink ? `; the ink ends in row ${ink}, so nothing was left to read` : "";
+    const late = head > ink ? `; the ink ends in row ${ink}, so it changed with nothing left to read` : "";
     const probe = result.probe ? ` The probe's answer stays from row ${commitStep(result.probe)} on.` : "";
     const now = step < ROWS && step ? ` After row ${step} it said ${said(step)} (${sure(step)}).` : "";
     return `${what} is read as ${said(ROWS)} (${sure(ROWS)})${right}. The answer stays from row ${head} on${yours}${late}.${probe}${now}`;
