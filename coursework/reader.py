@@ -1,0 +1,244 @@
+"""Draw a digit and watch a network read it: `reader.js` as a widget and as a page that needs nothing else.
+
+The script computes everything itself, from the weights: Python packs them, and takes the drawn image back.
+"""
+
+import base64
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import anywidget
+import matplotlib.pyplot as plt
+import numpy as np
+import traitlets
+from scipy.interpolate import splev, splprep
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
+
+from coursework.arguments import check_integer
+from coursework.backend import keras
+from coursework.data import Data
+from coursework.files import RUNS, replacing
+from coursework.style import COLORS, TITLES, draw_digit, draw_steps, show_figure
+from coursework.text import show_widget
+from coursework.trace import class_probabilities, read_out, trace
+
+SCRIPT = Path(__file__).with_name("reader.js")
+SMALL = ("GRU 32", "LSTM 32")  # the networks of the committed page
+
+# The digits of the committed page, which may hold no part of MNIST: drawn by us as curves through these points, from
+# left to right and from top to bottom in percent of the pad. A digit may take several strokes.
+STROKES = {
+    0: ["50,14 32,24 27,52 34,80 51,87 67,76 72,48 65,22 51,14"],
+    1: ["54,13 52,38 49,62 47,87"],
+    2: ["30,31 38,16 56,13 68,25 64,42 48,62 28,84", "28,84 44,82 58,85 74,83"],
+    3: ["30,20 46,12 63,19 62,36 44,46", "44,46 62,50 70,66 58,84 40,87 27,78"],
+    4: ["36,14 32,34 29,54", "29,54 48,52 72,49", "64,16 61,42 58,66 56,88"],
+    5: ["70,15 54,15 38,17", "38,17 35,32 33,46", "33,46 50,40 66,50 68,68 56,85 38,87 26,80"],
+    6: ["62,12 44,26 33,48 31,68 40,86 57,86 66,72 58,58 43,60 33,72"],
+    7: ["27,19 44,17 58,17 72,16", "72,16 62,38 52,62 44,88"],
+    8: ["66,22 50,13 36,23 40,38 55,50 65,66 58,84 43,86 34,74 40,58 56,44 66,32 66,22"],
+    9: ["66,26 54,14 38,19 33,35 43,47 58,43 66,28", "66,26 65,46 62,68 58,88"],
+}
+
+PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>Draw a digit and watch the network make up its mind</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:">
+<link rel="icon" href="data:,">
+<style>
+:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 84rem; margin: 1.2rem auto; padding: 0 .8rem; }
+h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 .5rem; }
+.about { max-width: 52rem; }
+</style></head><body>
+<h1>Draw a digit and watch the network make up its mind</h1>
+<p class="about">A recurrent network reads an image from the top, one row per time step, and keeps what it needs in its
+hidden state. It was trained to name the digit after the last row. Here you see its answer, its state and its gates after
+every row, computed in this page from the trained weights. %ABOUT%</p>
+<noscript><p>This page computes a network as you draw, which needs JavaScript; it is switched off here. Nothing is loaded
+from the web or sent to it.</p></noscript>
+<div id="reader"></div>
+<script type="application/json" id="content">%CONTENT%</script>
+<script type="module">
+%SCRIPT%
+const content = JSON.parse(document.getElementById("content").textContent);
+const model = { get: () => content, set() {}, save_changes() {} };
+render({ model, el: document.getElementById("reader") });
+</script>
+</body></html>
+"""
+
+
+class Reader(anywidget.AnyWidget):
+    """The widget: `content` goes to the script once, `image` comes back with each finished drawing.
+
+    Attributes:
+        image: (28, 28) of 0 and 1, float32, as the networks read it: `helpers.trace(model, reader.image[None])`.
+    """
+
+    _esm = SCRIPT
+    content = traitlets.Dict().tag(sync=True)
+    image = traitlets.Instance(np.ndarray).tag(
+        sync=True,
+        to_json=lambda image, _: image.tolist(),
+        from_json=lambda rows, _: np.array(rows, np.float32),
+    )
+
+
+def draw_and_read(networks: Mapping, data: Data, probes: Mapping | None = None) -> Reader:
+    """Show a pad to draw a digit on, and what the networks make of it row by row: answers, states, gates.
+
+    Where widgets don't run, a picture of the first network reading a test image remains.
+
+    Args:
+        networks: dict from label to trained network, LSTM or GRU, as `build_model` makes them.
+        data: gives the test images to choose from.
+        probes: dict from label to what `fit_probe` returns, for any of the networks.
+
+    Returns:
+        The widget; its `image` (28, 28) is what was drawn last, as the networks read it.
+
+    Raises:
+        ValueError: no network, or one of another shape.
+
+    Notebook 3, "Draw a digit".
+    """
+    images = test_images(data)
+    pixels = data.x_test[np.flatnonzero(data.y_test == images[0]["label"])[0]]
+    reader = Reader(content=make_content(networks, images, probes), image=pixels)
+    show_widget(reader)
+    _show_reading(*next(iter(networks.items())), pixels, images[0]["label"])
+    return reader
+
+
+def save_reader(networks: Mapping, data: Data, probes: Mapping | None = None) -> None:
+    """Write `runs/reader.html` with all networks and test images, and `runs/reader-small.html` for publication.
+
+    The second page holds GRU 32 and LSTM 32 alone, and digits that were drawn for it instead of test images. Arguments
+    and errors are those of `draw_and_read`. Notebook 3, "Draw a digit".
+    """
+    about = f"The images are test images ({data.name}), as black and white as the networks saw them."
+    small = {label: networks[label] for label in SMALL if label in networks}
+    drawn = "The digits to choose from were drawn for this page; they belong to no data set."
+    pages = {"reader.html": reader_page(networks, test_images(data), probes, about)}
+    pages["reader-small.html"] = reader_page(small or networks, drawn_images(), probes, drawn)
+    for name, page in pages.items():
+        with replacing(RUNS / name) as path:
+            path.write_text(page, encoding="utf-8")
+
+
+def reader_page(networks: Mapping, images: list[dict], probes: Mapping | None = None, about: str = "") -> str:
+    """The whole page as HTML, which loads nothing from anywhere.
+
+    Args:
+        networks, probes: as for `draw_and_read`.
+        images: of `test_images` or `drawn_images`.
+        about: a sentence on the images, in HTML.
+    """
+    content = json.dumps(make_content(networks, images, probes), separators=(",", ":")).replace("<", "\\u003c")
+    page = PAGE.replace("%ABOUT%", about).replace("%CONTENT%", content)
+    return page.replace("%SCRIPT%", SCRIPT.read_text(encoding="utf-8"))
+
+
+def test_images(data: Data, each: int = 2) -> list[dict]:
+    """The first test images of each class, as the script takes them: label, and 784 bits in base64."""
+    check_integer(each=each)
+    places = [np.flatnonzero(data.y_test == digit)[:each] for digit in range(10)]
+    order = [place[k] for k in range(each) for place in places if len(place) > k]
+    return [{"label": int(data.y_test[k]), "pixels": in_base64(np.packbits(data.x_test[k] > 0.1))} for k in order]
+
+
+def drawn_images() -> list[dict]:
+    """A digit of each class as strokes, lists of [x, y] in points of the pad (112 x 112)."""
+    return [{"label": digit, "strokes": [_smooth(points) for points in strokes]} for digit, strokes in STROKES.items()]
+
+
+def fit_probe(model: keras.Model, data: Data, images: int = 2000) -> np.ndarray:
+    """A linear classifier for the last recurrent layer's h after each row, fitted to the first training images.
+
+    One thread: scikit-learn's own take twenty times as long here, waiting for each other.
+
+    Args:
+        model: as for `draw_and_read`.
+        images: how many training images.
+
+    Returns:
+        Weights (T, units + 1, classes), the biases last. A class without an image gets no chance.
+    """
+    states, y = trace(model, data.x_train[:images], layer=_depth(model) - 1)["h"], data.y_train[:images]
+    weights = np.zeros((states.shape[1], states.shape[2] + 1, 10), np.float32)
+    weights[:, -1] = -1e4
+    with threadpool_limits(1):
+        for t in range(states.shape[1]):
+            fitted = LogisticRegression(max_iter=200).fit(states[:, t], y)
+            weights[t][:, fitted.classes_] = np.vstack([fitted.coef_.T, fitted.intercept_])
+    return weights
+
+
+def make_content(networks, images, probes):
+    """All that the script needs, ready for JSON."""
+    if not networks:
+        raise ValueError("no network to read with: give a dict from label to network")
+    return {
+        "networks": [_packed(label, model, (probes or {}).get(label)) for label, model in networks.items()],
+        "images": images,
+        "colors": COLORS | {"g": "#56B4E9", "c": "#888888"},
+        "titles": TITLES,
+        "viridis": in_base64(plt.get_cmap("viridis")(range(256), bytes=True)[:, :3]),
+    }
+
+
+def _packed(label, model, probe):
+    """One network: its weights in Keras's order, float32, little-endian."""
+    depth = _depth(model, label)
+    weights = model.get_weights()
+    packed = {"label": label, "cell": type(model.layers[0]).__name__, "layers": depth}
+    packed |= {"shapes": [array.shape for array in weights], "weights": _floats(weights)}
+    return packed | ({} if probe is None else {"probe": _floats([probe])})
+
+
+def _depth(model, label="the network"):
+    """How many recurrent layers a network has, or a ValueError if the script can't compute it."""
+    layers = [(type(layer).__name__, layer.get_config().get("activation")) for layer in model.layers]
+    cells = [layer for layer in layers if layer in (("LSTM", "tanh"), ("GRU", "tanh"))]
+    wanted = [*cells[:1] * len(cells), ("ReLU", None), ("Dense", "relu"), ("Dense", "linear")]
+    if not cells or layers != wanted or len(model.get_weights()) != 3 * len(cells) + 4:
+        found = ", ".join(name for name, _ in layers)
+        raise ValueError(f"{label}: the reader knows LSTMs or GRUs, ReLU, Dense and Dense, as build_model makes; got {found}")
+    return len(cells)
+
+
+def _floats(arrays):
+    return in_base64(np.concatenate([np.ravel(array) for array in arrays]).astype("<f4"))
+
+
+def in_base64(array):
+    return base64.b64encode(array.tobytes()).decode()
+
+
+def _smooth(points):
+    """A curve through the points, in points of the pad."""
+    x, y = np.array([point.split(",") for point in points.split()], float).T * 1.12
+    curve = splev(np.linspace(0, 1, 8 * len(x)), splprep([x, y], s=0, k=min(3, len(x) - 1))[0])
+    return np.round(np.transpose(curve), 1).tolist()
+
+
+def _show_reading(label, model, image, digit):
+    """A picture in place of the widget: the image, the class probabilities and the state after each row."""
+    layer = _depth(model, label) - 1
+    h = trace(model, image[None], layer=layer)["h"]
+    chances = class_probabilities(read_out(model, h))[0]
+    _, (left, middle, right) = plt.subplots(1, 3, figsize=(8, 3), sharey=True)
+    draw_digit(left, image)
+    left.set(title=f"a {digit}", xlabel="pixel", ylabel="time step (row)")
+    plt.colorbar(draw_steps(middle, chances, 0, 1), ax=middle, label="probability")
+    middle.set(title=f"{label}: read out", xlabel="class", xticks=range(1, 11, 3), xticklabels=range(0, 10, 3))
+    plt.colorbar(draw_steps(right, h[0], -1, 1), ax=right, label=TITLES["h"])
+    right.set(title=TITLES["h"], xlabel="hidden unit")
+    show_figure(
+        f"{label} reads a {digit}: the image, the class probabilities and the output h after each row; after the last "
+        f"row it says {chances[-1].argmax()}."
+    )
