@@ -195,7 +195,8 @@ export function asMnist(ink) {
   return image;
 }
 
-export const binarized = (image) => image.map((row) => row.map((value) => (value > THRESHOLD ? 1 : 0)));
+/** Plain arrays of 0 and 1, which travel to Python as JSON. */
+export const binarized = (image) => image.map((row) => Array.from(row, (value) => (value > THRESHOLD ? 1 : 0)));
 
 /** The 28 rows of an image that travels as 784 bits in base64. */
 export function unpackImage(base64) {
@@ -263,7 +264,7 @@ const STYLE = `
 .reader-curves svg { grid-area: curves; width: 100%; height: 9rem; border: solid #888; border-width: 0 0 1px 1px; box-sizing: border-box; }
 .reader-curves [data-rows] { grid-area: rows; display: flex; justify-content: space-between; padding: .3rem 0 .5rem; }
 .reader-chart polyline, .reader-chart line { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke; }
-@media (max-width: 30rem) { .reader-say { min-height: 8.8em; } .reader-strips .reader-image { margin-right: 3.5rem; } }
+@media (max-width: 30rem) { .reader-strips figure:not(.reader-image) { --row: 5px; } .reader-say { min-height: 8.8em; } .reader-strips .reader-image { margin-right: 3.5rem; } }
 `;
 const STRIPS = { LSTM: ["h", "c", "i", "f", "o"], GRU: ["h", "z", "r"] };
 const DASHES = { h: "", c: "", g: "2 3", i: "8 3", f: "10 3 2 3", o: "4 2", z: "10 3 2 3", r: "8 3" };
@@ -512,9 +513,10 @@ class Reader {
       const [bar, line, value] = [make("i"), make("b"), make("small")];
       return { bar, line, value, item: make("li", {}, make("div", {}, bar, line), make("span", {}, `${digit}`), value) };
     });
+    this.chancesKey = make("div", { class: "reader-key" });
     return make("div", {},
       make("ol", { class: "reader-chances", "aria-label": "class probabilities" }, ...this.chances.map((c) => c.item)),
-      make("div", { class: "reader-key" }, "bars: the network's own head; dashed: a linear probe of the same state; underlined: what the image shows"));
+      this.chancesKey);
   }
 
   /** A panel for each thing that the network holds, all with time steps downwards and on one scale of rows. */
@@ -540,6 +542,8 @@ class Reader {
         name,
       })),
     ];
+    const lines = probe ? "; dashed: a linear probe of the same state" : "";
+    this.chancesKey.textContent = `bars: the network's own head${lines}; underlined: what the image shows`;
     this.strips.replaceChildren(...this.panels.map((panel) => this.buildPanel(panel)));
     this.unitNumber.max = units;
     this.unitNumber.value = this.unit + 1;
