@@ -53,7 +53,7 @@ test-mnist: setup
 
 browser-test: setup
 	@$(PY) -m pip install --quiet --requirement requirements-browser.txt
-	@$(PY) -m pytest -m browser tests/test_browser.py
+	@$(PY) -m pytest -m browser tests/test_browser.py tests/test_reader_browser.py
 
 refresh: setup
 	@$(PY) run.py --refresh $${DATA:+--data "$$DATA"}
