@@ -238,7 +238,7 @@ def _show_reading(label, model, image, digit):
     layer = _depth(model, label) - 1
     h = trace(model, image[None], layer=layer)["h"]
     chances = class_probabilities(read_out(model, h))[0]
-    _, (left, middle, right) = plt.subplots(1, 3, figsize=(8, 3), sharey=True)
+    _, (left, middle, right) = plt.subplots(1, 3, figsize=(8.5, 2.5), sharey=True)
     draw_digit(left, image)
     left.set(title=f"a {digit}", xlabel="pixel", ylabel="time step (row)")
     plt.colorbar(draw_steps(middle, chances, 0, 1), ax=middle, label="probability")

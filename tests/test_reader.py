@@ -293,5 +293,9 @@ def test_no_network(data):
         reader.draw_and_read({}, data)
 
 
-def test_the_script_is_the_one_that_is_handed_out():
-    assert reader.SCRIPT.parent == ROOT / "coursework" and reader.SCRIPT.suffix == ".js"
+def test_the_committed_page():
+    """Small enough, with the two networks and no image of a data set."""
+    page = (ROOT / "docs" / "reader.html").read_text(encoding="utf-8")
+    assert len(page) < 300_000
+    assert re.findall(r'"label":"([^"]+)"', page) == ["GRU 32", "LSTM 32"]
+    assert '"strokes":' in page and '"pixels":' not in page
