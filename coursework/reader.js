@@ -195,106 +195,14 @@ export function asMnist(ink) {
   return image;
 }
 
-export const binarized = (image) => image.map((row) => row.map((value) => (value > THRESHOLD ? 1 : 0)));
+/** Plain arrays of 0 and 1, which travel to Python as JSON. */
+export const binarized = (image) => image.map((row) => Array.from(row, (value) => (value > THRESHOLD ? 1 : 0)));
 
 /** The 28 rows of an image that travels as 784 bits in base64. */
 export function unpackImage(base64) {
   const packed = bytes(base64);
   const bit = (k) => (packed[k >> 3] >> (7 - (k & 7))) & 1;
   return Array.from({ length: ROWS }, (_, y) => each(ROWS, (x) => bit(y * ROWS + x)));
-}
-
-// --- What one sees ---------------------------------------------------------------------------------------------------
-
-const STYLE = `
-.reader { --row: 9px; --line: #D55E00; font: 15px/1.45 system-ui, sans-serif; max-width: 84rem; }
-.reader :is(button, select, input) { font: inherit; }
-.reader :focus-visible { outline: 3px solid #56B4E9; outline-offset: 2px; }
-.reader label { white-space: nowrap; }
-.reader fieldset { border: 0; margin: 0; padding: 0; }
-.reader canvas { display: block; image-rendering: pixelated; }
-.reader-parts, .reader-strips, .reader-bar, .reader-key { display: flex; flex-wrap: wrap; align-items: flex-start; }
-.reader-parts { gap: .6rem 2rem; }
-.reader-bar { gap: .4rem .9rem; align-items: center; margin: .5rem 0; }
-.reader-bar button { min-width: 5rem; padding: .3rem .7rem; }
-.reader-bar [type=number] { width: 4em; }
-.reader-bar [type=range] { width: 7em; }
-.reader-key { gap: .1rem 1.1rem; font-size: .85em; }
-.reader-key svg { width: 2rem; height: .7rem; vertical-align: middle; }
-.reader-draw { width: 20rem; max-width: 100%; }
-.reader-pad { width: 252px; height: 252px; background: #fff; border: 1px solid #888; cursor: crosshair; touch-action: none; }
-.reader-images { display: grid; grid-template-columns: repeat(10, 1fr); gap: 3px; margin: .5rem 0; }
-.reader-images button { padding: 0; border: 1px solid #888; background: #fff; cursor: pointer; }
-.reader-images button[aria-pressed=true] { outline: 3px solid var(--line); }
-.reader-images canvas { width: 100%; }
-.reader-read { flex: 1 1 24rem; min-width: 0; max-width: 52rem; }
-.reader-say { min-height: 4.4em; margin: .4rem 0; font-size: 1.07em; }
-.reader-scrub { display: flex; gap: .8rem; align-items: center; }
-.reader-scrub input { flex: 1; min-width: 0; }
-.reader-scrub output { width: 4em; font-variant-numeric: tabular-nums; }
-.reader-chances { display: grid; grid-template-columns: repeat(10, 1fr); height: 8.5rem; max-width: 36rem; margin: .6rem 0 .2rem; padding: 0; list-style: none; }
-.reader-chances li { display: grid; grid-template-rows: 1fr auto auto; text-align: center; line-height: 1.25; min-width: 0; }
-.reader-chances div { position: relative; border-bottom: 1px solid #888; }
-.reader-chances i { position: absolute; left: 20%; right: 20%; bottom: 0; background: #999; }
-.reader-chances b { position: absolute; left: 8%; right: 8%; height: 0; border-top: 2px dashed; }
-.reader-chances small { font-size: .75em; font-variant-numeric: tabular-nums; }
-.reader-chances [aria-current] span { font-weight: bold; text-decoration: underline; text-underline-offset: .15em; }
-.reader-strips { gap: 1rem; margin: 1rem 0 .6rem; }
-.reader-strips figure { margin: 0; flex: 1 1 7.5rem; max-width: 17rem; }
-.reader-strips .reader-classes { flex: 1 1 7rem; max-width: 10rem; }
-.reader-strips .reader-image { flex: 0 0 auto; max-width: none; margin: 0 4.6rem 0 1.6rem; }
-.reader-strips figcaption { font-size: .85em; line-height: 1.25; height: 2.5em; display: flex; align-items: end; padding-bottom: .3em; }
-.reader-strip { position: relative; background: #8883; }
-.reader-strip canvas { width: 100%; height: calc(var(--row) * var(--rows)); }
-.reader-image .reader-strip { width: calc(var(--row) * 28); background: #fff; outline: 1px solid #888; cursor: pointer; }
-.reader-units canvas { cursor: pointer; }
-.reader-cursor { position: absolute; left: 0; right: 0; height: 0; border-top: 2px solid var(--line); pointer-events: none; }
-.reader-unit { position: absolute; top: 100%; border: .3rem solid transparent; border-bottom-color: currentColor; margin: -.25rem 0 0 -.3rem; }
-.reader-mark, .reader-tick { position: absolute; font-size: .78em; line-height: 1; white-space: nowrap; transform: translateY(-50%); }
-.reader-mark { left: 100%; padding-left: .15rem; }
-.reader-mark::before { content: ""; display: inline-block; border: solid transparent; border-width: .3rem .35rem .3rem 0; border-right-color: var(--line); margin-right: .2rem; }
-.reader-tick { right: 100%; padding-right: .35rem; }
-.reader-digits { display: grid; grid-template-columns: repeat(10, 1fr); font-size: .7em; line-height: 1.5; text-align: center; }
-.reader-scale { display: flex; gap: .3rem; align-items: center; font-size: .85em; line-height: 1; margin-top: .6rem; }
-.reader-digits + .reader-scale { margin-top: 0; }
-.reader-scale span { flex: 0 1 5rem; height: .5rem; }
-.reader-chart { max-width: 60rem; }
-.reader-curves { display: grid; grid-template: "top curves" 1fr "low curves" auto "none rows" auto / 2.4rem 1fr; font-size: .78em; line-height: 1; }
-.reader-curves svg { grid-area: curves; width: 100%; height: 9rem; border: solid #888; border-width: 0 0 1px 1px; box-sizing: border-box; }
-.reader-curves [data-rows] { grid-area: rows; display: flex; justify-content: space-between; padding: .3rem 0 .5rem; }
-.reader-chart polyline, .reader-chart line { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke; }
-@media (max-width: 30rem) { .reader-say { min-height: 8.8em; } .reader-strips .reader-image { margin-right: 3.5rem; } }
-`;
-const STRIPS = { LSTM: ["h", "c", "i", "f", "o"], GRU: ["h", "z", "r"] };
-const DASHES = { h: "", c: "", g: "2 3", i: "8 3", f: "10 3 2 3", o: "4 2", z: "10 3 2 3", r: "8 3" };
-const SPEEDS = { slow: 2, normal: 6, fast: 20 }; // rows per second
-const OPENING = 10; // rows read when the page opens: something to see, and something left to predict
-
-/** An HTML element with attributes (a function listens to the event of that name) and children. */
-function make(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (typeof value === "function") element.addEventListener(name, value);
-    else if (value !== false) element.setAttribute(name, value);
-  }
-  element.append(...children);
-  return element;
-}
-
-function choice(options, chosen, listener) {
-  const select = make("select", { change: () => listener(select.selectedIndex) });
-  select.append(...options.map((option) => make("option", {}, option)));
-  select.selectedIndex = chosen;
-  return select;
-}
-
-
-/** Paint values[t][k] as one pixel each; colour(value, t) gives [red, green, blue, opacity]. */
-function paint(canvas, values, colour) {
-  [canvas.width, canvas.height] = [values[0].length, values.length];
-  const image = new ImageData(canvas.width, canvas.height);
-  values.forEach((row, t) => row.forEach((v, k) => image.data.set(colour(v, t), 4 * (t * row.length + k))));
-  canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
 /** An image of the content on the pad: its strokes drawn with the pen, or its pixels, each as 4 x 4 points. */
@@ -308,11 +216,84 @@ export function padOf({ strokes, pixels }) {
   return ink;
 }
 
-const inkColour = (value) => [0, 0, 0, 255 * value];
+// --- What one sees ---------------------------------------------------------------------------------------------------
+
+const PARTS = `
+<div class="reader-parts">
+  <div class="reader-draw">
+    <div>Draw a digit here, or choose one below:</div>
+    <canvas name="pad" class="reader-pad" role="img" aria-label="Pad to draw a digit on"></canvas>
+    <div name="images" class="reader-images" role="group" aria-label="Images to choose from"></div>
+    <div class="reader-bar"><button type="button" name="clear">Clear</button>
+      <label>read it <select name="placing"><option>as MNIST</option><option>as drawn</option></select></label></div>
+    <label class="reader-bar">erase the last <input name="erased" type="range" max="14" value="0">
+      <output name="erasedRows">0 rows</output></label>
+    <label class="reader-bar"><input name="longer" type="checkbox">keep reading: ${BLANK} blank rows more</label>
+  </div>
+  <div class="reader-read">
+    <div class="reader-bar"><label>network <select name="network"></select></label>
+      <label name="layers">layer shown <select name="layer"></select></label></div>
+    <p name="say" class="reader-say"></p>
+    <div class="reader-bar"><button type="button" name="play">Play</button>
+      <button type="button" name="step">Step</button>
+      <label>speed <select name="speed"></select></label></div>
+    <div class="reader-scrub"><input name="scrubber" type="range" min="0" aria-label="rows read">
+      <output name="position"></output></div>
+    <ol name="chances" class="reader-chances" aria-label="class probabilities"></ol>
+    <div name="chancesKey" class="reader-key"></div>
+  </div>
+</div>
+<div name="strips" class="reader-strips"></div>
+<div class="reader-chart">
+  <div class="reader-bar"><label>hidden unit <input name="unit" type="number" min="1" value="1"></label>
+    over time; or click a column above</div>
+  <div name="chart" class="reader-curves" role="img"></div>
+  <div name="chartKey" class="reader-key"></div>
+</div>`;
+const STRIPS = { LSTM: ["h", "c", "i", "f", "o"], GRU: ["h", "z", "r"] };
+const DASHES = { h: "", c: "", g: "2 3", i: "8 3", f: "10 3 2 3", o: "4 2", z: "10 3 2 3", r: "8 3" };
+const SPEEDS = { slow: 2, normal: 6, fast: 20 }; // rows per second
+const OPENING = 10; // rows read when an image is chosen: something to see, and something left to predict
+
+/** An HTML element with attributes (a function listens to the event of that name) and children. */
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") element.addEventListener(name, value);
+    else element.setAttribute(name, value);
+  }
+  element.append(...children);
+  return element;
+}
+
+/** Paint values[t][k] as one pixel each; colour(value, t) gives [red, green, blue, opacity]. */
+function paint(canvas, values, colour) {
+  [canvas.width, canvas.height] = [values[0].length, values.length];
+  const image = new ImageData(canvas.width, canvas.height);
+  values.forEach((row, t) => row.forEach((v, k) => image.data.set(colour(v, t), 4 * (t * row.length + k))));
+  canvas.getContext("2d").putImageData(image, 0, 0);
+}
+
+/** The pad: black, as opaque as there is ink. */
+function paintInk(canvas, ink) {
+  [canvas.width, canvas.height] = [PAD, PAD];
+  const image = new ImageData(PAD, PAD);
+  ink.forEach((value, k) => (image.data[4 * k + 3] = 255 * value));
+  canvas.getContext("2d").putImageData(image, 0, 0);
+}
+
 const percent = (share) => `${100 * share}%`;
 const format = (value, digits = Number.isInteger(value) ? 0 : 1) => value.toFixed(digits).replace("-", "\u2212");
-const rowsOf = (values, width) => range(values.length / width).map((t) => values.subarray(t * width, (t + 1) * width));
-const button = (text, click) => make("button", { type: "button", click }, text);
+const capital = (text) => text[0].toUpperCase() + text.slice(1);
+const options = (select, names, chosen) => {
+  select.replaceChildren(...names.map((name) => make("option", {}, name)));
+  select.selectedIndex = chosen;
+};
+/** Where in an element the pointer is: shares of its width and height. */
+const place = (element, { clientX, clientY }) => {
+  const box = element.getBoundingClientRect();
+  return [(clientX - box.left) / box.width, (clientY - box.top) / box.height];
+};
 
 class Reader {
   constructor(model, content) {
@@ -322,13 +303,12 @@ class Reader {
     this.likeMnist = true;
     this.erased = 0; // rows at the bottom whose ink is taken away
     this.blank = 0; // rows read after the last one
-    this.speed = SPEEDS.normal;
-    this.unit = 0;
-    this.timer = null;
-    this.root = make("div", { class: "reader", role: "group", "aria-label": "A network reads a digit row by row" });
-    this.build();
-    this.chosen = Math.max(0, content.images.findIndex(({ label }) => label === 2)); // null for a drawing
+    this.speed = SPEEDS.normal; // rows per second
+    this.unit = 0; // of the chart
+    this.timer = null; // while it plays
+    this.chosen = content.opening; // number of the image on the pad, null for a drawing
     this.ink = this.pads[this.chosen].slice(); // PAD x PAD, from 0 to 1
+    this.build();
     this.rewind(OPENING);
     this.openNetwork(0);
   }
@@ -367,7 +347,8 @@ class Reader {
   clear() {
     this.chosen = null;
     this.ink = zeros(PAD * PAD);
-    this.rewind(ROWS);
+    this.rewind(this.rows.length);
+    this.readAgain();
   }
 
   /** Begin a reading anew: what comes after row `step` stays hidden until it has been played. */
@@ -384,9 +365,9 @@ class Reader {
   }
 
   play() {
-    const from = this.step === this.rows.length ? 0 : this.step;
+    this.pause();
     this.timer = setInterval(() => this.goTo(this.step + 1), 1000 / this.speed);
-    this.goTo(from);
+    this.draw();
   }
 
   pause() {
@@ -403,52 +384,70 @@ class Reader {
   // --- The parts of the page
 
   build() {
-    this.say = make("p", { class: "reader-say" });
-    this.playButton = button("Play", () => {
+    this.root = make("div", { class: "reader", role: "group", "aria-label": "A network reads a digit row by row" });
+    this.root.innerHTML = PARTS;
+    this.part = {};
+    for (const part of this.root.querySelectorAll("[name]")) this.part[part.getAttribute("name")] = part;
+    this.root.addEventListener("input", ({ target }) => this.change(target));
+    this.part.clear.addEventListener("click", () => this.clear());
+    this.part.step.addEventListener("click", () => {
+      this.pause();
+      this.goTo(this.step + 1);
+    });
+    this.part.play.addEventListener("click", () => {
+      if (this.step === this.rows.length) this.step = 0;
       if (!this.timer) return this.play();
       this.pause();
       this.draw();
     });
-    const step = button("Step", () => {
-      this.pause();
-      this.goTo(this.step + 1);
+    options(this.part.network, this.content.networks.map(({ label }) => label), 0);
+    options(this.part.speed, Object.keys(SPEEDS), 1);
+    this.samples = this.content.images.map(({ label }, number) => {
+      const picture = make("canvas");
+      paintInk(picture, this.pads[number]);
+      const attributes = { type: "button", "aria-label": `a ${label}, image ${number + 1}` };
+      return make("button", { ...attributes, click: () => this.choose(number) }, picture);
     });
-    const speed = choice(Object.keys(SPEEDS), 1, (k) => {
-      this.speed = Object.values(SPEEDS)[k];
-      if (!this.timer) return;
-      this.pause();
-      this.play();
+    this.part.images.append(...this.samples);
+    this.chances = range(10).map((digit) => {
+      const [bar, line, value] = [make("i"), make("b"), make("small")];
+      const item = make("li", {}, make("div", {}, bar, line), make("span", {}, `${digit}`), value);
+      return { bar, line, value, item };
     });
-    const network = choice(this.content.networks.map(({ label }) => label), 0, (k) => this.openNetwork(k));
-    this.layers = make("span");
-    const scrub = (event) => {
-      this.pause();
-      this.goTo(Number(event.target.value));
-    };
-    this.scrubber = make("input", { type: "range", min: 0, "aria-label": "rows read", input: scrub });
-    this.position = make("output");
-    this.strips = make("div", { class: "reader-strips" });
-    this.root.append(
-      make("div", { class: "reader-parts" },
-        this.buildPad(),
-        make("div", { class: "reader-read" },
-          make("div", { class: "reader-bar" }, make("label", {}, "network ", network), this.layers),
-          this.say,
-          make("div", { class: "reader-bar" }, this.playButton, step, make("label", {}, "speed ", speed)),
-          make("div", { class: "reader-scrub" }, this.scrubber, this.position),
-          this.buildChances())),
-      this.strips,
-      this.buildChart());
+    this.part.chances.append(...this.chances.map(({ item }) => item));
+    this.listenToPen(this.part.pad);
   }
 
-  buildPad() {
-    this.pad = make("canvas", { class: "reader-pad", role: "img", "aria-label": "Pad to draw a digit on" });
-    let last = null; // where the pen was
+  /** A control was moved. */
+  change({ name, value, checked, selectedIndex }) {
+    if (name === "network") this.openNetwork(selectedIndex);
+    if (name === "unit") this.showUnit(Number(value) - 1);
+    if (name === "layer") {
+      this.layer = selectedIndex;
+      this.draw();
+    }
+    if (name === "scrubber") {
+      this.pause();
+      this.goTo(Number(value));
+    }
+    if (name === "speed") {
+      this.speed = Object.values(SPEEDS)[selectedIndex];
+      if (this.timer) this.play();
+    }
+    if (["placing", "erased", "longer"].includes(name)) {
+      if (name === "placing") this.likeMnist = selectedIndex === 0;
+      if (name === "erased") this.erased = Number(value);
+      if (name === "longer") this.blank = checked ? BLANK : 0;
+      this.readAgain();
+    }
+  }
+
+  listenToPen(pad) {
+    let last = null; // where the pen was, in points of the pad
     const put = (event) => {
-      const box = this.pad.getBoundingClientRect();
       const moves = event.getCoalescedEvents?.() ?? [];
-      for (const { clientX, clientY } of moves.length ? moves : [event]) {
-        const point = [((clientX - box.left) / box.width) * PAD, ((clientY - box.top) / box.height) * PAD];
+      for (const move of moves.length ? moves : [event]) {
+        const point = place(pad, move).map((share) => share * PAD);
         stroke(this.ink, last ?? point, point);
         last = point;
       }
@@ -458,159 +457,101 @@ class Reader {
       if (last) this.readAgain();
       last = null;
     };
-    this.pad.addEventListener("pointerdown", (event) => {
+    pad.addEventListener("pointerdown", (event) => {
       if (event.button !== 0 || !event.isPrimary) return;
-      this.pad.setPointerCapture(event.pointerId);
+      pad.setPointerCapture(event.pointerId);
       if (this.chosen !== null) this.clear();
       this.rewind(this.rows.length);
       put(event);
     });
-    this.pad.addEventListener("pointermove", (event) => last && put(event));
-    this.pad.addEventListener("pointerup", lift);
-    this.pad.addEventListener("pointercancel", lift);
-    this.samples = this.content.images.map(({ label }, number) => {
-      const picture = make("canvas");
-      paint(picture, rowsOf(this.pads[number], PAD), inkColour);
-      const name = `a ${label}, image ${number + 1}`;
-      return make("button", { type: "button", "aria-label": name, click: () => this.choose(number) }, picture);
-    });
-    const clear = button("Clear", () => {
-      this.clear();
-      this.readAgain();
-    });
-    const option = (text, likeMnist) => {
-      const change = () => {
-        this.likeMnist = likeMnist;
-        this.readAgain();
-      };
-      const input = make("input", { type: "radio", name: `reader-${id}`, change });
-      input.checked = likeMnist === this.likeMnist;
-      return make("label", {}, input, ` ${text} `);
-    };
-    const id = Math.random();
-    const erasedRows = make("output", {}, "0 rows");
-    const erase = make("input", { type: "range", min: 0, max: ROWS / 2, value: 0, input: () => {
-      this.erased = Number(erase.value);
-      erasedRows.value = `${this.erased} rows`;
-      this.readAgain();
-    } });
-    const longer = make("input", { type: "checkbox", change: () => {
-      this.blank = longer.checked ? BLANK : 0;
-      this.readAgain();
-    } });
-    return make("div", { class: "reader-draw" },
-      make("div", {}, "Draw a digit here, or choose one below:"),
-      this.pad,
-      make("div", { class: "reader-images", role: "group", "aria-label": this.content.source }, ...this.samples),
-      make("div", { class: "reader-bar" }, clear, make("fieldset", {}, option("as MNIST", true), option("as drawn", false))),
-      make("label", { class: "reader-bar" }, "erase the last ", erase, erasedRows),
-      make("label", { class: "reader-bar" }, longer, `keep reading: ${BLANK} blank rows more`));
-  }
-
-  buildChances() {
-    this.chances = Array.from({ length: 10 }, (_, digit) => {
-      const [bar, line, value] = [make("i"), make("b"), make("small")];
-      return { bar, line, value, item: make("li", {}, make("div", {}, bar, line), make("span", {}, `${digit}`), value) };
-    });
-    return make("div", {},
-      make("ol", { class: "reader-chances", "aria-label": "class probabilities" }, ...this.chances.map((c) => c.item)),
-      make("div", { class: "reader-key" }, "bars: the network's own head; dashed: a linear probe of the same state; underlined: what the image shows"));
+    pad.addEventListener("pointermove", (event) => last && put(event));
+    pad.addEventListener("pointerup", lift);
+    pad.addEventListener("pointercancel", lift);
   }
 
   /** A panel for each thing that the network holds, all with time steps downwards and on one scale of rows. */
   buildStrips() {
     const { cell, recurrent, probe } = this.network;
-    const { titles } = this.content;
-    const { units } = recurrent[0];
-    this.unit = Math.min(this.unit, units - 1);
-    const layers = choice(recurrent.map((_, k) => `${k + 1}`), this.layer, (k) => {
-      this.layer = k;
-      this.draw();
-    });
-    this.layers.replaceChildren(...(recurrent.length > 1 ? [make("label", {}, "layer shown ", layers)] : []));
+    const { layer, layers, unit, chancesKey, strips } = this.part;
+    options(layer, recurrent.map((_, k) => `${k + 1}`), this.layer);
+    layers.hidden = recurrent.length === 1;
+    unit.max = recurrent[0].units;
+    this.unit = Math.min(this.unit, recurrent[0].units - 1);
+    const lines = probe ? "; dashed: a linear probe of the same state" : "";
+    chancesKey.textContent = `bars: the network's own head${lines}; underlined: what the image shows`;
+    const probed = { title: "class probabilities by a linear probe", kind: "classes", values: () => this.result.probe };
     this.panels = [
-      { title: "image: click a row to predict", values: () => this.rows, kind: "image" },
-      { title: "class probabilities by its head", values: () => this.result.head, kind: "classes" },
-      ...(probe ? [{ title: "class probabilities by a linear probe", values: () => this.result.probe, kind: "classes" }] : []),
+      { title: "image: click a row to predict", kind: "image", values: () => this.rows },
+      { title: "class probabilities by its head", kind: "classes", values: () => this.result.head },
+      ...(probe ? [probed] : []),
       ...STRIPS[cell].map((name) => ({
-        title: titles[name],
-        values: () => this.result.layers[this.layer].map((state) => state[name]),
+        title: this.content.titles[name],
         kind: "units",
-        signed: "hc".includes(name),
+        values: () => this.result.layers[this.layer].map((state) => state[name]),
         name,
       })),
     ];
-    this.strips.replaceChildren(...this.panels.map((panel) => this.buildPanel(panel)));
-    this.unitNumber.max = units;
-    this.unitNumber.value = this.unit + 1;
+    strips.replaceChildren(...this.panels.map((panel) => this.buildPanel(panel)));
   }
 
   buildPanel(panel) {
-    panel.canvas = make("canvas", { role: "img" });
+    panel.canvas = make("canvas", { role: "img", "aria-label": `${panel.title}, after each row read` });
     panel.cursor = make("div", { class: "reader-cursor" });
     panel.extra = make("div");
     const strip = make("div", { class: "reader-strip" }, panel.canvas, panel.cursor, panel.extra);
-    const parts = [make("figcaption", {}, panel.title), strip];
-    const place = (event) => {
-      const box = panel.canvas.getBoundingClientRect();
-      return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
-    };
+    const figure = make("figure", { class: `reader-${panel.kind}` }, make("figcaption", {}, panel.title), strip);
     if (panel.kind === "image") {
       this.reading = panel;
-      const label = "row after which you expect the answer to stay";
-      const attributes = { role: "slider", tabindex: 0, "aria-label": label, "aria-valuemin": 1, "aria-valuemax": ROWS };
-      for (const [name, value] of Object.entries(attributes)) panel.canvas.setAttribute(name, value);
-      panel.canvas.addEventListener("click", (event) => this.predict(Math.ceil(place(event)[1] * this.rows.length)));
-      panel.canvas.addEventListener("keydown", (event) => {
-        const move = { ArrowUp: -1, ArrowLeft: -1, ArrowDown: 1, ArrowRight: 1 }[event.key];
-        if (!move) return;
-        event.preventDefault();
-        this.predict((this.guess ?? ROWS / 2) + move);
-      });
-    } else if (panel.kind === "units") {
-      panel.canvas.addEventListener("click", (event) => this.showUnit(Math.floor(place(event)[0] * panel.canvas.width)));
+      this.listenToPrediction(panel.canvas);
+      return figure;
     }
-    if (panel.kind === "classes") parts.push(make("div", { class: "reader-digits" }, ...range(10).map((k) => make("span", {}, `${k}`))));
-    if (panel.kind !== "image") {
-      panel.low = make("small");
-      panel.high = make("small");
-      const stops = [0, 64, 128, 192, 255].map((k) => `rgb(${this.viridis.slice(3 * k, 3 * k + 3).join()})`);
-      const colours = make("span", { style: `background: linear-gradient(90deg, ${stops.join()})` });
-      parts.push(make("div", { class: "reader-scale" }, panel.low, colours, panel.high));
+    if (panel.kind === "classes") {
+      figure.append(make("div", { class: "reader-digits" }, ...range(10).map((k) => make("span", {}, `${k}`))));
+    } else {
+      const unitAt = (event) => Math.floor(place(panel.canvas, event)[0] * panel.canvas.width);
+      panel.canvas.addEventListener("click", (event) => this.showUnit(unitAt(event)));
     }
-    return make("figure", { class: `reader-${panel.kind}` }, ...parts);
+    [panel.low, panel.high] = [make("small"), make("small")];
+    const stops = [0, 64, 128, 192, 255].map((k) => `rgb(${this.viridis.slice(3 * k, 3 * k + 3).join()})`);
+    const colours = make("span", { style: `background: linear-gradient(90deg, ${stops.join()})` });
+    figure.append(make("div", { class: "reader-scale" }, panel.low, colours, panel.high));
+    return figure;
+  }
+
+  /** The image that is read takes the reader's prediction, by a click on a row or by the arrow keys. */
+  listenToPrediction(canvas) {
+    const label = "row after which you expect the answer to stay";
+    const attributes = { role: "slider", tabindex: 0, "aria-label": label, "aria-valuemin": 1, "aria-valuemax": ROWS };
+    for (const [name, value] of Object.entries(attributes)) canvas.setAttribute(name, value);
+    canvas.addEventListener("click", (event) => this.predict(Math.ceil(place(canvas, event)[1] * this.rows.length)));
+    canvas.addEventListener("keydown", (event) => {
+      const move = { ArrowUp: -1, ArrowLeft: -1, ArrowDown: 1, ArrowRight: 1 }[event.key];
+      if (!move) return;
+      event.preventDefault();
+      this.predict((this.guess ?? ROWS / 2) + move);
+    });
   }
 
   showUnit(number) {
-    this.unit = inRange(number, 0, this.network.recurrent[0].units - 1);
-    this.unitNumber.value = this.unit + 1;
+    this.unit = inRange(Math.floor(number) || 0, 0, this.network.recurrent[0].units - 1);
     this.draw();
-  }
-
-  buildChart() {
-    this.unitNumber = make("input", { type: "number", min: 1, value: 1, input: (event) => this.showUnit(event.target.value - 1) });
-    this.chartKey = make("div", { class: "reader-key" });
-    this.chart = make("div", { class: "reader-curves", role: "img" });
-    return make("div", { class: "reader-chart" },
-      make("div", { class: "reader-bar" }, make("label", {}, "hidden unit ", this.unitNumber), "over time; or click a column above"),
-      this.chart,
-      this.chartKey);
   }
 
   // --- Drawing what is known after `step` rows
 
   draw() {
-    const { step, rows, root } = this;
-    root.style.setProperty("--rows", rows.length);
-    this.scrubber.max = rows.length;
-    this.scrubber.value = step;
-    this.scrubber.setAttribute("aria-valuetext", `${step} of ${rows.length} rows read`);
-    this.position.value = `row ${step}`;
-    this.playButton.textContent = this.timer ? "Pause" : "Play";
-    this.say.setAttribute("aria-live", this.timer ? "off" : "polite");
-    this.say.textContent = this.sentence();
+    const { step, rows, part } = this;
+    this.root.style.setProperty("--rows", rows.length);
+    part.scrubber.max = rows.length;
+    part.scrubber.value = step;
+    part.scrubber.setAttribute("aria-valuetext", `${step} of ${rows.length} rows read`);
+    part.position.value = `row ${step}`;
+    part.erasedRows.value = `${this.erased} rows`;
+    part.play.textContent = this.timer ? "Pause" : "Play";
+    part.say.setAttribute("aria-live", this.timer ? "off" : "polite");
+    part.say.textContent = this.sentence();
     this.samples.forEach((sample, k) => sample.setAttribute("aria-pressed", k === this.chosen));
-    paint(this.pad, rowsOf(this.ink, PAD), inkColour);
+    paintInk(part.pad, this.ink);
     this.drawChances();
     this.panels.forEach((panel) => this.drawPanel(panel));
     this.drawMarks();
@@ -626,9 +567,8 @@ class Reader {
     const { head, probe } = this.result;
     const [known, probed] = [head[this.step - 1], probe?.[this.step - 1]];
     const top = known && mostProbable(known);
-    const digit = this.digit();
     this.chances.forEach(({ item, bar, line, value }, k) => {
-      item.toggleAttribute("aria-current", k === digit);
+      item.classList.toggle("reader-true", k === this.digit());
       bar.style.height = percent(known?.[k] ?? 0);
       bar.style.background = k === top ? this.content.colors[this.network.cell] : "";
       line.hidden = !(probed?.[k] > 0.01); // ten lines on the axis would only be clutter
@@ -637,113 +577,112 @@ class Reader {
     });
   }
 
-  drawPanel(panel) {
+  drawPanel({ name, kind, values, canvas, cursor, extra, low, high }) {
     const { rows, step, seen } = this;
-    const values = panel.values();
-    const width = values[0].length;
-    let [low, high] = panel.signed ? [-1, 1] : [0, 1];
-    if (panel.name === "c") {
-      high = Math.max(...values.map((row) => Math.max(...row.map(Math.abs)))) || 1;
-      low = -high;
-    }
+    const shown = values();
+    cursor.style.top = percent(step / rows.length);
+    if (kind === "image") return paint(canvas, rows, (v, t) => [0, 0, 0, v * (t < step ? 255 : 60)]);
+    const most = name === "c" ? Math.max(...shown.flatMap((row) => Array.from(row, Math.abs))) || 1 : 1;
+    const least = "hc".includes(name ?? "none") ? -most : 0;
     const opacity = (t) => (t < step ? 255 : t < seen ? 90 : 0);
     const colour = (v, t) => {
-      const k = Math.round((255 * (v - low)) / (high - low));
-      return [...this.viridis.slice(3 * k, 3 * k + 3), opacity(t)];
+      const k = 3 * Math.round((255 * (v - least)) / (most - least));
+      return [...this.viridis.subarray(k, k + 3), opacity(t)];
     };
-    const unread = (v, t) => [0, 0, 0, v * (t < step ? 255 : 60)];
-    const missing = Array(width).fill(NaN);
-    paint(panel.canvas, rows.map((_, t) => values[t] ?? missing), panel.kind === "image" ? unread : colour);
-    panel.cursor.style.top = percent(step / rows.length);
-    if (panel.low) panel.low.textContent = format(low);
-    if (panel.high) panel.high.textContent = format(high);
-    if (panel.kind !== "image") panel.canvas.setAttribute("aria-label", `${panel.title}, after each row read`);
-    if (panel.kind === "units") {
-      const left = percent((this.unit + 0.5) / width);
-      panel.extra.replaceChildren(make("div", { class: "reader-unit", style: `left: ${left}` }));
-    }
+    const missing = shown[0].map(() => NaN); // the probe has nothing to say about blank rows; NaN has no colour
+    paint(canvas, rows.map((_, t) => shown[t] ?? missing), colour);
+    [low.textContent, high.textContent] = [format(least), format(most)];
+    if (kind !== "units") return;
+    const left = `left: ${percent((this.unit + 0.5) / shown[0].length)}`;
+    extra.replaceChildren(make("div", { class: "reader-unit", style: left }));
   }
 
   /** Beside the image: where the reader expects the answer to stay, and where it does, once all rows were shown. */
   drawMarks() {
     const { head, probe } = this.result;
+    const label = (kind, row, text) =>
+      make("span", { class: `reader-${kind}`, style: `top: ${percent((row - 0.5) / this.rows.length)}` }, text);
     const marks = [["you", this.guess]];
     if (this.seen >= ROWS) marks.push(["head", commitStep(head)], ["probe", probe && commitStep(probe)]);
     let free = 0; // labels of neighbouring rows must not lie on each other
-    const labels = marks.filter(([, row]) => row !== null).sort((a, b) => a[1] - b[1]).map(([who, row]) => {
-      free = Math.max(row - 0.5, free);
-      const mark = make("span", { class: "reader-mark", style: `top: ${percent(free / this.rows.length)}` }, `${who} ${row}`);
-      free += 1.7;
-      return mark;
+    const found = marks.filter(([, row]) => row !== null).sort((a, b) => a[1] - b[1]);
+    const labels = found.map(([who, row]) => {
+      const at = Math.max(row, free);
+      free = at + 1.7;
+      return label("mark", at, `${who} ${row}`);
     });
-    const ticks = [1, 7, 14, 21, 28, 34, 40].filter((row) => row <= this.rows.length).map((row) =>
-      make("span", { class: "reader-tick", style: `top: ${percent((row - 0.5) / this.rows.length)}` }, `${row}`));
-    this.reading.extra.replaceChildren(...labels, ...ticks);
+    const ticks = [1, 7, 14, 21, 28, 34, 40].filter((row) => row <= this.rows.length);
+    this.reading.extra.replaceChildren(...labels, ...ticks.map((row) => label("tick", row, `${row}`)));
     this.reading.canvas.setAttribute("aria-valuenow", this.guess ?? ROWS / 2);
     this.reading.canvas.setAttribute("aria-valuetext", this.guess ? `row ${this.guess}` : "no row chosen yet");
   }
 
+  /** The gates and the state of one unit as curves. c has no bounds: it is drawn as a share of its largest value. */
   drawChart() {
     const { titles, colors } = this.content;
+    const { unit, step } = this;
     const shown = this.result.layers[this.layer].slice(0, this.seen);
     const names = [...STRIPS[this.network.cell], "g"];
-    // c has no bounds: it is drawn as a share of its largest value.
-    const most = Math.max(1, ...shown.map((state) => Math.abs(state.c?.[this.unit] ?? 0)));
-    const [width, height] = [this.rows.length, 100];
-    const y = (value, name) => (height / 2) * (1 - value / (name === "c" ? most : 1));
+    const most = Math.max(1, ...shown.map((state) => Math.abs(state.c?.[unit] ?? 0)));
+    const width = this.rows.length;
+    const y = (value, name) => (50 * (1 - value / (name === "c" ? most : 1))).toFixed(2);
     const line = (name, points) =>
       `<polyline points="${points}" stroke="${colors[name] ?? "currentColor"}" stroke-dasharray="${DASHES[name]}"/>`;
-    const curve = (name) => line(name, shown.map((state, t) => `${t + 1},${y(state[name][this.unit], name).toFixed(2)}`).join(" "));
-    const zero = `<line x1="0" x2="${width}" y1="${y(0)}" y2="${y(0)}" stroke="#888" stroke-width="1"/>`;
-    const now = `<line x1="${this.step}" x2="${this.step}" y1="0" y2="${height}" stroke="${colors.GRU}"/>`;
-    this.chart.innerHTML = `<span>1</span><span style="grid-area: low">${format(-1)}</span>` +
-      `<svg viewBox="0 0 ${width} ${height}" preserveAspectRatio="none">${zero}${names.map(curve).join("")}${now}</svg>` +
-      `<div data-rows><span>row 0</span><span>${width}</span></div>`;
-    const values = this.step ? this.result.layers[this.layer][this.step - 1] : null;
+    const curve = (name) => line(name, shown.map((state, t) => `${t + 1},${y(state[name][unit], name)}`).join(" "));
+    const axis = `<line x2="${width}" y1="50" y2="50" stroke="#888"/>`;
+    const now = `<line x1="${step}" x2="${step}" y2="100" stroke="${colors.GRU}"/>`;
+    this.part.chart.innerHTML = `<span>1</span><span style="grid-area: low">${format(-1)}</span>
+      <svg viewBox="0 0 ${width} 100" preserveAspectRatio="none">${axis}${names.map(curve).join("")}${now}</svg>
+      <div><span>row 0</span><span>${width}</span></div>`;
     const key = (name) => {
-      const sample = `<svg viewBox="0 0 32 10">${line(name, "0,5 32,5")}</svg> `;
-      const value = values ? ` ${format(values[name][this.unit], 2)}` : "";
+      const value = step ? format(this.result.layers[this.layer][step - 1][name][unit], 2) : "";
       const scale = name === "c" && most > 1 ? ` (drawn on a scale to ${format(most)})` : "";
-      return `<span>${sample}${titles[name]}${value}${scale}</span>`;
+      return `<span><svg viewBox="0 0 32 10">${line(name, "0,5 32,5")}</svg> ${titles[name]} ${value}${scale}</span>`;
     };
-    this.chartKey.innerHTML = names.map(key).join("");
-    const label = `Gates and state of hidden unit ${this.unit + 1} after each of ${shown.length} rows`;
-    this.chart.setAttribute("aria-label", label);
+    this.part.chartKey.innerHTML = names.map(key).join("");
+    if (this.part.unit !== document.activeElement) this.part.unit.value = unit + 1;
+    const label = `Gates and state of hidden unit ${unit + 1} after each of ${shown.length} rows`;
+    this.part.chart.setAttribute("aria-label", label);
   }
 
   /** What to look for now, in words. */
   sentence() {
-    const { step, guess, result, network, rows } = this;
-    const said = (t) => mostProbable(result.head[t - 1]);
-    const sure = (t) => Math.max(...result.head[t - 1]).toFixed(2);
-    const ink = rows.findLastIndex((row) => row.includes(1)) + 1;
+    const { step, guess, result, rows } = this;
+    const { label } = this.network;
     const digit = this.digit();
-    const what = digit === null ? "Your drawing" : `This ${digit}`;
-    if (!ink) return `There is no ink in any row, and ${network.label} answers all the same: ${said(ROWS)}. Draw a digit.`;
+    const image = digit === null ? "your drawing" : `this ${digit}`;
+    const says = (t) => `${mostProbable(result.head[t - 1])} (${Math.max(...result.head[t - 1]).toFixed(2)})`; // t > 0
+    const ink = rows.findLastIndex((row) => row.includes(1)) + 1;
+    if (!ink) return `There is no ink in any row, and ${label} answers all the same: ${says(ROWS)}. Draw a digit.`;
     if (step > ROWS) {
-      return `${step - ROWS} blank rows past the last row, where the training never asked for an answer: ` +
-        `${network.label} now says ${said(step)} (${sure(step)}). After row ${ROWS} it said ${said(ROWS)} (${sure(ROWS)}).`;
+      return `${step - ROWS} blank rows past the last row, where the training never asked for an answer: ${label} now \
+says ${says(step)}. After row ${ROWS} it said ${says(ROWS)}.`;
     }
     if (this.seen < ROWS) {
-      const now = step ? `After ${step} of ${ROWS} rows of ${what.replace(/^T|^Y/, (a) => a.toLowerCase())}, ${network.label} says ${said(step)} (${sure(step)}). ` :
-        `${network.label} has read nothing yet. `;
-      return now + (guess ? `You expect its answer to stay from row ${guess} on. ${this.timer ? "" : "Press Play and watch the bars."}` :
-        "From which row on will its answer stay the same? Click that row in the image below, then press Play and watch the bars.");
+      const rowsRead = `After ${step} of ${ROWS} rows of ${image}`;
+      const now = step ? `${rowsRead}, ${label} says ${says(step)}.` : "No row is read yet.";
+      if (!guess) {
+        return `${now} From which row on will its answer stay the same? Click that row in the image below, then press \
+Play and watch the bars.`;
+      }
+      const then = this.timer ? "" : " Press Play and watch the bars.";
+      return `${now} You expect its answer to stay from row ${guess} on.${then}`;
     }
-    const right = digit === null ? "" : said(ROWS) === digit ? ", which is right" : `, but it is a ${digit}`;
-    const head = commitStep(result.head);
+    const answer = mostProbable(result.head[ROWS - 1]);
+    const right = digit === null ? "" : answer === digit ? ", which is right" : `, but it is a ${digit}`;
+    const stays = commitStep(result.head);
     const yours = guess ? ` (you expected ${guess})` : "";
-    const late = head > ink ? `; the ink ends in row ${ink}, so it changed with nothing left to read` : "";
+    const late = stays > ink ? `; the ink ends in row ${ink}, so it changed with nothing left to read` : "";
     const probe = result.probe ? ` The probe's answer stays from row ${commitStep(result.probe)} on.` : "";
-    const now = step < ROWS && step ? ` After row ${step} it said ${said(step)} (${sure(step)}).` : "";
-    return `${what} is read as ${said(ROWS)} (${sure(ROWS)})${right}. The answer stays from row ${head} on${yours}${late}.${probe}${now}`;
+    const now = step < ROWS && step ? ` After row ${step} it said ${says(step)}.` : "";
+    return `${capital(image)} is read as ${says(ROWS)}${right}. The answer stays from row ${stays} on${yours}${late}.\
+${probe}${now}`;
   }
 }
 
 /** The anywidget contract: show `model` in `el`, and return what ends it. */
 function render({ model, el }) {
   const content = model.get("content");
-  el.append(make("style", {}, STYLE));
   if (!content?.networks?.length || !content.images?.length) {
     el.append(make("p", {}, "Nothing to show: the reader was given no network or no image."));
     return;

@@ -25,7 +25,9 @@ from coursework.text import show_widget
 from coursework.trace import class_probabilities, read_out, trace
 
 SCRIPT = Path(__file__).with_name("reader.js")
+STYLE = SCRIPT.with_suffix(".css")
 SMALL = ("GRU 32", "LSTM 32")  # the networks of the committed page
+OPENING = 2  # the digit shown first: many a network makes up its mind about it late
 
 # The digits of the committed page, which may hold no part of MNIST: drawn by us as curves through these points, from
 # left to right and from top to bottom in percent of the pad. A digit may take several strokes.
@@ -53,13 +55,14 @@ PAGE = """<!DOCTYPE html>
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 84rem; margin: 1.2rem auto; padding: 0 .8rem; }
 h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 .5rem; }
 .about { max-width: 52rem; }
+%STYLE%
 </style></head><body>
 <h1>Draw a digit and watch the network make up its mind</h1>
 <p class="about">A recurrent network reads an image from the top, one row per time step, and keeps what it needs in its
-hidden state. It was trained to name the digit after the last row. Here you see its answer, its state and its gates after
-every row, computed in this page from the trained weights. %ABOUT%</p>
-<noscript><p>This page computes a network as you draw, which needs JavaScript; it is switched off here. Nothing is loaded
-from the web or sent to it.</p></noscript>
+hidden state. It was trained to name the digit after the last row. Here you see its answer, its state and its gates
+after every row, computed in this page from the trained weights. %ABOUT%</p>
+<noscript><p>This page computes a network as you draw, which needs JavaScript; it is switched off here. Nothing is
+loaded from the web or sent to it.</p></noscript>
 <div id="reader"></div>
 <script type="application/json" id="content">%CONTENT%</script>
 <script type="module">
@@ -80,6 +83,7 @@ class Reader(anywidget.AnyWidget):
     """
 
     _esm = SCRIPT
+    _css = STYLE
     content = traitlets.Dict().tag(sync=True)
     image = traitlets.Instance(np.ndarray).tag(
         sync=True,
@@ -106,11 +110,12 @@ def draw_and_read(networks: Mapping, data: Data, probes: Mapping | None = None) 
 
     Notebook 3, "Draw a digit".
     """
-    images = test_images(data)
-    pixels = data.x_test[np.flatnonzero(data.y_test == images[0]["label"])[0]]
-    reader = Reader(content=make_content(networks, images, probes), image=pixels)
+    content = make_content(networks, test_images(data), probes)
+    digit = content["images"][content["opening"]]["label"]
+    image = data.x_test[np.flatnonzero(data.y_test == digit)[0]]
+    reader = Reader(content=content, image=image)
     show_widget(reader)
-    _show_reading(*next(iter(networks.items())), pixels, images[0]["label"])
+    _show_reading(*next(iter(networks.items())), image, digit)
     return reader
 
 
@@ -140,7 +145,7 @@ def reader_page(networks: Mapping, images: list[dict], probes: Mapping | None = 
     """
     content = json.dumps(make_content(networks, images, probes), separators=(",", ":")).replace("<", "\\u003c")
     page = PAGE.replace("%ABOUT%", about).replace("%CONTENT%", content)
-    return page.replace("%SCRIPT%", SCRIPT.read_text(encoding="utf-8"))
+    return page.replace("%STYLE%", STYLE.read_text("utf-8")).replace("%SCRIPT%", SCRIPT.read_text("utf-8"))
 
 
 def test_images(data: Data, each: int = 2) -> list[dict]:
@@ -178,13 +183,14 @@ def fit_probe(model: keras.Model, data: Data, images: int = 2000) -> np.ndarray:
     return weights
 
 
-def make_content(networks, images, probes):
-    """All that the script needs, ready for JSON."""
+def make_content(networks: Mapping, images: list[dict], probes: Mapping | None = None) -> dict:
+    """All that the script needs, ready for JSON; arguments as for `reader_page`."""
     if not networks:
         raise ValueError("no network to read with: give a dict from label to network")
     return {
         "networks": [_packed(label, model, (probes or {}).get(label)) for label, model in networks.items()],
         "images": images,
+        "opening": next((k for k, image in enumerate(images) if image["label"] == OPENING), 0),
         "colors": COLORS | {"g": "#56B4E9", "c": "#888888"},
         "titles": TITLES,
         "viridis": in_base64(plt.get_cmap("viridis")(range(256), bytes=True)[:, :3]),
@@ -207,7 +213,7 @@ def _depth(model, label="the network"):
     wanted = [*cells[:1] * len(cells), ("ReLU", None), ("Dense", "relu"), ("Dense", "linear")]
     if not cells or layers != wanted or len(model.get_weights()) != 3 * len(cells) + 4:
         found = ", ".join(name for name, _ in layers)
-        raise ValueError(f"{label}: the reader knows LSTMs or GRUs, ReLU, Dense and Dense, as build_model makes; got {found}")
+        raise ValueError(f"{label}: the reader takes LSTMs or GRUs, ReLU, Dense, Dense, as of build_model; got {found}")
     return len(cells)
 
 
@@ -215,7 +221,8 @@ def _floats(arrays):
     return in_base64(np.concatenate([np.ravel(array) for array in arrays]).astype("<f4"))
 
 
-def in_base64(array):
+def in_base64(array: np.ndarray) -> str:
+    """The bytes of an array as text."""
     return base64.b64encode(array.tobytes()).decode()
 
 
@@ -231,7 +238,7 @@ def _show_reading(label, model, image, digit):
     layer = _depth(model, label) - 1
     h = trace(model, image[None], layer=layer)["h"]
     chances = class_probabilities(read_out(model, h))[0]
-    _, (left, middle, right) = plt.subplots(1, 3, figsize=(8, 3), sharey=True)
+    _, (left, middle, right) = plt.subplots(1, 3, figsize=(8.5, 2.5), sharey=True)
     draw_digit(left, image)
     left.set(title=f"a {digit}", xlabel="pixel", ylabel="time step (row)")
     plt.colorbar(draw_steps(middle, chances, 0, 1), ax=middle, label="probability")
