@@ -6,7 +6,7 @@ import numpy as np
 import sympy as sp
 from scipy.special import expit
 
-from coursework.arguments import check_choice
+from coursework.arguments import as_numbers, check_choice, check_integer, short_repr
 from coursework.backend import keras
 from coursework.equations import equations, real_symbol
 
@@ -47,7 +47,10 @@ def _named_weights(layer):
     return named
 
 
-def run_equations(layer, x):
+FOLLOWED = {"activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True, "go_backwards": False}
+
+
+def run_equations(layer: keras.layers.Layer, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What the equations give with the weights of a Keras layer, from the zero state, in float64.
 
     Args:
@@ -56,10 +59,21 @@ def run_equations(layer, x):
 
     Returns:
         (h, c), each (N, T, units); the GRU's c is its h.
+
+    Raises:
+        ValueError: another layer, or another shape of x.
+
+    Notebook 1, the playground.
     """
+    cell = type(layer).__name__
+    check_choice("layer", cell, tuple(KERAS_ORDER))
+    config = layer.get_config()
+    for option, followed in FOLLOWED.items():
+        if config[option] != followed:
+            raise ValueError(f"the equations have {option}={followed!r}, and this layer has {config[option]!r}")
+    x = as_numbers("x", x, ("N", "T", _features(layer))).astype(np.float64)
     weights = _named_weights(layer)
-    step = _compiled(type(layer).__name__, getattr(layer, "reset_after", False))
-    x = np.asarray(x, np.float64)
+    step = _compiled(cell, getattr(layer, "reset_after", False))
     h = c = np.zeros((len(x), layer.units))
     history = []
     for t in range(x.shape[1]):
@@ -68,35 +82,56 @@ def run_equations(layer, x):
     return tuple(np.stack(values, axis=1) for values in zip(*history, strict=True))
 
 
-def keras_layer(cell, weights, units=28, features=28, reset_after=False, dtype="float32"):
+def _features(layer):
+    if not layer.built:
+        raise ValueError("the layer has no weights yet: build it, or call it once")
+    return layer.get_weights()[0].shape[0]
+
+
+def keras_layer(
+    cell: str,
+    weights: dict,
+    units: int = 28,
+    features: int = 28,
+    reset_after: bool = False,
+    dtype: str = "float32",
+) -> keras.layers.Layer:
     """A Keras layer with hand-set weights, which returns h at every step.
 
     Args:
         cell: "LSTM" or "GRU".
         weights: dict under the names of the equations: "W", "U", "b" of the candidate, "W_i", "U_i", "b_i" of the gate
-            i, and so on; "b_U" with `reset_after`. A number fills the whole array, what is left out is 0.
-            Shapes: W (units, features), U (units, units), b (units,).
+            i, and so on; "b_U" with `reset_after`. A number fills the whole array, what is left out is 0. Shapes:
+            W (units, features), also where the two are equal; U (units, units); b (units,). Row k belongs to unit k:
+            Keras itself stores the transposes.
         units, features, reset_after, dtype: as in Keras.
 
     Returns:
         A built `keras.layers.LSTM` or `keras.layers.GRU` with `return_sequences=True`.
 
     Raises:
-        ValueError: unknown cell or weight, or a wrong shape.
+        ValueError: unknown cell or weight, a wrong shape, NaN.
+
+    Notebook 1, Q1.1 to Q1.3.
     """
     check_choice("cell", cell, ("LSTM", "GRU"))
+    check_integer(units=units, features=features)
+    if not isinstance(weights, dict):
+        raise ValueError(f"weights is of type {type(weights).__name__}; a dict from name to array is needed")
     options = {"reset_after": reset_after} if cell == "GRU" else {}
     layer = getattr(keras.layers, cell)(units, return_sequences=True, dtype=dtype, **options)
     layer.build((None, None, features))
     shapes = {"W": (units, features), "U": (units, units), "b": (units,)}
     order = KERAS_ORDER[cell]
     names = [kind + name for kind in shapes for name in order] + ["b_U"] * (cell == "GRU" and reset_after)
-    unknown = sorted(set(weights) - set(names))
+    unknown = [name for name in weights if name not in names]
     if unknown:
-        raise ValueError(f"unknown weight {unknown[0]!r}: a {cell} has {', '.join(names)}")
+        raise ValueError(f"unknown weight {short_repr(unknown[0])}: a {cell} has {', '.join(names)}")
 
     def block(name):
-        return np.broadcast_to(np.asarray(weights.get(name, 0.0), np.float64), shapes[name[0]])
+        value = weights.get(name, 0.0)
+        value = as_numbers(name, value, () if np.ndim(value) == 0 else shapes[name[0]])
+        return np.broadcast_to(value.astype(np.float64), shapes[name[0]])
 
     kernel, recurrent, bias = (np.concatenate([block(kind + name).T for name in order], axis=-1) for kind in shapes)
     if cell == "GRU" and reset_after:
@@ -107,28 +142,43 @@ def keras_layer(cell, weights, units=28, features=28, reset_after=False, dtype="
     return layer
 
 
-def final_state(layer, x, old_state=None):
+def final_state(layer: keras.layers.Layer, x: np.ndarray, old_state: np.ndarray | None = None) -> np.ndarray:
     """What a Keras layer remembers after the last step: c of an LSTM, h of a GRU.
 
     Args:
-        layer: `keras.layers.LSTM` or `GRU`.
+        layer: a built `keras.layers.LSTM` or `GRU`.
         x: (N, T, features).
         old_state: (N, units), the state before the first step; None is 0. An LSTM starts with h = 0 beside it.
 
     Returns:
         float array (N, units).
+
+    Raises:
+        ValueError: another layer, or another shape.
+
+    Notebook 1, Q1.3.
     """
+    check_choice("layer", type(layer).__name__, tuple(KERAS_ORDER))
+    x = as_numbers("x", x, ("N", "T", _features(layer)))
     # The layer's own weights in a twin that also returns its state.
-    config = layer.get_config() | {"return_sequences": False, "return_state": True}
-    twin = type(layer).from_config(config)
-    twin.build((None, None, layer.get_weights()[0].shape[0]))
+    twin = type(layer).from_config(layer.get_config() | {"return_sequences": False, "return_state": True})
+    twin.build((None, None, x.shape[2]))
     twin.set_weights(layer.get_weights())
     if old_state is not None:
+        old_state = as_numbers("old_state", old_state, (len(x), layer.units)).astype(layer.dtype)
         old_state = [np.zeros_like(old_state), old_state] if isinstance(layer, keras.layers.LSTM) else [old_state]
-    return np.asarray(twin(x, initial_state=old_state)[-1])
+    return np.asarray(twin(x.astype(layer.dtype), initial_state=old_state)[-1])
 
 
-def measure_gate_error(cell, behaviour, signs, biases, steps=28, seed=0):
+def measure_gate_error(
+    cell: str,
+    behaviour: str,
+    signs: dict,
+    biases: np.ndarray,
+    steps: int = 28,
+    blank: bool = False,
+    seed: int = 0,
+) -> np.ndarray:
     """How far a Keras layer in float32 is from storing or keeping exactly when its gates have finite biases.
 
     One unit per bias B, 64 random inputs in [-1, 1], random old states in [-1, 1], U = 0. A gate's bias is B where its
@@ -141,18 +191,21 @@ def measure_gate_error(cell, behaviour, signs, biases, steps=28, seed=0):
         signs: dict from the name of a gate's bias ("b_i", "b_z", ...) to 1 or -1; what is left out is 0.
         biases: array of K biases.
         steps: number of time steps of "keep_state".
+        blank: take inputs of 0 in place of random ones.
         seed: of weights, inputs and states.
 
     Returns:
         float array (K,): the largest error over the inputs.
+
+    Notebook 1, Q1.2.
     """
     check_choice("cell", cell, ("LSTM", "GRU"))
     check_choice("behaviour", behaviour, ("store_input", "keep_state"))
-    biases, rng = np.asarray(biases, np.float64), np.random.default_rng(seed)
+    biases, rng = as_numbers("biases", biases, ("K",)).astype(np.float64), np.random.default_rng(seed)
     units, features = len(biases), 8
     store = behaviour == "store_input"
     W = np.tile(rng.normal(size=features), (units, 1))
-    x = rng.uniform(-1, 1, (64, 1 if store else steps, features)).astype(np.float32)
+    x = rng.uniform(-1, 1, (64, 1 if store else steps, features)).astype(np.float32) * (not blank)
     old = np.repeat(rng.uniform(-1, 1, (64, 1)), units, axis=1).astype(np.float32)
 
     def state(B):
@@ -163,7 +216,15 @@ def measure_gate_error(cell, behaviour, signs, biases, steps=28, seed=0):
     return np.abs(state(biases).astype(np.float64) - target).max(axis=0)
 
 
-def deviation_from_keras(cell, reset_after=False, units=8, features=28, steps=28, seed=0, dtype="float32"):
+def deviation_from_keras(
+    cell: str,
+    reset_after: bool = False,
+    units: int = 8,
+    features: int = 28,
+    steps: int = 28,
+    seed: int = 0,
+    dtype: str = "float32",
+) -> float:
     """Largest |h by the equations - h by Keras| over 16 random sequences, with random weights and biases.
 
     Args:
@@ -174,6 +235,8 @@ def deviation_from_keras(cell, reset_after=False, units=8, features=28, steps=28
 
     Returns:
         float: `run_equations` works in float64, so with a layer in float64 it is rounding alone.
+
+    Notebook 1, "The two cells, written down once".
     """
     rng = np.random.default_rng(seed)
     layer = keras_layer(cell, {}, units, features, reset_after, dtype)

@@ -1,4 +1,8 @@
-"""One time step of an LSTM and of a GRU in SymPy: the place where the update is written down."""
+"""One time step of an LSTM and of a GRU in SymPy.
+
+x: input, h: output, c: the LSTM's state, g: candidate; i, f, o and z, r: gates; h_prev, c_prev: of the step before.
+W, U, b: weights of the input, recurrent weights and bias, of the candidate; W_i and so on: of a gate.
+"""
 
 import dataclasses
 import functools
@@ -28,9 +32,14 @@ class dot(sp.Function):
 
 
 class sigmoid(sp.Function):
-    """The gates' activation, 1 / (1 + exp(-a)); `.rewrite(sympy.exp)` writes it out."""
+    """The gates' activation, 1 / (1 + exp(-a)); `.rewrite(sympy.exp)` writes it out. Notebook 1, Q1.2 and Q1.3."""
 
     nargs = 1
+
+    @classmethod
+    def eval(cls, a):
+        """The limits at both infinities."""
+        return {sp.oo: sp.S.One, -sp.oo: sp.S.Zero}.get(a)
 
     def fdiff(self, argindex=1):
         """Derivative: s (1 - s)."""
@@ -38,6 +47,9 @@ class sigmoid(sp.Function):
 
     def _eval_rewrite_as_exp(self, a, **_):
         return 1 / (1 + sp.exp(-a))
+
+    def _eval_evalf(self, precision):
+        return self.rewrite(sp.exp)._eval_evalf(precision)
 
     def _latex(self, printer):
         return rf"\sigma\left({printer.doprint(self.args[0])}\right)"
@@ -84,14 +96,14 @@ class Equations:
         return r"$\displaystyle \begin{aligned}" + r" \\ ".join(lines) + r"\end{aligned}$"
 
 
-def real_symbol(name):
+def real_symbol(name: str) -> sp.Symbol:
     """A real SymPy symbol; the same name is the same symbol."""
     return sp.Symbol(name, real=True)
 
 
 @functools.cache
-def equations(cell, z_keeps=1, reset_after=False):
-    """The update of a cell, the one place where it is written down.
+def equations(cell: str, z_keeps: int = 1, reset_after: bool = False) -> Equations:
+    """The update of a cell. Proofs, checks and the comparison with Keras take it from here.
 
     Products of two vectors are taken element by element; `dot` is a matrix times a vector.
 
@@ -108,6 +120,8 @@ def equations(cell, z_keeps=1, reset_after=False):
 
     Raises:
         ValueError: unknown cell or convention.
+
+    Notebook 1, "The two cells, written down once".
     """
     check_choice("cell", cell, ("LSTM", "GRU"))
     check_choice("z_keeps", z_keeps, (1, 0))
@@ -129,6 +143,6 @@ def equations(cell, z_keeps=1, reset_after=False):
     return Equations(cell, gates, candidate=sp.tanh(dot(W, x) + recurrent + b), state=state, output=state)
 
 
-def one_unit(formula):
-    """The formula for a layer of one unit with one input: every `dot` becomes a product of two numbers."""
+def one_unit(formula: sp.Expr) -> sp.Expr:
+    """The formula for a layer of one unit with one input: every `dot` becomes a product. Notebook 1, Q1.3."""
     return formula.replace(dot, lambda matrix, vector: matrix * vector)

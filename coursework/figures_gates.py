@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from coursework.cells import keras_layer, run_equations
-from coursework.checks_gates import exact, gru_step, reachable_by_lstm
+from coursework.checks_gates import as_interval, exact, gru_step, reachable_by_lstm
 from coursework.style import COLORS, MARKERS, draw_digit, draw_steps, show_figure
 from coursework.text import show_widget
 
@@ -81,8 +81,8 @@ def plot_reachable(examples):
     _, axes = plt.subplots(figsize=(8, 0.5 * len(examples) + 0.9))
     facts = []
     for line, (label, values) in enumerate(examples.items()):
-        numbers = {name: exact(name, value) for name, value in values.items()}
-        (low, high), h = map(float, reachable_by_lstm(numbers)), float(gru_step(numbers))
+        numbers = {name: as_interval(exact(name, value)) for name, value in values.items()}
+        low, high, h = (float(interval.mid) for interval in (*reachable_by_lstm(numbers), gru_step(numbers)))
         facts.append(f"{label}: the LSTM reaches {low:.2f} to {high:.2f}, the GRU is at {h:.2f}")
         bar = {"lw": 9, "color": COLORS["LSTM"], "solid_capstyle": "butt"}
         axes.plot([low, high], [line, line], **bar, label="LSTM, any gates" if line == 0 else None)

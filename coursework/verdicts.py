@@ -27,8 +27,12 @@ class Wrong(Exception):
     """Raised inside a check: the answer is wrong, and this is the hint."""
 
 
-def as_verdict(check):
-    """Make a function that raises `Wrong` into one that returns a Verdict."""
+def as_verdict(check, needed=None):
+    """Make a function that raises `Wrong` into one that returns a Verdict.
+
+    With `needed`, the answer's form in words, there is one net for whatever else an answer may do when it is looked at;
+    the call itself must be checked before.
+    """
 
     @functools.wraps(check)
     def wrapper(*args, **kwargs):
@@ -36,6 +40,10 @@ def as_verdict(check):
             check(*args, **kwargs)
         except Wrong as wrong:
             return Verdict(False, str(wrong))
+        except Exception:
+            if needed is None:
+                raise
+            return Verdict(False, f"this answer can't be read: {needed} is needed")
         return Verdict(True)
 
     return wrapper

@@ -29,8 +29,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import helpers
-from coursework import checks_gates, files, store, verdicts
 from coursework import data as data_room
+from coursework import files, store, verdicts
 
 ROOT = Path(__file__).resolve().parents[1]
 CASES = int(os.environ.get("COURSEWORK_FUZZ") or 400)
@@ -263,22 +263,6 @@ NUMBERS = st.one_of(
     ),
 )
 SMALL = mostly(st.sampled_from([0, 0, 1, 1, 0.5, -0.5, 0.25, 2, 0.1, sp.Rational(1, 3), ...]), st.floats(-3, 3))
-KEYS = ["i", "f", "o", "z", "r", "U", "o_prev"]
-CHECK_ERRORS = (ValueError,)
-
-
-def answers(names):
-    plain = st.dictionaries(st.sampled_from(names), mostly(SMALL, NUMBERS), max_size=len(names))
-    odd = st.dictionaries(st.one_of(st.text(max_size=3), NUMBERS.filter(hashable)), NUMBERS)
-    return mostly(plain, st.one_of(odd, NUMBERS))
-
-
-def hashable(value):
-    try:
-        hash(value)
-    except TypeError:
-        return False
-    return True
 
 
 def a_verdict(verdict):
@@ -286,47 +270,6 @@ def a_verdict(verdict):
     assert isinstance(verdict, verdicts.Verdict) and verdict.ok in (True, False)
     assert "\n" not in verdict.hint and len(verdict.hint) < 300 and bool(verdict.hint) != verdict.ok
     return "right" if verdict else "wrong"
-
-
-GATES_OF = {"LSTM": ["i", "f", "o", "U", "o_prev"], "GRU": ["z", "r", "U"]}
-EXTREME = {
-    cell: st.fixed_dictionaries({}, optional=dict.fromkeys(names, st.integers(0, 1)))
-    for cell, names in GATES_OF.items()
-}
-
-
-@cases(0.2)
-@given(
-    st.sampled_from(sorted(GATES_OF)).flatmap(
-        lambda cell: st.tuples(st.just(cell), mostly(mostly(EXTREME[cell], answers(GATES_OF[cell])), answers(KEYS)))
-    ),
-    st.sampled_from(["store_input", "keep_state"]),
-    st.sampled_from([0, 1]),
-)
-def test_any_answer_about_gates(cell_and_answer, behaviour, z_keeps):
-    cell, answer = cell_and_answer
-    with bounded("check_gates, any answer", ()) as said:  # a wrong answer never raises
-        said.append(a_verdict(helpers.check_gates(cell, behaviour, answer, z_keeps)))
-
-
-@cases(0.05)
-@given(NUMBERS, NUMBERS, answers(KEYS), NUMBERS)
-def test_any_call_of_check_gates(cell, behaviour, answer, z_keeps):
-    with bounded("check_gates, any call", CHECK_ERRORS):
-        a_verdict(helpers.check_gates(cell, behaviour, answer, z_keeps))
-
-
-NEAR = st.sampled_from([0, 1, -1, 0.5, -0.5, 0.25, 2, sp.Rational(1, 3), Fraction(-2, 3)])
-WHOLE = st.fixed_dictionaries(
-    {name: mostly(mostly(NEAR, SMALL), mostly(NEAR, NUMBERS)) for name in checks_gates.COUNTEREXAMPLE_NAMES}
-)
-
-
-@cases(0.15)
-@given(mostly(WHOLE, answers(list(checks_gates.COUNTEREXAMPLE_NAMES))))
-def test_any_counterexample(values):
-    with bounded("check_counterexample", ()) as said:
-        said.append(a_verdict(helpers.check_counterexample(values)))
 
 
 # ------------------------------------------------------------------------------------------------------------- trace

@@ -1,4 +1,4 @@
-"""The equations against Keras, and the checks of an answer against independent numeric oracles."""
+"""The checks of the answers to Q1 against independent numeric oracles."""
 
 import itertools
 import re
@@ -8,83 +8,15 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import sympy as sp
-from hypothesis import assume, example, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-import helpers
-from coursework import cells, checks_gates
-from helpers import check_counterexample, check_gates
+from coursework import checks_gates
+from coursework.checks_gates import as_interval, check_counterexample, check_gates, exact
+from coursework.equations import sigmoid
+from coursework.verdicts import Verdict
 
 FEW = settings(max_examples=150, deadline=None)
-
-
-# The equations --------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize(("cell", "reset_after"), [("LSTM", False), ("GRU", False), ("GRU", True)])
-@pytest.mark.parametrize("seed", [0, 1])
-def test_equations_are_those_of_keras(cell, reset_after, seed):
-    assert helpers.deviation_from_keras(cell, reset_after, seed=seed, dtype="float64") < 1e-12
-    assert helpers.deviation_from_keras(cell, reset_after, seed=seed, dtype="float32") < 5e-6
-
-
-def test_comparison_can_fail():
-    """A layer in which the input and the forget gate are swapped is told apart."""
-    rng = np.random.default_rng(0)
-    layer = helpers.keras_layer("LSTM", {}, units=4, features=4, dtype="float64")
-    weights = [rng.normal(size=weight.shape) for weight in layer.get_weights()]
-    layer.set_weights(weights)
-    x = rng.normal(size=(2, 5, 4))
-    right = cells.run_equations(layer, x)[0]
-    np.testing.assert_allclose(right, layer(x), atol=1e-12)
-    layer.set_weights([np.roll(weight, 4, axis=-1) for weight in weights])
-    assert np.abs(right - np.asarray(layer(x))).max() > 0.01
-
-
-def test_c_is_that_of_keras():
-    rng = np.random.default_rng(0)
-    layer = helpers.keras_layer("LSTM", {}, units=4, features=3, dtype="float64")
-    layer.set_weights([rng.normal(size=weight.shape) for weight in layer.get_weights()])
-    x = rng.normal(size=(2, 6, 3))
-    np.testing.assert_allclose(cells.run_equations(layer, x)[1][:, -1], helpers.final_state(layer, x), atol=1e-12)
-
-
-@pytest.mark.parametrize("reset_after", [False, True])
-def test_the_two_conventions_of_z(reset_after):
-    z = sp.Symbol("z", real=True)
-    keeping, replacing = (helpers.equations("GRU", keeps, reset_after) for keeps in (1, 0))
-    assert sp.expand(keeping.state.subs(z, 1 - z) - replacing.state) == 0
-    assert keeping.state.subs(z, 1) == replacing.state.subs(z, 0) == sp.Symbol("h_prev", real=True)
-
-
-def test_equations_refuse_unknown_choices():
-    with pytest.raises(ValueError, match="'LSTM' or 'GRU'"):
-        helpers.equations("RNN")
-    with pytest.raises(ValueError, match="1 or 0"):
-        helpers.equations("GRU", z_keeps=2)
-
-
-def test_hand_set_weights_arrive():
-    layer = helpers.keras_layer("LSTM", {"W": [[1, 2, 3]], "b_f": 5, "U_o": 7}, units=1, features=3)
-    kernel, recurrent, bias = layer.get_weights()
-    assert kernel[:, 2].tolist() == [1, 2, 3] and kernel.sum() == 6  # Keras's order: i, f, candidate, o
-    assert recurrent.tolist() == [[0, 0, 0, 7]] and bias.tolist() == [0, 5, 0, 0]
-    layer = helpers.keras_layer("GRU", {"b": 1, "b_U": 2, "b_r": 3}, units=1, features=1, reset_after=True)
-    assert layer.get_weights()[2].tolist() == [[0, 3, 1], [0, 0, 2]]
-    with pytest.raises(ValueError, match="unknown weight 'b_x'"):
-        helpers.keras_layer("GRU", {"b_x": 1})
-    with pytest.raises(ValueError):
-        helpers.keras_layer("GRU", {"W": np.ones((3, 3))})
-
-
-@pytest.mark.parametrize("cell", ["LSTM", "GRU"])
-def test_gate_errors_stay_below_their_bounds(cell):
-    biases = np.arange(0, 41, 2)
-    share = 1 / (1 + np.exp(1.0 * biases))
-    signs = {"LSTM": {"b_i": 1, "b_f": -1}, "GRU": {"b_z": -1}}[cell]
-    opposite = {name: -sign for name, sign in signs.items()}
-    store = helpers.measure_gate_error(cell, "store_input", signs, biases)
-    keep = helpers.measure_gate_error(cell, "keep_state", opposite, biases)
-    assert (store <= 2 * share + 1e-6).all() and store[0] > 0.5 and store[-1] == 0
-    assert (keep <= 2 * (1 - (1 - share) ** 28) + 1e-5).all() and keep[0] > 0.5 and keep[-1] == 0
 
 
 # check_gates: an oracle that knows nothing of SymPy -------------------------------------------------------------------
@@ -111,7 +43,8 @@ def has_property(cell, behaviour, values, z_keeps):
         return new_state(cell, free, x, h_prev, c_prev, U, z_keeps), c_prev if cell == "LSTM" else h_prev
 
     def old_state():
-        return rng.uniform(-1, 1, size), values["o_prev"] if "o_prev" in values else rng.uniform(size=size)
+        o_prev = values.get("o_prev", values.get("o"))  # a constant output gate is the same in the step before
+        return rng.uniform(-1, 1, size), rng.uniform(size=size) if o_prev is None else o_prev
 
     if behaviour == "keep_state":
         new, old = run(x, *old_state())
@@ -139,6 +72,11 @@ NUMBER_TYPES = {
     "Decimal": lambda value: Decimal(value.numerator) / Decimal(value.denominator),
     "Rational": lambda value: sp.Rational(value.numerator, value.denominator),
     "Float": lambda value: sp.Float(float(value)),
+    "complex": lambda value: complex(float(value)),
+    "vector": lambda value: np.full(3, float(value)),
+    "list": lambda value: [float(value)] * 2,
+    "SymPy matrix": lambda value: sp.ones(2) * sp.Rational(value.numerator, value.denominator),
+    "SymPy array": lambda value: sp.Array([[sp.Rational(value.numerator, value.denominator)] * 2]),
 }
 WHOLE_ONLY = ("int", "bool", "int8", "uint64")
 
@@ -209,13 +147,29 @@ def test_nearly_is_not_exactly(tiny):
 def test_constants_of_sympy():
     assert check_gates("LSTM", "store_input", {"f": 0, "i": sp.sqrt(2) / 2, "U": 0})
     assert not check_gates("GRU", "keep_state", {"z": sp.pi / 4})
-    assert not check_gates("GRU", "keep_state", {"z": sp.tanh(10**6)})  # so close to 1 that digits don't tell
+    assert "told from 0 or from 1" in check_gates("GRU", "keep_state", {"z": sp.tanh(10**6)}).hint
+
+
+def test_the_sigmoid_of_the_course_is_a_number():
+    assert check_gates("LSTM", "store_input", {"f": sigmoid(-sp.oo), "i": sigmoid(sp.oo), "U": 0})
+    assert check_gates("LSTM", "store_input", {"f": 0, "i": sigmoid(2), "U": 0})
+    assert "share of 0.029" in check_gates("GRU", "keep_state", {"z": sigmoid(2)}).hint
+    assert check_counterexample(
+        {"x": 1, "h_prev": 0.4, "c_prev": 0.5, "w": 1, "u": -3, "b": 0, "z": sigmoid(-1), "r": 0}
+    )
+
+
+def test_names_may_be_of_any_text_type():
+    assert check_gates("LSTM", "keep_state", {np.str_("i"): 0, np.str_("f"): 1})
+    hint = check_gates("LSTM", "keep_state", {sp.Symbol("i"): 0, sp.Symbol("f"): 1}).hint
+    assert hint == "the name i is of type Symbol; write it as text: 'i'"
 
 
 STORE, KEEP = "store_input", "keep_state"
 MISCONCEPTIONS = {
     "the candidate forgets by itself": ("LSTM", STORE, {"f": 0, "i": 1}, 1, "candidate reads h_prev"),
-    "o silences this step's candidate": ("LSTM", STORE, {"f": 0, "i": 1, "o": 0}, 1, "o only acts on the output"),
+    "some o is as good as none": ("LSTM", STORE, {"f": 0, "i": 1, "o": 0.5}, 1, "candidate reads h_prev"),
+    "only this step's o is 0": ("LSTM", STORE, {"f": 0, "i": 1, "o": 0, "o_prev": 1}, 1, "candidate reads h_prev"),
     "an open forget gate is harmless": ("LSTM", STORE, {"f": 1, "i": 1, "U": 0}, 1, "old state c_prev: f = 1"),
     "what is not said does not matter": ("LSTM", STORE, {"i": 1, "U": 0}, 1, "c_prev: f is left free"),
     "i need not be said": ("LSTM", STORE, {"f": 0, "U": 0}, 1, "i is left free: it could shut"),
@@ -242,7 +196,7 @@ MISCONCEPTIONS = {
     "text": ("LSTM", KEEP, {"f": "1", "i": 0}, 1, "f is text"),
     "a tower of powers": ("LSTM", KEEP, {"f": sp.exp(-sp.exp(sp.exp(100))), "i": 0}, 1, "too involved a formula"),
     "a formula": ("LSTM", KEEP, {"f": sp.Symbol("f"), "i": 0}, 1, "formula with symbols"),
-    "a gate per unit": ("LSTM", KEEP, {"f": np.ones(3), "i": 0}, 1, r"array of shape \(3,\)"),
+    "a gate per unit": ("LSTM", KEEP, {"f": np.arange(3), "i": 0}, 1, r"shape \(3,\) whose entries"),
     "NaN": ("LSTM", KEEP, {"f": float("nan"), "i": 0}, 1, "not a finite number"),
     "a gap not filled in": ("LSTM", KEEP, {"f": 1, "i": ...}, 1, "not answered yet: i"),
     "nothing at all": ("LSTM", KEEP, {}, 1, "not answered yet"),
@@ -265,57 +219,64 @@ class Bomb:
     def __repr__(self):
         raise RuntimeError("looked at")
 
-    __str__ = __repr__
+    __str__ = __array__ = __len__ = __repr__
+
+
+class Closed(dict):
+    def __iter__(self):
+        raise RuntimeError
+
+    __contains__ = __getitem__ = get = items = __iter__
 
 
 ODD_VALUES = [
-    "0", "__import__('os').abort()", b"1", "", float("nan"), float("inf"), -float("inf"), 10**5000, -(10**5000),
-    np.array([0.0, 1.0]), np.array([]), np.array("1"), np.array(None), np.ma.masked, np.datetime64("2020"), 1j, 1 + 0j,
-    [], [1], {}, set(), object(), Bomb(), int, len, sp.Symbol("q"), sp.Symbol("q") * 0.5, sp.I, sp.oo, sp.nan, sp.zoo,
-    sp.true, sp.Matrix([1]), sp.Integral(sp.Symbol("t"), (sp.Symbol("t"), 0, 1)), Decimal("NaN"), Decimal("sNaN"),
-    Decimal("Infinity"), np.float32("nan"), np.float64("inf"), np.longdouble("nan"), sp.Float("nan"),
+    "0", "__import__('os').abort()", b"1", "", float("nan"), float("inf"), 10**5000, Fraction(10**5000, 10**5000 + 1),
+    np.array([0.0, 1.0]), np.array([]), np.array("1"), np.array(None), np.ma.masked, np.datetime64("2020"), 1j,
+    np.timedelta64(1, "s"), [], [[]], {}, set(), object(), Bomb(), [Bomb()], int, len, sp.Symbol("q"), sp.I, sp.oo,
+    sp.nan, sp.zoo, sp.true, sp.Matrix([0, sp.Symbol("q")]), Decimal("NaN"), Decimal("sNaN"), Decimal("Infinity"),
+    Decimal("1e99999"), np.float32("nan"), np.longdouble("nan"), sp.Float("nan"), sp.exp(-sp.exp(sp.exp(100))),
+    sp.exp(10**9), sp.Pow(sp.Float(2.5), sp.Integer(10) ** 8, evaluate=False), sp.Float("1e-3000"),
+    sp.sqrt(2) + sp.sqrt(3) - sp.sqrt(5 + 2 * sp.sqrt(6)), sp.sqrt(2) * sp.Integer(10) ** 5000,
 ]  # fmt: skip
+ODD_NAMES = [1, None, ..., (), "f\ni", "x" * 10_000, 10**5000, Bomb(), sp.Symbol("f")]
+USUAL = st.sampled_from([0, 1, 0.5, -0.5, 0.25, 2, np.float32(0.1), sp.Rational(1, 3), Fraction(-2, 3), sp.pi / 4])
+ANY_ODD = st.integers(0, len(ODD_VALUES) - 1).map(lambda number: ODD_VALUES[number])  # some can't be printed
+ANY_VALUE = st.one_of(USUAL, USUAL, ANY_ODD, st.floats(), st.text(), st.decimals(), st.fractions())
+
+
+def answers(names):
+    """Dicts that are nearly right, with odd names and values here and there, and what is no dict at all."""
+    odd_names = st.integers(0, len(ODD_NAMES) - 1).map(lambda number: ODD_NAMES[number])
+    dicts = st.dictionaries(st.one_of(*[st.sampled_from(names)] * 9, odd_names), ANY_VALUE)
+    whole = st.fixed_dictionaries(dict.fromkeys(names, ANY_VALUE))
+    return st.one_of(dicts, dicts, whole, whole, ANY_ODD, st.sampled_from([None, ..., Closed(z=1), (1, 0)]))
+
+
+def one_line(verdict):
+    assert isinstance(verdict, Verdict) and bool(verdict.hint) != verdict.ok
+    assert "\n" not in verdict.hint and len(verdict.hint) < 250
+    return True
+
+
+ODD = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@ODD
+@given(st.sampled_from(["LSTM", "GRU"]), answers(["i", "f", "o", "z", "r", "U", "o_prev"]))
+def test_any_answer_about_gates_gets_one_line(cell, answer):
+    assert all(one_line(check_gates(cell, behaviour, answer)) for behaviour in ("store_input", "keep_state"))
+
+
+@ODD
+@given(answers(list(checks_gates.COUNTEREXAMPLE_NAMES)))
+def test_any_counterexample_gets_one_line(values):
+    assert one_line(check_counterexample(values))
 
 
 @pytest.mark.parametrize("value", ODD_VALUES, ids=lambda value: type(value).__name__)
-def test_odd_values_never_raise(value):
+def test_odd_values_are_never_right(value):
     for answer in (value, {"f": value, "i": 0}, {"f": 1, "i": 0, "o": value}, {"f": 1, "i": 0, "U": value}):
-        verdict = check_gates("LSTM", "keep_state", answer)
-        assert not verdict and verdict.hint
-        assert "\n" not in verdict.hint and len(verdict.hint) < 250
-    for name in checks_gates.COUNTEREXAMPLE_NAMES:
-        verdict = check_counterexample(RESET | {name: value})
-        assert not verdict and "\n" not in verdict.hint and len(verdict.hint) < 250
-    assert not check_counterexample(value)
-
-
-LONG_VALUES = {
-    "int": 10**5000,
-    "fraction": Fraction(10**5000, 10**5000 + 1),
-    "longer fraction": Fraction(10**200000, 10**200000 + 1),
-    "large Decimal": Decimal("1e999999"),
-    "small Decimal": Decimal("1e-999999"),
-    "long Decimal": Decimal("0." + "1" * 100000),
-    "time": np.timedelta64(1, "s"),
-    "tower": sp.exp(-sp.exp(sp.exp(100))),
-    "wave of a large number": sp.sin(sp.exp(10**9)),
-    "large": sp.exp(10**9),
-    "small": sp.exp(-(10**9)),
-    "power": sp.Pow(2, -(10**9), evaluate=False),
-    "factorial": sp.factorial(10**6, evaluate=False),
-    "sum": sp.Add(*[sp.sqrt(number) for number in range(2, 500)], evaluate=False),
-    "zero in disguise": sp.sqrt(2) + sp.sqrt(3) - sp.sqrt(5 + 2 * sp.sqrt(6)),
-    "close to 1": sp.tanh(sp.exp(10**4)),
-    "Float": sp.Float("1e-3000"),
-    "long number in a formula": sp.sqrt(2) * sp.Integer(10) ** 5000,
-}
-
-
-@pytest.mark.parametrize("value", LONG_VALUES.values(), ids=LONG_VALUES)
-def test_long_numbers_are_refused_before_anything_is_computed(value):
-    for name in ("U", "i"):
-        verdict = check_gates("LSTM", "store_input", {"f": 0, "i": 1, "U": 0} | {name: value})
-        assert not verdict and len(verdict.hint) < 250
+        assert not check_gates("LSTM", "keep_state", answer)
     for name in checks_gates.COUNTEREXAMPLE_NAMES:
         assert not check_counterexample(RESET | {name: value})
 
@@ -324,12 +285,6 @@ def test_no_hint_names_the_value_that_is_right():
     """What a wrong answer says about the GRU's convention is the old state's share, and no setting."""
     for z_keeps, z in ((1, 0), (0, 1)):
         assert not re.search("z = [01] (keeps|replaces)", check_gates("GRU", "keep_state", {"z": z}, z_keeps).hint)
-
-
-@pytest.mark.parametrize("name", [1, None, ..., (), "f\ni", "x" * 10_000, 10**5000, Bomb()], ids=type)
-def test_odd_names_never_raise(name):
-    for verdict in (check_gates("LSTM", "keep_state", {name: 1}), check_counterexample({name: 1})):
-        assert "unknown name" in verdict.hint and "\n" not in verdict.hint and len(verdict.hint) < 250
 
 
 @settings(max_examples=50, deadline=None)
@@ -434,11 +389,11 @@ def test_known_counterexamples():
     )
 
 
-@pytest.mark.parametrize("size", [Fraction(1, 10**300), 1, 30, 1000, 10**6, 1e300, 10**300])
+@pytest.mark.parametrize("size", [Fraction(1, 10**300), 1, 30, 300])
 def test_ends_are_decided_exactly(size):
     """z = 0, no recurrent weight: the GRU gives tanh(b), the LSTM's top is tanh(c + tanh(b)) for c >= 0."""
     base = {"x": 0, "w": 0, "h_prev": 0, "u": 0, "z": 0, "r": 0}
-    assert check_counterexample(base | {"c_prev": 0, "b": size})  # tanh(b) < b for every b > 0, however close
+    assert check_counterexample(base | {"c_prev": 0, "b": size})  # tanh(b) < b for every b > 0
     assert not check_counterexample(base | {"c_prev": size, "b": size})
     assert check_counterexample(base | {"c_prev": sp.Rational(size), "b": sp.Rational(size) + 1})
     assert not check_counterexample(base | {"c_prev": sp.Rational(size) + 1, "b": sp.Rational(size)})
@@ -503,19 +458,16 @@ def test_incomplete_counterexamples():
 @FEW
 @given(st.fixed_dictionaries({name: numbers(-3, 3) for name in ("x", "c_prev", "w", "u", "b")}), numbers(0, 1))
 def test_interval_is_what_the_grid_spans(values, o_prev):
-    exact = {
-        name: value if isinstance(value, sp.Rational) else sp.Rational(*map(int, value.as_integer_ratio()))
-        for name, value in values.items()
-    }
-    exact["h_prev"] = sp.Rational(float(o_prev) * float(np.tanh(float(exact["c_prev"]))))
-    low, high = map(float, checks_gates.reachable_by_lstm(exact))
-    candidate = np.tanh(float(exact["w"] * exact["x"] + exact["u"] * exact["h_prev"] + exact["b"]))
+    values["h_prev"] = float(o_prev) * float(np.tanh(float(values["c_prev"])))
+    numbers = {name: as_interval(exact(name, value)) for name, value in values.items()}
+    low, high = (float(end.mid) for end in checks_gates.reachable_by_lstm(numbers))
+    v = {name: float(value) for name, value in values.items()}
+    candidate = np.tanh(v["w"] * v["x"] + v["u"] * v["h_prev"] + v["b"])
     i, f, o = GRID
-    reached = o * np.tanh(f * float(exact["c_prev"]) + i * candidate)
+    reached = o * np.tanh(f * v["c_prev"] + i * candidate)
     assert low == pytest.approx(reached.min(), abs=1e-12) and high == pytest.approx(reached.max(), abs=1e-12)
 
 
-# ------------------------------------------------------------------------------------------- what once went wrong
 @pytest.mark.parametrize(
     "values",
     [
@@ -535,52 +487,29 @@ def test_interval_is_what_the_grid_spans(values, o_prev):
 )
 def test_a_candidate_close_to_zero_needs_many_digits(values):
     """With these, the LSTM's candidate is -1e-21 or so: the bar ends just below 0 and the GRU lies clearly below."""
-    assert helpers.check_counterexample(values)
+    assert check_counterexample(values)
 
 
-INVOLVED = "too involved a formula"
-
-
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
-    ("f", "hint"),
-    [
-        (sp.Pow(sp.Float(2.5), sp.Integer(10) ** 8, evaluate=False), INVOLVED),
-        (sp.Pow(sp.Float(2.5), sp.Float(1e8), evaluate=False), INVOLVED),
-        (sp.exp(sp.Mul(-(10**9), sp.log(3), evaluate=False), evaluate=False), INVOLVED),
-        (sp.tanh(sp.log(1999) / 2), "after 28 steps"),  # 1 - f is 1/1000 exactly, which SymPy does not see
-    ],
-    ids=str,
+    ("b", "answer"),
+    [(2, "whose end can't be told from it"), (sp.atanh(sp.tanh(2) - sp.Rational(1, 10**2000)), "told from it")],
+    ids=["touch", "1e-2000 apart"],
 )
-def test_numbers_that_sympy_would_work_on_for_ever(f, hint):
-    verdict = helpers.check_gates("LSTM", "keep_state", {"f": f, "i": 0})
-    assert not verdict and hint in verdict.hint
+def test_what_intervals_can_not_decide_is_refused_with_the_reason(b, answer):
+    values = {"x": 0, "w": 0, "z": 0, "r": 0, "h_prev": Fraction(1, 2), "u": -20, "b": b, "c_prev": 2}
+    assert answer in check_counterexample(values).hint
+
+
+@FEW
+@given(st.one_of(numbers(-3, 3), st.sampled_from([sp.pi, sp.sqrt(2), sigmoid(-1)])))
+def test_an_interval_holds_its_number(value):
+    number = exact("x", value)
+    interval = as_interval(number)
+    assert interval.a <= interval.b and float(interval.mid) == pytest.approx(float(value), abs=1e-15)
+    for end, side in ((interval.a, -1), (interval.b, 1)):
+        assert side * (sp.Float(end._mpi_[0], 1100) - sp.N(number, 1100)) >= 0
 
 
 @pytest.mark.timeout(60)
-def test_logarithms_with_large_factors_are_refused():
-    values = {"x": sp.log(3) * 10**9, "h_prev": 0.9, "c_prev": 1.5, "w": 1, "u": -5, "b": 0, "z": 0.5, "r": 0}
-    assert "a logarithm is multiplied by something large" in helpers.check_counterexample(values).hint
-    values |= {"x": 1, "h_prev": sp.tanh(sp.log(3) / 2), "c_prev": sp.log(3) / 2}
-    assert "contradict each other" in helpers.check_counterexample(values).hint or helpers.check_counterexample(values)
-
-
-def test_numbers_and_dicts_of_the_students_own_classes():
-    class Same(float):
-        pass
-
-    class Broken(float):
-        def as_integer_ratio(self):
-            raise KeyError
-
-    class Closed(dict):
-        def __iter__(self):
-            raise RuntimeError
-
-        __contains__ = __getitem__ = get = __iter__
-
-    assert helpers.check_gates("GRU", "keep_state", {"z": Same(1)})
-    assert helpers.check_gates("GRU", "keep_state", Closed(z=1))
-    assert helpers.check_gates("GRU", "keep_state", {"z": Broken(1)}).hint == "z = 1.0 is not a finite number"
-    values = {"x": 1, "h_prev": 0.9, "c_prev": Same(0.5), "w": 1, "u": -5, "b": 0, "z": 0.5, "r": 0}
-    assert "contradict each other" in helpers.check_counterexample(values).hint
+def test_an_exact_c_prev_is_decided_in_no_time():
+    assert check_counterexample(RESET | {"c_prev": -sp.atanh(sp.Rational(1, 2))})
