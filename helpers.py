@@ -43,21 +43,25 @@ from coursework.sweep import train_all
 from coursework.figures_training import plot_learning_curves, plot_rows_as_steps, plot_summary_table
 
 # Notebook 3: gates and states at every step
-from coursework.trace import class_probabilities, layer_outputs, predictions_of, read_out, trace
+from coursework.trace import layer_outputs, predictions_of, read_out, trace
 
 # Notebooks 2 and 3: honest comparisons
-from coursework.statistics import holm, mcnemar, wilson
+from coursework.statistics import holm, mcnemar, mean_interval, wilson
 
 # Notebook 3: what the states do over time
 from coursework.analysis import (
     class_means,
+    class_variances,
     commit_step,
+    erase_last,
     first_ink,
+    fit_probes,
     last_ink,
-    movement,
-    probe_accuracy,
+    mean_correlation,
+    probe_predictions,
     saturation,
-    separation,
+    shuffle_pixels,
+    step_lengths,
 )
 
 # Notebooks 2 and 3: do these answers fit your networks?
@@ -105,13 +109,15 @@ __all__ = [
     "check_predictions",
     "check_results",
     "class_means",
-    "class_probabilities",
+    "class_variances",
     "commit_step",
     "compile_model",
     "deviation_from_keras",
     "equations",
+    "erase_last",
     "final_state",
     "first_ink",
+    "fit_probes",
     "gate_playground",
     "holm",
     "keras",
@@ -120,9 +126,10 @@ __all__ = [
     "layer_outputs",
     "load_data",
     "mcnemar",
+    "mean_correlation",
+    "mean_interval",
     "measure_gate_error",
     "measured",
-    "movement",
     "one_unit",
     "plot_accuracy_by_size",
     "plot_by_step",
@@ -144,15 +151,16 @@ __all__ = [
     "predictions_of",
     "print_comparisons",
     "print_table",
-    "probe_accuracy",
+    "probe_predictions",
     "quick",
     "read_out",
     "saturation",
     "save_reading",
     "say",
-    "separation",
     "show_table",
+    "shuffle_pixels",
     "sigmoid",
+    "step_lengths",
     "trace",
     "train_all",
     "tuned",

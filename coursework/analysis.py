@@ -1,43 +1,77 @@
 """What the states of a trained network do over time."""
 
+import dataclasses
+
 import numpy as np
 
-from coursework.backend import keras
+from coursework.arguments import as_labels, as_numbers
+from coursework.data import Data
 
 
-def first_ink(x):
-    """Number (from 1) of the first row with ink of each image (N, T, pixels); T + 1 where there is none; shape (N,)."""
-    ink = np.asarray(x).any(-1)
+def first_ink(x: np.ndarray) -> np.ndarray:
+    """Number (from 1) of the first row with ink of each image (N, T, pixels); T + 1 where there is none; shape (N,).
+
+    Notebook 3, Q3.2.
+    """
+    ink = _rows_with_ink(x)
     return np.where(ink.any(1), ink.argmax(1) + 1, ink.shape[1] + 1)
 
 
-def last_ink(x):
-    """Number (from 1) of the last row with ink of each image (N, T, pixels); 0 where there is none; shape (N,)."""
-    ink = np.asarray(x).any(-1)
+def last_ink(x: np.ndarray) -> np.ndarray:
+    """Number (from 1) of the last row with ink of each image (N, T, pixels); 0 where there is none; shape (N,).
+
+    Notebook 3, Q3.3.
+    """
+    ink = _rows_with_ink(x)
     return np.where(ink.any(1), ink.shape[1] - ink[:, ::-1].argmax(1), 0)
 
 
-def commit_step(predictions):
+def _rows_with_ink(x):
+    x = as_numbers("x", x, ("N", "T", "pixels"))
+    if x.min() < 0:
+        raise ValueError(f"x holds {x.min():g}: a blank pixel must be 0, and one with ink above it")
+    return x.any(-1)
+
+
+def erase_last(x: np.ndarray, rows: int) -> np.ndarray:
+    """The images (N, T, pixels) with their last rows blank: as many steps, less ink. Notebook 3, Q3.3."""
+    x = as_numbers("x", x, ("N", "T", "pixels"))
+    return np.where(np.arange(x.shape[1])[:, None] < x.shape[1] - rows, x, 0).astype(x.dtype)
+
+
+def shuffle_pixels(data: Data, seed: int) -> Data:
+    """The same data with the pixels of all images in another order, the same for all. Notebook 3, Q3.1."""
+    order = np.random.default_rng(seed).permutation(data.x_train[0].size)
+    x_train, x_test = (x.reshape(len(x), -1)[:, order].reshape(x.shape) for x in (data.x_train, data.x_test))
+    return dataclasses.replace(data, name=f"{data.name} shuffled", x_train=x_train, x_test=x_test)
+
+
+def commit_step(predictions: np.ndarray) -> np.ndarray:
     """After how many rows (1 to T) the prediction of each image has its final value and never changes again.
 
     Args:
         predictions: (N, T), the class read out after each row.
+
+    Notebook 3, Q3.3.
     """
-    predictions = np.asarray(predictions)
-    if predictions.ndim != 2 or predictions.size == 0:
-        raise ValueError(f"predictions has shape {predictions.shape}, expected (N, T)")
+    predictions = as_numbers("predictions", predictions, ("N", "T"))
     wrong = predictions != predictions[:, -1:]
     return np.where(wrong.any(1), predictions.shape[1] - wrong[:, ::-1].argmax(1) + 1, 1)
 
 
-def class_means(h, y):
-    """Mean of h (N, T, units) over the images of each class in y (N,): (10, T, units); NaN for an absent class."""
+def class_means(h: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Mean of h (N, T, units) over the images of each class in y (N,): (10, T, units); NaN for an absent class.
+
+    Notebook 3, Q3.2.
+    """
+    h = as_numbers("h", h, ("N", "T", "units"))
+    y = as_labels("y", y, len(h))
     with np.errstate(invalid="ignore"):
         counts = np.bincount(y, minlength=10)
         return np.stack([h[y == digit].sum(0, dtype=np.float64) / counts[digit] for digit in range(10)])
 
 
-def separation(h, y):
+def class_variances(h: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Variance of the states h (N, T, units) between the means of the classes in y (N,), and within the classes.
 
     Both are sums over the units and means over the images, as in a one-way analysis of variance; together they are
@@ -45,8 +79,11 @@ def separation(h, y):
 
     Returns:
         (between, within), two arrays (T,).
+
+    Notebook 3, Q3.2 and Q3.3.
     """
-    h = np.asarray(h, np.float64)
+    h = as_numbers("h", h, ("N", "T", "units")).astype(np.float64)
+    y = as_labels("y", y, len(h))
     means, counts = class_means(h, y), np.bincount(y, minlength=10)
     present = counts > 0
     grand = h.mean(0)
@@ -55,44 +92,51 @@ def separation(h, y):
     return between, np.maximum(total - between, 0)
 
 
-def movement(h):
-    """How far the state h (N, T, units) moves at each step: Euclidean length of h_t - h_(t-1), (N, T); h_0 = 0."""
+def step_lengths(h: np.ndarray) -> np.ndarray:
+    """How far the state h (N, T, units) moves at each step: Euclidean length of h_t - h_(t-1), (N, T); h_0 = 0.
+
+    Notebook 3, Q3.2 and bonus.
+    """
+    h = as_numbers("h", h, ("N", "T", "units"))
     return np.linalg.norm(np.diff(h, axis=1, prepend=0), axis=-1)
 
 
-def probe_accuracy(h_train, y_train, h_test, y_test, iterations=100):
-    """Which test images a linear classifier gets right that is fitted to the states of one step, (N, T) of bool.
+def fit_probes(h: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Fit a linear classifier (scikit-learn's logistic regression) to the states of each step alone.
 
-    A softmax regression for each step, fitted to the training images' states and asked about the test images'. It
-    finds out whether the class can be read from the state by a weighted sum, whatever the network's own layers do.
-    All steps are fitted at once, by Newton steps with Boehning's bound (1992) in place of the Hessian, and momentum.
-    The tests hold it against scikit-learn's `LogisticRegression`, which fits one step at a time and takes more than
-    ten times as long.
+    It finds out whether the class can be read from the state by a weighted sum, whatever the network's own layers do.
 
     Args:
-        h_train, h_test: states (N, T, units) of training and of test images.
-        y_train, y_test: their classes, (N,).
-        iterations: number of Newton steps.
+        h: states of training images, (N, T, units).
+        y: their classes, (N,), three or more of them.
+
+    Returns:
+        Weights (T, units + 1, 10), the biases last: the logits are [h, 1] @ weights.
+
+    Notebook 3, Q3.3.
     """
+    from sklearn.linear_model import LogisticRegression  # here: it takes a second to load
 
-    def with_one(h):
-        return np.concatenate([h, np.ones((*h.shape[:2], 1))], axis=-1).transpose(1, 0, 2).astype(np.float32)
-
-    x, truth = with_one(h_train), keras.ops.one_hot(y_train, 10)
-    gram = np.einsum("tni,tnj->tij", x, x, optimize=True).astype(np.float64) / 2
-    inverse = np.linalg.inv(gram + 1e-3 * len(y_train) * np.eye(x.shape[-1]) / 10).astype(np.float32)
-    x, inverse = keras.ops.convert_to_tensor(x), keras.ops.convert_to_tensor(inverse)
-    weights = before = keras.ops.zeros((x.shape[0], x.shape[-1], 10))
-    for k in range(iterations):
-        ahead = weights + k / (k + 3) * (weights - before)
-        error = truth - keras.ops.softmax(x @ ahead)
-        before, weights = weights, ahead + inverse @ (keras.ops.transpose(x, (0, 2, 1)) @ error)
-    answers = keras.ops.argmax(keras.ops.convert_to_tensor(with_one(h_test)) @ weights, axis=-1)
-    answers = keras.ops.convert_to_numpy(answers).T
-    return answers == np.asarray(y_test)[:, None]
+    h = as_numbers("h", h, ("N", "T", "units")).astype(np.float64)
+    y = as_labels("y", y, len(h))
+    if len(np.unique(y)) < 3:
+        raise ValueError("a probe needs images of three or more classes")
+    weights = np.zeros((h.shape[1], h.shape[2] + 1, 10))
+    weights[:, -1] = -1e9  # never the answer, unless the class is among y
+    for states, weight in zip(h.transpose(1, 0, 2), weights, strict=True):
+        fit = LogisticRegression(C=10.0, tol=1e-3, max_iter=1000).fit(states, y)
+        weight[:-1, fit.classes_], weight[-1, fit.classes_] = fit.coef_.T, fit.intercept_
+    return weights
 
 
-def saturation(gate, low=0.1, high=0.9):
+def probe_predictions(weights: np.ndarray, h: np.ndarray) -> np.ndarray:
+    """The class that the probes of `fit_probes` read at each step of h (N, T, units): (N, T). Notebook 3, Q3.3."""
+    steps, units = len(weights), weights.shape[1] - 1
+    h = as_numbers("h", h, ("N", steps, units))
+    return (np.einsum("ntu,tuk->ntk", h, weights[:, :-1], optimize=True) + weights[:, -1]).argmax(-1)
+
+
+def saturation(gate: np.ndarray, low: float = 0.1, high: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
     """Share of images and steps at which each unit's gate is below `low` and above `high`.
 
     Args:
@@ -100,5 +144,15 @@ def saturation(gate, low=0.1, high=0.9):
 
     Returns:
         (closed, opened), two arrays (units,). Karpathy, Johnson and Fei-Fei (2015) plot one over the other.
+
+    Notebook 3, bonus.
     """
+    gate = as_numbers("gate", gate, ("N", "T", "units"))
     return (gate < low).mean((0, 1)), (gate > high).mean((0, 1))
+
+
+def mean_correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Correlation of two arrays (N, T, units) within each image, averaged over the images. Notebook 3, bonus."""
+    a, b = (as_numbers(name, v, ("N", "T", "units")).reshape(len(v), -1) for name, v in (("a", a), ("b", b)))
+    a, b = (v - v.mean(1, keepdims=True) for v in (a, b))
+    return float(((a * b).sum(1) / np.sqrt((a**2).sum(1) * (b**2).sum(1))).mean())

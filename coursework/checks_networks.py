@@ -1,17 +1,25 @@
 """Checks of the answers to Q2, Q3 and the bonus: each is compared with the student's own networks."""
 
+import dataclasses
+from collections.abc import Sequence
+
 import numpy as np
 
 from coursework import files
-from coursework.arguments import check_choice
+from coursework.arguments import check_choice, short_repr
 from coursework.backend import keras
+from coursework.data import Data
 from coursework.store import model_folder, stored
 from coursework.trace import layer_outputs, read_out, trace
 from coursework.training import MODEL_SIZES, Experiment
-from coursework.verdicts import Wrong, as_verdict, kind_of, plain
+from coursework.verdicts import Verdict, Wrong, as_verdict, kind_of, plain
+
+TOLERANCE = 1e-3  # of outputs and gates: three digits are enough
 
 
-def check_results(family, sizes, recipe, experiments, experiment_results, data):
+def check_results(
+    family: str, sizes: Sequence[str], recipe: dict, experiments, experiment_results, data: Data
+) -> dict[str, Verdict]:
     """Are these models trained as the sheet asks, and do they reach what the table says (Q2)?
 
     Each stored model is loaded and evaluated again on the test images. What was reported may differ from that by the
@@ -20,7 +28,7 @@ def check_results(family, sizes, recipe, experiments, experiment_results, data):
     Args:
         family: "LSTM" or "GRU".
         sizes: which of `MODEL_SIZES`.
-        recipe: dict of the settings that an Experiment must have, such as epochs and batch_size.
+        recipe: dict of the settings that differ from an Experiment's defaults; all others must be the defaults.
         experiments: the answer: Experiments, in any order, more than the eight do no harm.
         experiment_results: the answer: {"LSTM": [(loss, accuracy), ...], "GRU": [...]} in the order of `MODEL_SIZES`.
         data: Data.
@@ -30,6 +38,8 @@ def check_results(family, sizes, recipe, experiments, experiment_results, data):
 
     Raises:
         ValueError: unknown family or size.
+
+    Notebook 2, Q2.
     """
     check_choice("family", family, ("LSTM", "GRU"))
     for size in sizes:
@@ -44,18 +54,25 @@ def check_results(family, sizes, recipe, experiments, experiment_results, data):
 @as_verdict
 def _check_result(label, family, place, recipe, experiments, experiment_results, data):
     loss, accuracy = _reported(family, place, experiment_results)
-    experiments = plain(experiments)
-    if experiments is None or experiments is ...:
-        raise Wrong("not answered yet: experiments")
+    experiments = _given("experiments", experiments)
     if not isinstance(experiments, (list, tuple, dict, set)):
         raise Wrong(f"experiments is {kind_of(experiments)}; a list of Experiment is needed")
-    of_this_size = [e for e in experiments if isinstance(e, Experiment) and e.label == label]
+    if isinstance(experiments, dict):  # either may be the Experiment
+        experiments = [*experiments, *experiments.values()]
+    *layers, units = map(int, MODEL_SIZES[place].split(" x "))
+    sheet = Experiment(family, units, *layers, **recipe)
+    of_this_size = [
+        e
+        for e in experiments
+        if isinstance(e, Experiment) and (e.family, e.units, e.layers) == (family, units, sheet.layers)
+    ]
     if not of_this_size:
         raise Wrong(f"experiments holds no Experiment for {label}")
-    for name, wanted in recipe.items():
-        if all(getattr(e, name) != wanted for e in of_this_size):
-            raise Wrong(f"{name} is {getattr(of_this_size[0], name)}; the sheet asks for {wanted}")
-    fitting = [e for e in of_this_size if all(getattr(e, name) == wanted for name, wanted in recipe.items())]
+    fitting = [e for e in of_this_size if dataclasses.replace(e, seed=sheet.seed) == sheet]
+    if not fitting:
+        mine, wanted = dataclasses.asdict(of_this_size[0]), dataclasses.asdict(sheet)
+        name = next(name for name in wanted if name != "seed" and mine[name] != wanted[name])
+        raise Wrong(f"{name} is {mine[name]}; the sheet asks for {wanted[name]}")
     at_hand = [result for e in fitting if (result := stored(e, model_folder(e, data)))]
     if not at_hand:
         raise Wrong(f"no trained model with these settings lies in {files.RUNS.name}/models")
@@ -79,25 +96,27 @@ def _check_result(label, family, place, recipe, experiments, experiment_results,
 
 def _reported(family, place, experiment_results):
     """The pair (loss, accuracy) of one model, as floats."""
-    experiment_results = plain(experiment_results)
-    if experiment_results is None or experiment_results is ...:
-        raise Wrong("not answered yet: experiment_results")
+    experiment_results = _given("experiment_results", experiment_results)
     if not isinstance(experiment_results, dict):
         raise Wrong(f"experiment_results is {kind_of(experiment_results)}; a dict from family to pairs is needed")
-    pairs = plain(experiment_results.get(family))
-    if pairs is None or pairs is ...:
-        raise Wrong(f"not answered yet: experiment_results[{family!r}]")
-    if not isinstance(pairs, (list, tuple)) or len(pairs) != len(MODEL_SIZES):
+    pairs = _as_list(_given(f"experiment_results[{family!r}]", experiment_results.get(family)))
+    if pairs is None or len(pairs) != len(MODEL_SIZES):
         raise Wrong(f"{family}: a list of pairs for {', '.join(MODEL_SIZES)} is needed, in this order")
+    name = f"{family} {MODEL_SIZES[place]}"
     try:
         loss, accuracy = (float(value) for value in pairs[place])
     except Exception:  # whatever an object's own conversion raises
-        raise Wrong(f"{family} {MODEL_SIZES[place]}: a pair of two numbers (loss, accuracy) is needed") from None
+        raise Wrong(f"{name}: a pair of two numbers (loss, accuracy) is needed") from None
     if not np.isfinite([loss, accuracy]).all():
-        raise Wrong(f"{family} {MODEL_SIZES[place]}: loss and accuracy must be finite numbers")
+        raise Wrong(f"{name}: loss and accuracy must be finite numbers")
+    return loss, _share(accuracy)
+
+
+def _share(accuracy):
+    """An accuracy, unless it looks like a percentage."""
     if 1 < accuracy <= 100:
         raise Wrong(f"an accuracy of {accuracy:g} is above 1; give the share, not the percentage")
-    return loss, accuracy
+    return accuracy
 
 
 def _same_share(a, b, total):
@@ -105,24 +124,38 @@ def _same_share(a, b, total):
     return abs(a - b) <= max(0.002, 1.01 / total)
 
 
-def _array(answer, name):
-    """An answer as an array of finite numbers."""
+def _given(name, answer):
+    """An answer, unless it is still missing."""
+    answer = plain(answer)
     if answer is None or answer is ...:
         raise Wrong(f"not answered yet: {name}")
+    return answer
+
+
+def _as_list(answer):
+    """A list or tuple as it is, an array or tensor as the list of its rows; None for anything else."""
+    if isinstance(answer, (list, tuple)):
+        return answer
     try:
-        values = np.asarray(answer)
+        return list(np.asarray(answer)) if hasattr(answer, "__array__") else None
+    except Exception:  # a single number, or whatever an object's own conversion raises
+        return None
+
+
+def _numbers(name, answer, shape):
+    """An answer as an array of finite numbers of the right shape."""
+    try:
+        values = np.asarray(_given(name, answer))
+    except Wrong:
+        raise
     except Exception:  # ragged lists, or whatever an object's own conversion raises
         values = np.empty(0, object)
     if values.dtype.kind not in "iuf":
         raise Wrong(f"{name} is no array of numbers")
     if not np.isfinite(values).all():
         raise Wrong(f"{name} holds NaN or infinite values")
-    return values
-
-
-def _numbers(answer, shape, name):
-    """An answer as an array of finite numbers of the right shape."""
-    values = _array(answer, name)
+    if values.shape != shape and values.shape == shape[::-1]:
+        raise Wrong(f"{name} has shape {values.shape}: transposed; {shape} is asked for")
     if values.shape != shape:
         raise Wrong(f"{name} has shape {values.shape}; {shape} is needed")
     return values
@@ -137,7 +170,7 @@ def _recurrent_layer(model):
 
 
 @as_verdict
-def check_output(output, model, x):
+def check_output(output, model, x: np.ndarray) -> Verdict:
     """Is this the output over time, (T, units), of the model's recurrent layer for one of the images (Q3.2)?
 
     Args:
@@ -147,18 +180,21 @@ def check_output(output, model, x):
 
     Raises:
         ValueError: another model.
+
+    Notebook 3, Q3.2.
     """
     layer = _recurrent_layer(model)
-    steps, units = x.shape[1], layer.units
-    if _array(output, "the output").shape == (units, steps):
-        raise Wrong(f"the output has shape {(units, steps)}: units x T; T x units is asked for")
-    output = _numbers(output, (steps, units), "the output")
-    if np.abs(layer_outputs(layer, x) - output).max((1, 2)).min() > 1e-4:
-        raise Wrong("the layer gives this output for none of the images")
+    output = _numbers("the output", output, (x.shape[1], layer.units))
+    outputs = layer_outputs(layer, x)
+    if np.abs(outputs - output).max((1, 2)).min() <= TOLERANCE:
+        return
+    if layer.units == x.shape[1] and np.abs(outputs - output.T).max((1, 2)).min() <= TOLERANCE:
+        raise Wrong("the output is transposed: units x T; T x units is asked for")
+    raise Wrong("the layer gives this output for none of the images")
 
 
 @as_verdict
-def check_predictions(predictions, model, data):
+def check_predictions(predictions, model, data: Data) -> Verdict:
     """Are these the classes read out at T, T - 1, ..., T - 4, as if each were the last step (Q3.3)?
 
     Args:
@@ -168,11 +204,13 @@ def check_predictions(predictions, model, data):
 
     Raises:
         ValueError: another model.
+
+    Notebook 3, Q3.3.
     """
     truth = _last_read_outs(model, data)
     given = [
-        _numbers(values, (len(data.y_test),), f"the prediction at T - {back}")
-        for back, values in enumerate(_five(predictions, data.x_test.shape[1]))
+        _numbers(f"the prediction at T - {back}", values, (len(data.y_test),))
+        for back, values in enumerate(_five("predictions", predictions, data.x_test.shape[1]))
     ]
     agree = np.array([[(a == b).mean() for b in truth] for a in given])
     if (np.diag(agree) >= 0.99).all():
@@ -184,17 +222,19 @@ def check_predictions(predictions, model, data):
 
 
 @as_verdict
-def check_accuracies(accuracies, model, data):
+def check_accuracies(accuracies, model, data: Data) -> Verdict:
     """Are these the test accuracies of the read-outs at T, T - 1, ..., T - 4 (Q3.3)?
 
     Args:
         accuracies: the answer: five numbers, as a list in this order or as a dict from the step (28, 27, ...).
         model, data: as in `check_predictions`, with the same error.
+
+    Notebook 3, Q3.3.
     """
     truth = [(classes == data.y_test).mean() for classes in _last_read_outs(model, data)]
     given = [
-        float(_numbers(value, (), f"the accuracy at T - {back}"))
-        for back, value in enumerate(_five(accuracies, data.x_test.shape[1]))
+        _share(float(_numbers(f"the accuracy at T - {back}", value, ())))
+        for back, value in enumerate(_five("accuracies", accuracies, data.x_test.shape[1]))
     ]
     for back, (mine, true) in enumerate(zip(given, truth, strict=True)):
         if not _same_share(mine, true, len(data.y_test)):
@@ -207,24 +247,25 @@ def _last_read_outs(model, data):
     return [classes[:, -1 - back] for back in range(5)]
 
 
-def _five(answer, steps):
+def _five(name, answer, steps):
     """The five values of an answer, for T, T - 1, ..., T - 4."""
-    answer = plain(answer)
-    if answer is None or answer is ...:
-        raise Wrong("not answered yet")
+    answer = _given(name, answer)
     if isinstance(answer, dict):
         missing = [step for step in range(steps, steps - 5, -1) if step not in answer]
         if missing:
             raise Wrong(f"step {missing[0]} is missing; the steps are {steps} to {steps - 4}")
         return [answer[step] for step in range(steps, steps - 5, -1)]
-    if isinstance(answer, np.ndarray) and answer.ndim:
-        answer = list(answer)
-    if not isinstance(answer, (list, tuple)) or len(answer) != 5:
+    values = _as_list(answer)
+    if values is None or len(values) != 5:
+        if values and all(np.shape(value) == (5,) for value in values):
+            raise Wrong(
+                f"{name} has shape ({len(values)}, 5): transposed; one array for each of the five steps is needed"
+            )
         raise Wrong("five values are needed, for T, T - 1, ..., T - 4")
-    return answer
+    return values
 
 
-def check_gates_over_time(values, model, x):
+def check_gates_over_time(values, model, x: np.ndarray) -> dict[str, Verdict]:
     """Are these the gates i, f, o and the output h of the model's LSTM layer while it reads the images (bonus)?
 
     Args:
@@ -234,6 +275,8 @@ def check_gates_over_time(values, model, x):
 
     Returns:
         dict from name to Verdict.
+
+    Notebook 3, bonus.
     """
     truth = {name: array for name, array in trace(model, x).items() if name in "ifoh"}
     return {name: _check_traced(name, values, truth) for name in truth}
@@ -241,15 +284,16 @@ def check_gates_over_time(values, model, x):
 
 @as_verdict
 def _check_traced(name, values, truth):
-    values = plain(values)
-    if values is None or values is ...:
-        raise Wrong("not answered yet")
+    values = _given("the gates", values)
     if not isinstance(values, dict):
         raise Wrong(f"the answer is {kind_of(values)}; a dict with i, f, o and h is needed")
-    array = _numbers(values.get(name), truth[name].shape, name)
-    if np.abs(array - truth[name]).max() <= 1e-3:
+    unknown = [key for key in values if key not in ("i", "f", "g", "o", "c", "h")]
+    if name not in values and unknown:
+        raise Wrong(f"unknown name {short_repr(unknown[0])} {kind_of(unknown[0])}; the names are 'i', 'f', 'o', 'h'")
+    array = _numbers(name, values.get(name), truth[name].shape)
+    if np.abs(array - truth[name]).max() <= TOLERANCE:
         return
-    others = [other for other, true in truth.items() if other != name and np.abs(array - true).max() <= 1e-3]
+    others = [other for other, true in truth.items() if other != name and np.abs(array - true).max() <= TOLERANCE]
     if others:
         raise Wrong(f"these are the values of {others[0]}")
     if name == "h":

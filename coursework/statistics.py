@@ -5,21 +5,31 @@ import dataclasses
 import numpy as np
 from scipy import stats
 
+from coursework.arguments import as_numbers
 
-def wilson(hits, total):
+
+def wilson(hits: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """95 % score interval of a proportion (Wilson 1927), NaN where `total` is 0.
 
     Args:
-        hits, total: numbers of images, or arrays of them that broadcast.
+        hits, total: numbers of images, or arrays of them that broadcast; an accuracy times N is rounded.
 
     Returns:
         (low, high), proportions between 0 and 1, of the broadcast shape.
+
+    Raises:
+        ValueError: what is no number of images, such as an accuracy.
+
+    Notebook 3, Q3.1 and Q3.3.
     """
-
-    def interval(k, n):
-        return tuple(stats.binomtest(int(k), int(n)).proportion_ci(method="wilson")) if n else (np.nan, np.nan)
-
-    return np.vectorize(interval, otypes=[float, float])(hits, total)
+    hits, total = np.broadcast_arrays(as_numbers("hits", hits), as_numbers("total", total))
+    k, n = np.round(hits), np.round(total)
+    if (np.abs(hits - k) > 1e-6 * n).any() or (total != n).any() or (k < 0).any() or (k > n).any():
+        raise ValueError("hits and total must be numbers of images, 0 <= hits <= total; not shares")
+    z = stats.norm.ppf(0.975)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        middle, half = (k + z**2 / 2) / (n + z**2), z / (n + z**2) * np.sqrt(k * (n - k) / n + z**2 / 4)
+    return np.maximum(middle - half, 0), np.minimum(middle + half, 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,14 +49,14 @@ class Comparison:
     low: float
     high: float
 
-    def verdict(self, p=None):
+    def verdict(self, p: float | None = None) -> str:
         """What a is: "better", "worse" or "not separable" from b; `p` may be one adjusted for several comparisons."""
         if (self.p if p is None else p) >= 0.05:
             return "not separable"
         return "better" if self.only_a > self.only_b else "worse"
 
 
-def mcnemar(right_a, right_b):
+def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> Comparison:
     """Compare two classifiers by what each got right: McNemar's test (1947), exact.
 
     Args:
@@ -57,6 +67,8 @@ def mcnemar(right_a, right_b):
 
     Raises:
         ValueError: arrays of another type, or of different lengths.
+
+    Notebooks 2 and 3.
     """
     right_a, right_b = np.asarray(right_a), np.asarray(right_b)
     if right_a.dtype != bool or right_b.dtype != bool or right_a.shape != right_b.shape or right_a.ndim != 1:
@@ -70,11 +82,22 @@ def mcnemar(right_a, right_b):
     return Comparison(only_a, only_b, p, (only_a - only_b) / n, float(middle - half), float(middle + half))
 
 
-def holm(p_values):
-    """p-values (K,) adjusted for being several (Holm 1979), in the order given; at most 1."""
-    p_values = np.asarray(p_values, float)
+def holm(p_values: np.ndarray) -> np.ndarray:
+    """p-values (K,) adjusted for being several (Holm 1979), in the order given; at most 1. Notebooks 2 and 3."""
+    p_values = as_numbers("p_values", p_values, ("K",))
     order = np.argsort(p_values)
     adjusted = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1))
     result = np.empty_like(adjusted)
     result[order] = np.minimum(adjusted, 1)
     return result
+
+
+def mean_interval(values: np.ndarray) -> tuple[float, float, float]:
+    """Mean of a few runs and its 95 % interval (Student's t): (mean, low, high); NaN ends for one run alone.
+
+    Notebook 3, Q3.1.
+    """
+    values = as_numbers("values", values, ("K",))
+    mean, k = float(values.mean()), len(values)
+    half = stats.t.ppf(0.975, k - 1) * values.std(ddof=1) / np.sqrt(k) if k > 1 else np.nan
+    return mean, mean - half, mean + half

@@ -24,7 +24,7 @@ import keras
 import numpy as np
 import pytest
 import sympy as sp
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -272,24 +272,6 @@ def a_verdict(verdict):
     return "right" if verdict else "wrong"
 
 
-# ------------------------------------------------------------------------------------------------------------- trace
-def built(kind, **options):
-    layer = getattr(keras.layers, kind)(3, return_sequences=True, **options)
-    layer.build((None, None, 4))
-    return layer
-
-
-LAYERS = [
-    built("LSTM"),
-    built("GRU"),
-    built("GRU", reset_after=False, go_backwards=True),
-    built("LSTM", use_bias=False),
-]
-INPUTS = keras.Input((5, 4))
-MODEL = keras.Model(
-    INPUTS, keras.layers.GRU(2)(keras.layers.LSTM(3, return_sequences=True)(keras.layers.Masking()(INPUTS)))
-)
-EMBEDDED = keras.Sequential([keras.Input((5,), dtype="int32"), keras.layers.Embedding(7, 4), keras.layers.GRU(3)])
 ARRAYS = hnp.arrays(
     st.sampled_from(["f4", "f8", "f2", "i4", "u1", "?", "c8", "O", "S2", "M8[s]"]),
     st.one_of(
@@ -299,32 +281,6 @@ ARRAYS = hnp.arrays(
 ODD = st.one_of(NUMBERS, ARRAYS, st.just([[1], [2, 3]]), st.lists(ARRAYS, max_size=3))
 
 
-USUAL = st.one_of(
-    hnp.arrays("f4", (2, 5, 4), elements=st.floats(-9, 9, width=32)),
-    hnp.arrays(st.sampled_from(["f8", "i4", "u1", "?"]), (2, 5, 4), elements=st.integers(0, 1)),
-)
-
-
-@cases(0.1)
-@given(
-    mostly(st.sampled_from([*LAYERS, MODEL]), st.sampled_from([EMBEDDED, keras.layers.GRU(3), keras, None, "GRU"])),
-    mostly(USUAL, st.one_of(ARRAYS, ODD)),
-    mostly(st.none(), st.one_of(st.sampled_from([0, 1, 2, -1, True, "gru", 10**30]), ODD)),
-    mostly(st.none(), st.one_of(st.sampled_from([np.zeros((2, 3)), [np.ones((2, 3))] * 2]), ODD)),
-)
-@seed(0)
-def test_any_trace(model, x, layer, state):
-    with bounded("trace", (ValueError,)), np.errstate(all="ignore"):
-        traced = helpers.trace(model, x, layer, state)
-        assert all(
-            (values.shape[0] == len(x) and np.isfinite(values).all()) or model is MODEL for values in traced.values()
-        )
-        if model in LAYERS and state is None:
-            own = helpers.layer_outputs(model, np.asarray(x, np.float32))
-            assert np.allclose(traced["h"], own, atol=1e-5)
-
-
-# ------------------------------------------------------------------------------------------------ checks of Q2 and Q3
 NOISE = np.random.default_rng(0).integers(0, 2, (4, 28, 28)).astype(np.float32)
 NOISY = helpers.Data("noise", NOISE, np.arange(4), NOISE, np.arange(4))
 CLASSIFIERS = [

@@ -86,7 +86,7 @@ def test_full_training_must_reach_what_is_in_reach(trained, data, monkeypatch):
     silly = dataclasses.replace(experiments[0], epochs=10, learning_rate=1e-9)
     result = train_all([silly], data, n_jobs=1)[silly]
     results = {"GRU": [(result.loss, result.accuracy)] * 4}
-    verdict = verdicts([silly], results, data, epochs=10)["GRU 32"]
+    verdict = verdicts([silly], results, data, epochs=10, learning_rate=1e-9)["GRU 32"]
     assert not verdict and "is too low; at least 0.5 is in reach" in verdict.hint
 
 
