@@ -5,7 +5,7 @@ import numpy as np
 from coursework import files
 from coursework.arguments import check_choice
 from coursework.backend import keras
-from coursework.store import model_folder, stored
+from coursework.store import stored
 from coursework.trace import layer_outputs, read_out, trace
 from coursework.training import MODEL_SIZES, Experiment
 from coursework.verdicts import Wrong, as_verdict, kind_of, plain
@@ -56,7 +56,7 @@ def _check_result(label, family, place, recipe, experiments, experiment_results,
         if all(getattr(e, name) != wanted for e in of_this_size):
             raise Wrong(f"{name} is {getattr(of_this_size[0], name)}; the sheet asks for {wanted}")
     fitting = [e for e in of_this_size if all(getattr(e, name) == wanted for name, wanted in recipe.items())]
-    at_hand = [result for e in fitting if (result := stored(e, model_folder(e, data)))]
+    at_hand = [result for e in fitting if (result := stored(e, data))]
     if not at_hand:
         raise Wrong(f"no trained model with these settings lies in {files.RUNS.name}/models")
     found = []
