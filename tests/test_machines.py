@@ -13,13 +13,12 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 
 import helpers
 from conftest import ROOT, without_make
-from coursework import checks_gates, files, store
+from coursework import checks_gates
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's setpriv, unshare, or cgroups")
 
@@ -225,24 +224,6 @@ def test_no_answer_is_evaluated(tmp_path, monkeypatch, text):
     assert not helpers.check_gates("LSTM", "keep_state", text)
     assert not helpers.check_counterexample(dict.fromkeys(checks_gates.COUNTEREXAMPLE_NAMES, text))
     assert not list(tmp_path.iterdir())
-
-
-def test_a_stored_model_with_code_in_it_is_not_run(tmp_path, monkeypatch):
-    """Even one whose checksum is right: Keras loads it in safe mode."""
-    monkeypatch.setattr(files, "RUNS", tmp_path)
-    digits = helpers.load_data("digits")
-    data = helpers.Data("few", digits.x_train[:64], digits.y_train[:64], digits.x_test[:9], digits.y_test[:9])
-    experiment = helpers.Experiment("softmax", epochs=1)
-    folder = helpers.train_all([experiment], data, n_jobs=1)[experiment].folder
-    trap = keras.Sequential([keras.Input((28, 28)), keras.layers.Lambda(lambda x: x), keras.layers.Flatten()])
-    trap.save(folder / "model.keras")
-    facts = json.loads((folder / "result.json").read_text())
-    facts["sha256"] = store._checksum(facts, folder)
-    (folder / "result.json").write_text(json.dumps(facts))
-    result = helpers.train_all([experiment], data, n_jobs=1)[experiment]
-    assert not result.trained
-    with pytest.raises(ValueError, match=r"Lambda|unsafe"):
-        _ = result.model
 
 
 def test_no_parameter_of_make_reaches_a_shell(tmp_path):

@@ -4,6 +4,7 @@ COURSEWORK_LONG=1 runs more of each (`make faults`).
 """
 
 import contextlib
+import functools
 import hashlib
 import os
 import signal
@@ -28,8 +29,13 @@ LONG = bool(os.environ.get("COURSEWORK_LONG"))
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's mount or unshare")
 
 
+MNIST5K = functools.cache(data_room._mnist5k)  # two seconds of reading, once
+
+
 @pytest.fixture(autouse=True)
 def clean(monkeypatch, tmp_path):
+    monkeypatch.setattr(data_room, "_mnist5k", MNIST5K)
+    MNIST5K()
     monkeypatch.delenv("COURSEWORK_DATA", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     (tmp_path / "keras").mkdir()
