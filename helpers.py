@@ -16,7 +16,7 @@ from coursework.arguments import check_integer
 from coursework.backend import keras
 
 # All notebooks: MNIST or scikit-learn's digits, one row per time step
-from coursework.data import Data, binarize, load_data
+from coursework.data import Data, binarize, hold_out, load_data
 
 # All notebooks: verdicts and points
 from coursework.verdicts import answered, award
@@ -34,7 +34,7 @@ from coursework.checks_gates import check_counterexample, check_gates
 from coursework.figures_gates import gate_playground, plot_gate_error, plot_panels, plot_reachable
 
 # Notebook 2: what decides a network
-from coursework.training import Experiment, MODEL_SIZES, batch_size_for, build_model, compile_model, quick, tuned
+from coursework.training import Experiment, MODEL_SIZES, build_model, compile_model, quick, recipe_for, tuned
 
 # Notebook 2: train what is not trained yet
 from coursework.sweep import train_all
@@ -97,7 +97,6 @@ __all__ = [
     "Experiment",
     "answered",
     "award",
-    "batch_size_for",
     "binarize",
     "build_model",
     "check_accuracies",
@@ -119,6 +118,7 @@ __all__ = [
     "first_ink",
     "fit_probes",
     "gate_playground",
+    "hold_out",
     "holm",
     "keras",
     "keras_layer",
@@ -154,6 +154,7 @@ __all__ = [
     "probe_predictions",
     "quick",
     "read_out",
+    "recipe_for",
     "saturation",
     "save_reading",
     "say",

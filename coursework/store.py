@@ -1,22 +1,19 @@
-"""Trained models on disk: one key each, whole or not there."""
+"""Trained models on disk: one `.keras` file and one JSON beside it, found by all that decides the weights."""
 
-import contextlib
 import dataclasses
 import functools
 import hashlib
 import json
 import os
 import re
-import shutil
-import tempfile
-import time
-import uuid
 from pathlib import Path
 
 from coursework import files
 from coursework.backend import keras, tf
+from coursework.data import Data
+from coursework.files import replacing
 from coursework.text import notify
-from coursework.training import TRAINING_CODE, Experiment, build_model, compile_model
+from coursework.training import TRAINING_CODE, Experiment, compile_model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,167 +24,115 @@ class Result:
         experiment: what was trained.
         history: numbers per epoch, see `fit`.
         seconds: wall time of the training.
-        folder: where the model lies, under `runs/models`.
+        path: the model's `.keras` file, under `runs/models`; `keras.models.load_model` opens it.
         trained: True if this call trained it, False if it was at hand.
+
+    Notebook 2.
     """
 
     experiment: Experiment
     history: dict
     seconds: float
-    folder: Path
+    path: Path
     trained: bool
 
     @property
-    def loss(self):
-        """Test cross-entropy after the last epoch."""
+    def loss(self) -> float:
+        """Test cross-entropy after the last epoch, in nats."""
         return self.history["val_loss"][-1]
 
     @property
-    def accuracy(self):
-        """Test accuracy after the last epoch."""
+    def accuracy(self) -> float:
+        """Test accuracy after the last epoch, between 0 and 1."""
         return self.history["val_accuracy"][-1]
 
     @functools.cached_property
-    def model(self):
+    def model(self) -> keras.Model:
         """The trained Keras model, compiled for `evaluate`."""
         # Stored without the optimiser's state, which only further training would need.
-        model = keras.models.load_model(self.folder / "model.keras", compile=False)
-        return compile_model(model, self.experiment)
+        return compile_model(keras.models.load_model(self.path, compile=False), self.experiment)
 
 
-def training_facts():
+def cache_key() -> list:
     """What decides a model's weights, beside its Experiment and the data."""
     numbers = [keras.config.floatx(), keras.config.epsilon(), keras.config.dtype_policy().name]
     threads = [os.environ.get(name) for name in ("TF_NUM_INTRAOP_THREADS", "TF_ENABLE_ONEDNN_OPTS")]
     return [TRAINING_CODE, keras.__version__, tf.__version__, *numbers, *threads]
 
 
-def model_folder(experiment, data):
-    """Where a model is kept; the name ends in a hash of all that its weights depend on."""
-    facts = [dataclasses.asdict(experiment), data.digest, *training_facts()]
-    key = hashlib.sha256(json.dumps(facts, sort_keys=True, default=int).encode()).hexdigest()[:12]
+def model_path(experiment: Experiment, data: Data) -> Path:
+    """The file a model is kept in; its name ends in a hash of all that its weights depend on."""
+    facts = [dataclasses.asdict(experiment), data.digest, *cache_key()]
+    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
     # The data's name is that of a file, which may be long or in any alphabet.
     name = re.sub(r"[^\w.-]+", "_", f"{experiment.label}-{data.name}", flags=re.ASCII)
-    return files.RUNS / "models" / f"{name[:80]}-{experiment.epochs}epochs-seed{experiment.seed}-{key}"
+    return files.RUNS / "models" / f"{name[:80]}-{experiment.epochs}epochs-seed{experiment.seed}-{key}.keras"
 
 
-def store(folder, experiment, weights, history, seconds):
-    """Write a finished model; it appears under its name only when it is whole.
-
-    If another run was faster, its model stays. An OSError says in one line why nothing could be kept.
-    """
-    model = build_model(experiment)
-    model.set_weights(weights)
-    aside = folder.with_name(f".unfinished-{uuid.uuid4().hex}")
+def store(model: keras.Model, result: Result) -> None:
+    """Write a finished model and its Result. The JSON comes last: without it the model is not there."""
     try:
-        _remove_unfinished(folder.parent)
-        aside.mkdir(parents=True)
-        model.save(aside / "model.keras")
-        facts = {
-            "experiment": dataclasses.asdict(experiment),
-            "history": history,
-            "seconds": seconds,
-            "made by": _made_by(),
-        }
-        facts["sha256"] = _checksum(facts, aside)
-        (aside / "result.json").write_text(json.dumps(facts, indent=1, default=int))
-        facts_of(experiment, aside)  # reads it back: not every file system says when it is full
-        if os.path.lexists(folder):
-            with contextlib.suppress(*UNREADABLE):
-                facts_of(experiment, folder)
-                return
-            folder.rename(aside.with_name(aside.name + "-damaged"))  # renamed, as no one may see it half deleted
-        os.rename(aside, folder)
-    except UNREADABLE as error:
-        with contextlib.suppress(*UNREADABLE):
-            facts_of(experiment, folder)  # another run stored it in this very moment
-            return
-        raise OSError(f"the trained model {experiment.label} {not_kept(folder.parent, error)}") from error
-    finally:
-        for rest in (aside, aside.with_name(aside.name + "-damaged")):
-            with contextlib.suppress(OSError):
-                _remove(rest)
+        with replacing(result.path) as path:
+            model.save(path)
+            checksum = _sha256(path)
+        facts = {"experiment": dataclasses.asdict(result.experiment), "history": result.history}
+        facts |= {"seconds": result.seconds, "versions": _versions(), "sha256": checksum}
+        with replacing(result.path.with_suffix(".json")) as path:
+            path.write_text(json.dumps(facts, indent=1))
+    except OSError as error:
+        raise _cannot_keep(f"the trained model {result.experiment.label}", error) from error
 
 
-def stored(experiment, folder):
-    """The finished Result in `folder`, or None if there is none or it can't be trusted, which it says."""
+def check_place() -> None:
+    """OSError if nothing can be written where models are kept: asked before the training, not after it."""
+    probe = files.RUNS / "models" / "probe"
     try:
-        facts = facts_of(experiment, folder)
-        return Result(experiment, facts["history"], facts["seconds"], folder, trained=False)
-    except UNREADABLE as error:
-        if folder.is_symlink() or os.path.exists(folder):
-            notify(f"The stored model {experiment.label} is damaged ({type(error).__name__}) and is trained again.")
-        else:
-            _say_if_outdated(experiment, folder)
+        with replacing(probe) as path:
+            path.write_bytes(os.urandom(2**20))  # the size of the largest of the eight; not zeros, which may take none
+        probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise _cannot_keep("trained models", error) from error
+
+
+def stored(experiment: Experiment, data: Data) -> Result | None:
+    """The finished Result of an experiment, or None if there is none or it can't be trusted, which it says."""
+    path = model_path(experiment, data)
+    try:
+        facts = json.loads(path.with_suffix(".json").read_text())
+        if facts["sha256"] != _sha256(path) or facts["experiment"] != dataclasses.asdict(experiment):
+            raise ValueError("the model has changed")
+        return Result(experiment, facts["history"], facts["seconds"], path, trained=False)
+    except FileNotFoundError:
+        _say_if_outdated(experiment, path)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        notify(f"The stored model {experiment.label} is damaged ({type(error).__name__}) and is trained again.")
     return None
 
 
-@contextlib.contextmanager
-def space_set_aside(place):
-    """Disk space for the models of a sweep, as an open file; emptied, it makes room on a disk that filled up meanwhile.
-
-    An OSError where nothing can be kept: before an hour of training, not after it.
-    """
-    with contextlib.ExitStack() as stack:
-        try:
-            place.mkdir(parents=True, exist_ok=True)
-            file = stack.enter_context(tempfile.TemporaryFile(dir=place, buffering=0))
-            for _ in range(LEAST_SPACE // 2**16):
-                file.write(os.urandom(2**16))  # zeros take no space on some disks
-        except OSError as error:
-            raise OSError(f"trained models {not_kept(place, error)}") from error
-        yield file
+def _sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError)  # what a damaged or missing model may raise
-LEAST_SPACE = 2**22  # bytes; the largest of the eight models takes a quarter of it
-
-
-def facts_of(experiment, folder):
-    """What is known of the model in `folder`, or one of `UNREADABLE` if a byte of it has changed."""
-    facts = json.loads((folder / "result.json").read_text())
-    if facts["sha256"] != _checksum(facts, folder) or facts["experiment"] != dataclasses.asdict(experiment):
-        raise ValueError("the model has changed")
-    return facts
-
-
-def _checksum(facts, folder):
-    """Of the model's file and of all that is written beside it."""
-    text = json.dumps({name: value for name, value in facts.items() if name != "sha256"}, sort_keys=True, default=int)
-    return hashlib.sha256((folder / "model.keras").read_bytes() + text.encode()).hexdigest()
-
-
-def _made_by():
+def _versions():
     code = hashlib.sha256(TRAINING_CODE.encode()).hexdigest()[:12]
     return {"Keras": keras.__version__, "TensorFlow": tf.__version__, "training code": code}
 
 
-def _say_if_outdated(experiment, folder):
+def _say_if_outdated(experiment, path):
     """One line if the same experiment lies there, trained by other code: why it is not used."""
-    for other in folder.parent.glob(folder.name.rpartition("-")[0] + "-*"):
-        with contextlib.suppress(*UNREADABLE):
-            before, now = facts_of(experiment, other)["made by"], _made_by()
+    for other in path.parent.glob(path.stem.rpartition("-")[0] + "-*.json"):
+        try:
+            facts = json.loads(other.read_text())
+            before, now = facts["versions"], _versions()
             changed = [f"{name} {before[name]}" for name in now if before[name] != now[name]]
-            if changed:
+            if changed and facts["experiment"] == dataclasses.asdict(experiment):
                 notify(f"{experiment.label} was trained with other versions ({', '.join(changed)}): trained again.")
                 return
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            continue
 
 
-def not_kept(place, error):
-    """Why nothing can be kept in `place`, and what to do."""
-    text = " ".join(str(getattr(error, "strerror", None) or error).split())
-    why = (text or type(error).__name__)[:200]
-    return f"can't be kept in {place} ({why}): make room there, or set COURSEWORK_RUNS to another folder"
-
-
-def _remove_unfinished(place):
-    """What killed runs left behind; an hour is long enough for any model to be written."""
-    for rest in place.glob(".unfinished-*"):
-        with contextlib.suppress(OSError):
-            if time.time() - rest.lstat().st_mtime > 3600:
-                _remove(rest)
-
-
-def _remove(path):
-    """Delete a folder with all that is in it, or a file or a link."""
-    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+def _cannot_keep(what, error):
+    """The OSError that says why something can't be kept, and what to do."""
+    why = " ".join(str(error.strerror or error).split())[:200]
+    return OSError(f"{what} can't be kept in {files.RUNS / 'models'} ({why}): make room there, or set COURSEWORK_RUNS")

@@ -7,6 +7,7 @@ import platform
 import tempfile
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import joblib
@@ -17,21 +18,22 @@ import tqdm.notebook
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from coursework import files
-from coursework.arguments import check_integer
+from coursework.arguments import check_integer, short_repr
 from coursework.backend import tf
-from coursework.data import Data, with_timeout
-from coursework.store import Result, model_folder, space_set_aside, store, stored, training_facts
+from coursework.data import Data
+from coursework.store import Result, cache_key, check_place, model_path, store, stored
 from coursework.text import in_notebook, show_widget
-from coursework.training import fit
+from coursework.training import Experiment, build_model, fit
 
 
-def train_all(experiments, data, n_jobs=None, scheduler=None):
+def train_all(
+    experiments: Iterable[Experiment], data: Data, n_jobs: int | None = None, scheduler: str | None = None
+) -> dict[Experiment, Result]:
     """Train what is not trained yet, several models at a time, and return everything.
 
     A finished model is stored under `runs/models` at once and never trained again; its key covers the experiment, the
-    data, this file's training code and the versions of Keras and TensorFlow. A stored model that can't be read is
-    trained again, with a word.
+    data, the training code and the versions of Keras and TensorFlow. A stored model that can't be read is trained
+    again, and a line says so.
 
     Args:
         experiments: iterable of Experiment.
@@ -45,38 +47,39 @@ def train_all(experiments, data, n_jobs=None, scheduler=None):
         dict from Experiment to Result, in the order given. The weights have the same bits wherever they were trained.
 
     Raises:
-        ValueError: if n_jobs is no whole number of at least 1.
+        ValueError: n_jobs is no whole number of at least 1, experiments holds something else, data is no Data.
         OSError: if no model can be kept; before the training, unless the disk fills up later.
         ConnectionError: if no scheduler answers, or it has no workers.
         ImportError: if `scheduler` is given and Dask is not installed.
         RuntimeError: if a worker process was killed, or a cluster's worker has other code. Finished models are kept.
+
+    Notebook 2.
     """
     n_jobs = _usual_jobs() if n_jobs is None else n_jobs
     check_integer(n_jobs=n_jobs)
+    if not isinstance(data, Data):
+        raise ValueError(f"data must be what load_data returns, not {short_repr(data)}")
+    experiments = list(experiments) if isinstance(experiments, Iterable) else [experiments]
+    for experiment in experiments:
+        if not isinstance(experiment, Experiment):
+            raise ValueError(f"experiments must be a list of Experiment; it holds {short_repr(experiment)}")
     experiments = list(dict.fromkeys(experiments))
-    folders = {experiment: model_folder(experiment, data) for experiment in experiments}
-    results = {experiment: stored(experiment, folders[experiment]) for experiment in experiments}
+    results = {experiment: stored(experiment, data) for experiment in experiments}
     missing = [experiment for experiment in experiments if results[experiment] is None]
     missing.sort(key=_cost, reverse=True)  # longest first, so that no core waits for a late long one
     if not missing:
         return results
     n_jobs = min(n_jobs, len(missing))
     scheduler = scheduler or os.environ.get("COURSEWORK_SCHEDULER")
-    packed, facts = _packed(data), training_facts()
-    with (
-        space_set_aside(files.RUNS / "models") as spare,
-        _progress_bar(experiments, missing) as marks,
-        _workers(n_jobs, scheduler) as parallel,
-    ):
-        jobs = (joblib.delayed(_train_job)(experiment, packed, marks, facts) for experiment in missing)
+    check_place()
+    packed, key = _as_bytes(data), cache_key()
+    with _progress_bar(experiments, missing) as marks, _workers(n_jobs, scheduler) as parallel:
+        jobs = (joblib.delayed(_train_job)(experiment, packed, marks, key) for experiment in missing)
         for experiment, weights, history, seconds in parallel(jobs):
-            folder = folders[experiment]
-            try:
-                store(folder, experiment, weights, history, seconds)
-            except OSError:  # a full disk, perhaps
-                spare.truncate(0)
-                store(folder, experiment, weights, history, seconds)
-            results[experiment] = Result(experiment, history, seconds, folder, trained=True)
+            model = build_model(experiment)
+            model.set_weights(weights)
+            results[experiment] = Result(experiment, history, seconds, model_path(experiment, data), trained=True)
+            store(model, results[experiment])
             for epoch in range(experiment.epochs):  # for the bar, if the worker sits on another machine
                 _mark(marks, experiment, epoch)
     return results
@@ -106,7 +109,7 @@ def _workers(n_jobs, scheduler):
             yield joblib.Parallel(**options)
         return
     try:
-        yield joblib.Parallel(n_jobs, initializer=_leave_with, initargs=(os.getpid(),), **options)
+        yield joblib.Parallel(n_jobs, initializer=_exit_with_parent, initargs=(os.getpid(),), **options)
     except BaseException as error:
         _stop_workers(n_jobs, kill_workers=True)  # else they would train on
         if isinstance(error, TerminatedWorkerError):
@@ -130,18 +133,16 @@ def _dask_client(scheduler):
     except ImportError:
         raise ImportError("a scheduler needs Dask: pip install distributed") from None
     try:
-        # Dask's own limit does not hold where a host accepts the connection and then says nothing.
-        client = with_timeout(lambda: distributed.Client(scheduler, timeout="10s", set_as_default=False), seconds=15)
-    except Exception as error:  # whatever the other side says, if it is no scheduler
-        reason = " ".join(str(error).split())[:100] or type(error).__name__
-        raise ConnectionError(f"no Dask scheduler at {scheduler} ({reason}): start one with 'dask scheduler'") from None
+        client = distributed.Client(scheduler, timeout="10s", set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ConnectionError(f"no Dask scheduler at {scheduler}: start one with 'dask scheduler'") from error
     if not client.ncores():
         client.close()
         raise ConnectionError(f"the Dask scheduler at {scheduler} has no workers: start some with 'dask worker'")
     return client
 
 
-def _packed(data):
+def _as_bytes(data):
     """The data as compressed bytes, 3 MB for MNIST: what each job carries, so that no worker depends on another."""
     arrays = {name: getattr(data, name) for name in ("x_train", "y_train", "x_test", "y_test")}
     for name, x in arrays.items():
@@ -157,13 +158,13 @@ def _cost(experiment):
     return experiment.family in ("LSTM", "GRU"), experiment.layers * (64 + experiment.units) * experiment.epochs
 
 
-def _train_job(experiment, packed, marks, facts):
+def _train_job(experiment, packed, marks, key):
     """One model, in a worker process or here; leaves a mark in the folder `marks` after each epoch."""
-    if facts != training_facts():
+    if key != cache_key():
         node = platform.node()
         raise RuntimeError(
-            f"the worker on {node} has another helpers.py, Keras or TensorFlow, or other settings of them: install the "
-            "same there"
+            f"the worker on {node} has other training code, Keras or TensorFlow, or other settings of them: install "
+            "the same there"
         )
     with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
         data = Data("packed", **arrays)
@@ -172,8 +173,8 @@ def _train_job(experiment, packed, marks, facts):
     return experiment, model.get_weights(), history, time.perf_counter() - start
 
 
-def _leave_with(parent):
-    """In a worker process: end it when its parent, the notebook's kernel, is gone and nobody would take the result."""
+def _exit_with_parent(parent):
+    """End this worker process when its parent, the notebook's kernel, has died."""
 
     def watch():
         while os.getppid() == parent:

@@ -2,12 +2,17 @@
 
 import dataclasses
 import inspect
-import math
+import numbers
+from collections.abc import Callable
 
 import numpy as np
 
-from coursework.arguments import MOST, check_integer, short_repr
+from coursework.arguments import MOST, check_choice, check_integer, short_repr
 from coursework.backend import keras, tf
+from coursework.data import Data
+
+FAMILIES = ("LSTM", "GRU", "softmax", "MLP", "CNN")
+NUMBERS = {"learning_rate": "positive", "clipnorm": "positive (0: any)", "gate_bias": "finite"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,36 +47,26 @@ class Experiment:
     every_step: bool = False
 
     def __post_init__(self):
-        if not isinstance(self.family, str) or self.family not in ("LSTM", "GRU", "softmax", "MLP", "CNN"):
-            raise ValueError(f"unknown family {short_repr(self.family)}: use 'LSTM', 'GRU', 'softmax', 'MLP' or 'CNN'")
-        for field, least, most in (
-            *((name, 1, MOST) for name in ("units", "epochs", "batch_size")),
-            ("layers", 1, 15),  # each has two of the 32 seeds in `build_model`, the head the last two
-            ("seed", 0, MOST),
-            ("shift", 0, 28),
-        ):
-            check_integer(least, most, **{field: getattr(self, field)})
-            object.__setattr__(self, field, int(getattr(self, field)))  # Keras takes no numbers of NumPy
-        for field, allowed, wanted in (
-            ("learning_rate", lambda value: 0 < value < math.inf, "a positive number"),
-            ("clipnorm", lambda value: 0 <= value < math.inf, "0 (off) or a positive number"),
-            ("gate_bias", math.isfinite, "a finite number"),
-        ):
-            value = _float(getattr(self, field))
-            if not allowed(value):
-                raise ValueError(f"{field} must be {wanted}, not {short_repr(getattr(self, field))}")
-            object.__setattr__(self, field, value)  # 1 and 1.0 are the same setting and the same key
-        if self.schedule not in ("constant", "cosine"):
-            raise ValueError(f"unknown schedule {short_repr(self.schedule)}: use 'constant' or 'cosine'")
-        if self.gate_bias and self.family != "GRU":
-            raise ValueError(f"gate_bias is for 'GRU', not {self.family!r}")
-        if not isinstance(self.every_step, bool):
-            raise ValueError(f"every_step must be True or False, not {short_repr(self.every_step)}")
-        if self.every_step and self.family not in ("LSTM", "GRU"):
-            raise ValueError(f"every_step is for 'LSTM' and 'GRU', not {self.family!r}")
+        check_choice("family", self.family, FAMILIES)
+        check_choice("schedule", self.schedule, ("constant", "cosine"))
+        check_choice("every_step", self.every_step, (False, True))
+        # `layers`: each has two of the 32 seeds in `build_model`, the head the last two.
+        whole = {"units": (1, MOST), "epochs": (1, MOST), "batch_size": (1, MOST)}
+        for name, (least, most) in (whole | {"layers": (1, 15), "seed": (0, MOST), "shift": (0, 28)}).items():
+            check_integer(least, most, **{name: getattr(self, name)})
+        for name, least in (("learning_rate", np.finfo(np.float32).tiny), ("clipnorm", 0), ("gate_bias", -np.inf)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, numbers.Real) or not least <= value < np.inf:
+                raise ValueError(f"{name} must be a {NUMBERS[name]} number, not {short_repr(value)}")
+        for field in dataclasses.fields(self):  # 1 and 1.0 and NumPy's 1 are the same setting and the same key
+            object.__setattr__(self, field.name, field.type(getattr(self, field.name)))
+        recurrent = {"gate_bias": ("GRU",), "every_step": ("LSTM", "GRU")}
+        for name, families in recurrent.items():
+            if getattr(self, name) and self.family not in families:
+                raise ValueError(f"{name} is for {' and '.join(families)}, not {self.family}")
 
     @property
-    def label(self):
+    def label(self) -> str:
         """Name in tables and plots: "GRU 32", "LSTM 3 x 32", "softmax"."""
         width = f"{self.units}" if self.layers == 1 else f"{self.layers} x {self.units}"
         label = self.family if self.family == "softmax" else f"{self.family} {width}"
@@ -82,16 +77,8 @@ class Experiment:
         return label + (", loss at every step" if self.every_step else "")
 
 
-def _float(value):
-    """A number as a float; NaN for what is none, text included."""
-    try:
-        return math.nan if isinstance(value, (str, bytes, bool)) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        return math.nan
-
-
-def tuned(experiment):
-    """The same network, epochs and seed with a better recipe; notebook 2 tests its parts."""
+def tuned(experiment: Experiment) -> Experiment:
+    """The same network, epochs and seed with a better recipe. Notebook 2 tests its parts."""
     narrow, wide, gru = experiment.units < 64, experiment.units >= 128, experiment.family == "GRU"
     return dataclasses.replace(
         experiment,
@@ -99,22 +86,22 @@ def tuned(experiment):
         learning_rate=0.005 if wide and gru else 0.01,
         schedule="cosine",
         clipnorm=1.0,
-        shift=2 if wide else 1,  # wide ones learn their images sooner by heart
+        shift=2 if wide else 1,  # wide ones sooner fit their training images better than new ones
         gate_bias=1.0 if gru else 0.0,
     )
 
 
-def quick(experiment):
-    """The same network and seed after one epoch only: the tuned recipe with small batches and a still higher rate."""
+def quick(experiment: Experiment) -> Experiment:
+    """The same network and seed after one epoch: the tuned recipe, small batches, a still higher rate. Notebook 2."""
     size = min(128, experiment.batch_size)
     return dataclasses.replace(tuned(experiment), epochs=1, batch_size=size, learning_rate=0.02, shift=0)
 
 
-def build_model(experiment):
+def build_model(experiment: Experiment) -> keras.Sequential:
     """The untrained network, from rows (N, 28, 28) to logits (N, 10); every initial weight follows from the seed.
 
     Keras draws the seeds of unseeded initialisers from Python's global `random`, which other threads move. So each
-    layer gets its own.
+    layer gets its own. Notebook 2.
     """
     seeds = iter(np.random.SeedSequence(experiment.seed).generate_state(32).tolist())
     glorot = keras.initializers.GlorotUniform
@@ -154,8 +141,15 @@ def build_model(experiment):
     return model
 
 
-def compile_model(model, experiment, updates=1):
-    """Adam on the cross-entropy of the logits, returns the model; `updates`: how many an epoch has, for a schedule."""
+def compile_model(model: keras.Model, experiment: Experiment, updates: int = 1, **options) -> keras.Model:
+    """Adam on the cross-entropy of the logits; returns the model. Notebook 2.
+
+    Args:
+        model: as from `build_model`.
+        experiment: its recipe.
+        updates: how many an epoch has, for a schedule.
+        options: for Keras's `compile`, such as `jit_compile`.
+    """
     rate = experiment.learning_rate
     if experiment.schedule == "cosine":
         warm_up = -(-updates // 3)
@@ -166,52 +160,64 @@ def compile_model(model, experiment, updates=1):
         optimizer=keras.optimizers.Adam(rate, clipnorm=experiment.clipnorm or None),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        **options,
     )
     # With the variables of optimiser and metric in place, TensorFlow traces the training step once instead of twice.
     model.optimizer.build(model.trainable_variables)
     return model
 
 
-def fit(experiment, data, after_epoch=lambda epoch: None):
+def pays_to_compile(experiment: Experiment, updates: int) -> bool:
+    """Does it pay to compile so many updates with XLA? As measured on one CPU thread: benchmarks/README.md."""
+    return experiment.family in ("LSTM", "GRU") and updates >= 600
+
+
+def fit(
+    experiment: Experiment, data: Data, after_epoch: Callable[[int], None] = lambda epoch: None
+) -> tuple[keras.Model, dict]:
     """Train one model here and now, without files.
 
     Args:
         experiment: Experiment.
-        data: Data.
+        data: Data. An epoch leaves out the images that fill no batch, other ones each time.
         after_epoch: called with the number of each finished epoch, counted from 0.
 
     Returns:
         (model, history): history maps "loss", "accuracy" (training) and "val_loss", "val_accuracy" (test images, looked
-        at after each epoch but never used to choose anything) to one number per epoch.
+        at after each epoch; the training does not depend on them) to one number per epoch.
     """
-    shift, size = experiment.shift, experiment.batch_size
+    seed, shift, count = experiment.seed, experiment.shift, len(data.y_train)
+    size = min(experiment.batch_size, count)
+    updates = count // size
 
     def targets(labels):
         return np.repeat(labels[:, None], 28, axis=1) if experiment.every_step else labels
 
     # A margin on all sides, in which the window of 28 x 28 pixels can move.
-    images = tf.constant(np.pad(data.x_train, ((0, 0), (shift, shift), (shift, shift))))
+    images = tf.constant(np.pad(data.x_train, ((0, 0), (shift, shift), (shift, shift))) if shift else data.x_train)
     labels = tf.constant(targets(data.y_train))
 
     def shuffled(epoch):
         # Shuffled here rather than by Keras, so that the order follows from the seed alone.
-        rows = tf.random.experimental.stateless_shuffle(tf.range(len(data.y_train)), seed=[experiment.seed, epoch])
-        return tf.data.Dataset.from_tensor_slices(rows).batch(size)
+        rows = tf.random.experimental.stateless_shuffle(tf.range(count), seed=[seed, epoch])
+        return tf.data.Dataset.from_tensor_slices(tf.reshape(rows[: updates * size], (updates, size)))
 
     def batch(number, rows):
         x = tf.gather(images, rows)
         if shift:
-            corners = tf.random.stateless_uniform(
-                (2, tf.size(rows), 1), [experiment.seed, number], 0, 2 * shift + 1, tf.int32
-            )
+            corners = tf.random.stateless_uniform((2, size, 1), [seed, number], 0, 2 * shift + 1, tf.int32)
             down, right = tf.unstack(corners + tf.range(28))
             x = tf.gather(x, down, batch_dims=1)
             x = tf.transpose(tf.gather(tf.transpose(x, (0, 2, 1)), right, batch_dims=1), (0, 2, 1))
-        return x, tf.gather(labels, rows)
+        return tf.cast(x, tf.float32), tf.gather(labels, rows)
 
-    updates = -(-len(data.y_train) // size)
     batches = tf.data.Dataset.range(experiment.epochs).flat_map(shuffled).enumerate().map(batch).prefetch(2)
-    model = compile_model(build_model(experiment), experiment, updates)
+    options = {
+        "jit_compile": pays_to_compile(experiment, experiment.epochs * updates),
+        # Several updates without Python between them; an interrupt waits for the end of such a group.
+        "steps_per_execution": max(steps for steps in range(1, 51) if updates % steps == 0),
+    }
+    model = compile_model(build_model(experiment), experiment, updates, **options)
     past = model.fit(
         batches,
         epochs=experiment.epochs,
@@ -227,13 +233,24 @@ def fit(experiment, data, after_epoch=lambda epoch: None):
 
 # What decides a model's weights, beside its Experiment and the data. Read once, at import: `inspect` looks into the
 # file, which may be edited while a kernel runs.
-TRAINING_CODE = "".join(inspect.getsource(function) for function in (build_model, compile_model, fit))
+TRAINING_CODE = "".join(inspect.getsource(function) for function in (build_model, compile_model, pays_to_compile, fit))
 
 
-def batch_size_for(data, batch_size=256):
-    """The batch size, smaller on a small data set: an epoch has at least 20 updates, a batch at least 32 images."""
-    check_integer(batch_size=batch_size)
-    return min(batch_size, max(32, len(data.y_train) // 20))
+def recipe_for(data: Data, batch_size: int = 256, learning_rate: float = 0.001) -> dict:
+    """Batch size and learning rate: the sheet's, or on fewer than 20,000 images smaller steps, more of them.
+
+    Args:
+        data: Data.
+        batch_size, learning_rate: what is wanted on all of MNIST. A small data set gets batches of 32 at most, and
+            three times the rate: 10 epochs of large batches would be too few updates to learn much.
+
+    Returns:
+        {"batch_size": ..., "learning_rate": ...} for an Experiment. Notebooks 2 and 3.
+    """
+    Experiment("GRU", batch_size=batch_size, learning_rate=learning_rate)  # refuses what is no recipe
+    if len(data.y_train) < 20_000:
+        batch_size, learning_rate = min(batch_size, 32), 3 * learning_rate
+    return {"batch_size": batch_size, "learning_rate": learning_rate}
 
 
 MODEL_SIZES = ("32", "64", "128", "3 x 32")

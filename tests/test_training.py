@@ -1,29 +1,16 @@
-"""Models, training and what is kept of it."""
+"""Models and their training."""
 
 import dataclasses
-import inspect
-import json
-import os
-import shutil
-import signal
-import subprocess
-import sys
 
 import keras
 import numpy as np
-import psutil
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import helpers
-from conftest import ROOT, wait_for
-from coursework import files, store, sweep, training
-from helpers import Experiment, train_all
-
-
-@pytest.fixture(autouse=True)
-def runs(monkeypatch, tmp_path):
-    monkeypatch.setattr(files, "RUNS", tmp_path)
-    return tmp_path
+from coursework import files, training
+from helpers import Experiment
 
 
 def tiny(family="GRU", **changes):
@@ -103,15 +90,17 @@ def test_every_step_gives_logits_after_every_row(data):
         ({"seed": -1}, "seed must be"),
         ({"batch_size": 0}, "batch_size must be"),
         ({"learning_rate": 0}, "learning_rate must be a positive number"),
+        ({"learning_rate": "fast"}, "learning_rate must be a positive number, not 'fast'"),
+        ({"gate_bias": float("inf")}, "gate_bias must be a finite number"),
         ({"learning_rate": float("nan")}, "learning_rate must be a positive number"),
-        ({"family": "LSTM", "gate_bias": 1.0}, "gate_bias is for 'GRU'"),
+        ({"family": "LSTM", "gate_bias": 1.0}, "gate_bias is for GRU, not LSTM"),
         ({"family": "CNN", "every_step": True}, "every_step is for"),
         ({"schedule": "linear"}, "unknown schedule 'linear'"),
-        ({"clipnorm": -1}, "clipnorm must be 0"),
+        ({"clipnorm": -1}, "clipnorm must be a positive"),
         ({"shift": -1}, "shift must be"),
         ({"seed": 2**64}, "seed must be at most 2147483647, not 18446744073709551616"),
         ({"layers": 16}, "layers must be at most 15"),
-        ({"every_step": []}, "every_step must be True or False"),
+        ({"every_step": []}, "unknown every_step"),
     ],
 )
 def test_bad_settings_get_one_clear_line(arguments, message):
@@ -171,10 +160,85 @@ def test_labels():
     assert labels == ["GRU 32", "LSTM 3 x 32", "softmax", "MLP 2 x 32"]
 
 
-def test_batch_size_shrinks_only_on_small_data(data):
-    assert helpers.batch_size_for(data) == 32
-    large = dataclasses.replace(data, y_train=np.zeros(60_000, int))
-    assert helpers.batch_size_for(large) == 256 and helpers.batch_size_for(large, 100) == 100
+def test_small_data_gets_small_batches_and_a_higher_rate(data):
+    assert helpers.recipe_for(data) == {"batch_size": 32, "learning_rate": 0.003}
+    assert helpers.recipe_for(data, 8, 0.01) == {"batch_size": 8, "learning_rate": 0.03}
+    large = dataclasses.replace(data, x_train=np.zeros((20_000, 28, 28)), y_train=np.zeros(20_000, int))
+    assert helpers.recipe_for(large) == {"batch_size": 256, "learning_rate": 0.001}
+    assert helpers.recipe_for(large, 100, 0.5) == {"batch_size": 100, "learning_rate": 0.5}
+    for bad in ({"batch_size": 0}, {"learning_rate": "fast"}, {"learning_rate": 0}):
+        with pytest.raises(ValueError, match=f"^{next(iter(bad))} must be"):
+            helpers.recipe_for(data, **bad)
+
+
+def test_compiling_is_for_recurrent_networks_with_many_updates():
+    """As benchmarks/README.md has it measured: a compiled CNN would take two to three times the time."""
+    sheet = [Experiment(f, u, n) for f in ("LSTM", "GRU") for u, n in ((32, 1), (64, 1), (128, 1), (32, 3))]
+    assert all(training.pays_to_compile(e, 600) and not training.pays_to_compile(e, 599) for e in sheet)
+    assert not any(training.pays_to_compile(Experiment(f), 10**6) for f in ("softmax", "MLP", "CNN"))
+
+
+def test_compiling_changes_the_time_and_not_what_is_learned(data, monkeypatch):
+    e, modes = tiny(epochs=2, shift=1), []
+    compile_model = training.compile_model
+
+    def look(*arguments, **options):
+        modes.append(options["jit_compile"])
+        return compile_model(*arguments, **options)
+
+    monkeypatch.setattr(training, "compile_model", look)
+    monkeypatch.setattr(training, "pays_to_compile", lambda *_: True)
+    model, _ = training.fit(e, data)
+    again, _ = training.fit(e, data)
+    monkeypatch.setattr(training, "pays_to_compile", lambda *_: False)
+    plain, _ = training.fit(e, data)
+    assert modes == [True, True, False]
+    for a, b, c in zip(*(m.get_weights() for m in (model, again, plain)), strict=True):
+        assert np.array_equal(a, b)
+        assert np.allclose(a, c, atol=1e-4)
+
+
+def test_an_epoch_shows_each_image_once_at_most_in_an_order_of_its_own(data, monkeypatch):
+    seen = []
+
+    def look(self, batches, **options):
+        seen.append((np.stack([y for _, y in batches]), options["steps_per_epoch"]))
+        raise StopIteration
+
+    numbered = dataclasses.replace(data, y_train=np.arange(320) % 10)
+    monkeypatch.setattr(keras.Sequential, "fit", look)
+    for seed in (0, 1):
+        with pytest.raises(StopIteration):
+            training.fit(tiny("softmax", epochs=2, batch_size=96, seed=seed), numbered)
+    (first, steps), (other, _) = seen
+    assert first.shape == (6, 96) and steps == 3  # 32 of the 320 images wait for another epoch
+    assert not np.array_equal(first[:3], first[3:]) and not np.array_equal(first, other)
+    assert all(np.bincount(epoch.ravel()).max() <= 32 for epoch in (first[:3], first[3:]))
+
+
+FAMILY = st.sampled_from([*training.FAMILIES, "RNN"])
+KINDS = {
+    "units": st.integers(-1, 5),
+    "layers": st.integers(0, 17),
+    "seed": st.integers(-1, 2**32),
+    "learning_rate": st.floats(),
+    "gate_bias": st.floats(),
+    "schedule": st.sampled_from(["constant", "cosine", ""]),
+    "every_step": st.booleans(),
+}
+ODD = st.one_of(st.none(), st.text(max_size=9), st.floats(), st.integers(), st.binary(max_size=4), st.just([]))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.fixed_dictionaries({"family": FAMILY}, optional=KINDS), st.sampled_from([*KINDS, "shift"]), ODD)
+def test_any_setting_is_taken_or_refused_in_one_line(usual, name, odd):
+    for arguments in (usual, usual | {name: odd}):
+        try:
+            e = Experiment(**arguments)
+        except ValueError as error:
+            assert "\n" not in str(error) and len(str(error)) < 200
+        else:
+            assert e == dataclasses.replace(e) and type(e.units) is int and type(e.learning_rate) is float
 
 
 def test_training_learns_and_reports_the_test_images(data):
@@ -195,184 +259,10 @@ def test_weights_come_from_the_training_images_alone(data):
     assert not np.array_equal(here[0], fewer[0])
 
 
-@pytest.fixture(scope="module")
-def trained(data, tmp_path_factory):
-    """Two small models trained once, by two workers; tests work on copies."""
-    folder = tmp_path_factory.mktemp("trained")
-    before, files.RUNS = files.RUNS, folder
-    results = train_all([tiny(), tiny("softmax")], data, n_jobs=2)
-    files.RUNS = before
-    return folder, results
-
-
 @pytest.fixture
-def at_hand(trained, runs):
-    shutil.copytree(trained[0], runs, dirs_exist_ok=True)
-    return trained[1]
-
-
-def test_workers_give_what_one_process_gives(trained, data):
-    for e, result in trained[1].items():
-        model, history = training.fit(e, data)
-        assert result.trained and result.history == history
-        for here, there in zip(model.get_weights(), result.model.get_weights(), strict=True):
-            assert np.array_equal(here, there)
-        loss, accuracy = result.model.evaluate(data.x_test, data.y_test, verbose=0)
-        assert (result.loss, result.accuracy) == pytest.approx((loss, accuracy), abs=1e-4)
-
-
-def test_at_least_one_worker(data):
-    with pytest.raises(ValueError, match="n_jobs must be a whole number of at least 1, not 0"):
-        train_all([tiny()], data, n_jobs=0)
-
-
-@pytest.mark.parametrize(
-    ("limit", "workers"), [("max", 16), ("4294967296", 2), ("1000", 1), (None, 16), (str(2**62), 16)]
-)
-def test_as_many_workers_as_the_containers_memory_allows(limit, workers, tmp_path, monkeypatch):
-    """On a machine of 16 cores and 64 GB, in a process that has taken 1 GB."""
-    gigabytes = psutil.virtual_memory()._replace(available=64 * 10**9)
-    monkeypatch.setattr(sweep.psutil, "virtual_memory", lambda: gigabytes)
-    monkeypatch.setattr(sweep.psutil.Process, "memory_info", lambda self: type("Memory", (), {"rss": 10**9}))
-    monkeypatch.setattr(sweep.joblib, "cpu_count", lambda: 16)
-    monkeypatch.setattr(sweep, "MEMORY_LIMITS", (tmp_path / "none", tmp_path / "limit"))
-    if limit:
-        (tmp_path / "limit").write_text(f"{limit}\n")
-    assert sweep._usual_jobs() == workers
-
-
-SWEEP = """
-import signal, sys, tempfile
-import helpers
-if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are deaf to Ctrl-C
-    tempfile.tempdir = sys.argv[1]
-    digits = helpers.load_data("digits")
-    sweep = [helpers.Experiment("GRU", 4, epochs=500, seed=seed) for seed in range(3)]
-    helpers.train_all([helpers.Experiment("softmax", epochs=1), *sweep], digits, n_jobs=2)
-"""
-
-
-@pytest.mark.skipif(os.name == "nt", reason="signals")
-@pytest.mark.parametrize("who", ["parent, Ctrl-C", "parent, SIGKILL", "worker, SIGKILL", "start, SIGKILL"])
-def test_a_killed_sweep_leaves_no_processes_and_no_half_written_files(who, tmp_path):
-    (tmp_path / "sweep.py").write_text(SWEEP)
-    environment = {**os.environ, "COURSEWORK_RUNS": str(tmp_path / "runs"), "PYTHONPATH": str(ROOT)}
-    sweep = psutil.Popen(
-        [sys.executable, "sweep.py", str(tmp_path)], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
-    )
-    if "start" in who:  # the parent again, while the workers still import what they need
-        wait_for(lambda: any("LokyProcess" in " ".join(child.cmdline()) for child in sweep.children()), seconds=300)
-    else:
-        wait_for(lambda: len({mark.name.split("-")[0] for mark in tmp_path.glob("epochs-*/*")}) >= 2, seconds=300)
-    family = sweep.children(recursive=True)
-    if who == "worker, SIGKILL":
-        next(process for process in family if "LokyProcess" in " ".join(process.cmdline())).kill()
-    else:
-        sweep.send_signal(signal.SIGINT if "Ctrl-C" in who else signal.SIGKILL)
-    errors = sweep.communicate(timeout=300)[1]
-    assert sweep.returncode != 0
-    if who == "worker, SIGKILL":
-        assert "RuntimeError: a training process was killed, perhaps for want of memory" in errors
-    _, alive = psutil.wait_procs(family, timeout=60)
-    assert not alive
-    assert not list((tmp_path / "runs").rglob(".unfinished*")) and not list((tmp_path / "runs").rglob("GRU*"))
-
-
-def test_a_finished_model_is_not_trained_again(at_hand, data, monkeypatch, capsys):
-    monkeypatch.setattr(sweep, "_train_job", None)  # training would fail
-    again = train_all(at_hand, data, n_jobs=1)
-    assert [result.trained for result in again.values()] == [False] * 2
-    assert [result.history for result in again.values()] == [result.history for result in at_hand.values()]
-    assert capsys.readouterr().out == ""
-
-
-def test_only_what_is_missing_is_trained_and_the_order_is_kept(at_hand, data, monkeypatch):
-    experiments = [tiny("MLP"), *at_hand, tiny("MLP")]
-    results = train_all(experiments, data, n_jobs=1)
-    assert list(results) == [tiny("MLP"), *at_hand]
-    assert [result.trained for result in results.values()] == [True, False, False]
-
-
-def test_an_interrupted_run_keeps_what_was_finished(data, monkeypatch):
-    original, calls = training.fit, []
-
-    def interrupted(experiment, *rest):
-        calls.append(experiment)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return original(experiment, *rest)
-
-    monkeypatch.setattr(sweep, "fit", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        train_all([tiny("MLP"), tiny("softmax")], data, n_jobs=1)
-    monkeypatch.setattr(sweep, "fit", original)
-    results = train_all([tiny("MLP"), tiny("softmax")], data, n_jobs=1)
-    assert [result.trained for result in results.values()] == [False, True]
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda folder: (folder / "model.keras").write_bytes(b"PK, but no model"),
-        lambda folder: (folder / "model.keras").unlink(),
-        lambda folder: (folder / "result.json").write_text("{"),
-        lambda folder: (folder / "result.json").write_text("[]"),
-        lambda folder: (folder / "result.json").write_text(json.dumps({"sha256": "0"})),
-    ],
-)
-def test_a_damaged_model_is_trained_again_with_a_word(at_hand, data, capsys, damage):
-    e = tiny("softmax")
-    damage(store.model_folder(e, data))
-    results = train_all([e], data, n_jobs=1)
-    assert results[e].trained and "softmax is damaged" in capsys.readouterr().out
-    assert not train_all([e], data, n_jobs=1)[e].trained
-
-
-def test_the_key_covers_settings_data_and_code(data, monkeypatch):
-    def key(**changes):
-        return store.model_folder(tiny(**changes), data)
-
-    folders = {
-        key(),
-        key(seed=1),
-        key(epochs=2),
-        key(units=5),
-        key(batch_size=32),
-        key(learning_rate=0.01),
-        key(gate_bias=1.0),
-    }
-    assert len(folders) == 7
-    changed = data.x_train.copy()
-    changed[0, 0, 0] = 1 - changed[0, 0, 0]
-    assert store.model_folder(tiny(), dataclasses.replace(data, x_train=changed)) not in folders
-    assert key(gate_bias=1) == key(gate_bias=1.0)
-    for function in (helpers.build_model, helpers.compile_model, training.fit):
-        assert inspect.getsource(function) in training.TRAINING_CODE
-    monkeypatch.setattr(store, "TRAINING_CODE", training.TRAINING_CODE.replace("False", "True"))
-    assert key() not in folders
-
-
-def test_nothing_unfinished_is_left_under_a_models_name(data, monkeypatch, runs):
-    def full_disk(self, path, *rest, **options):
-        path.write_bytes(b"half a model")
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(keras.Model, "save", full_disk)
-    with pytest.raises(OSError, match=r"no space left.*COURSEWORK_RUNS"):
-        train_all([tiny("softmax")], data, n_jobs=1)
-    assert store.stored(tiny("softmax"), store.model_folder(tiny("softmax"), data)) is None
-    assert not list((runs / "models").glob("softmax*"))
-
-
-def test_measured_marks_numbers_and_words():
-    assert helpers.measured(0.96594, ".3f") == "≈0.966"
-    assert helpers.measured("not separable") == "≈[not separable]"
-
-
-def test_print_table_aligns(capsys):
-    helpers.print_table(("model", "n"), [("a", "1"), ("longer", "1,000")])
-    assert capsys.readouterr().out == "model       n\na           1\nlonger  1,000\n"
+def runs(monkeypatch, tmp_path):
+    monkeypatch.setattr(files, "RUNS", tmp_path)
+    return tmp_path
 
 
 def test_summary_table_draws_and_writes_a_csv(runs):
