@@ -5,9 +5,9 @@
 # make browser-test                             the notebooks in JupyterLab and the report, in a real Chromium
 # make refresh [DATA=...]                       store fresh outputs in notebooks/, and what docs/ and README.md show
 # make readme                                   write the results table of README.md from docs/results.csv
-# make student [EPOCHS=...]                     the hand-out without solutions: a folder and a zip in runs/student/
-# make grade SUBMISSIONS=... [DATA=...]         grade a folder with one folder or zip per student; marks in runs/grading/
-# make marks                                    marks and feedback again, after grading texts by hand
+# make student [EPOCHS=...] [VARIANTS=1]        the hand-out without solutions: a folder and a zip in runs/student/
+# make grade SUBMISSIONS=... [VARIANTS=1] [DATA=...]   grade a folder, or an LMS's export; marks in runs/grading/
+# make marks [SHEET=...]                        marks and feedback again, after grading by hand; an LMS's sheet filled in
 # make test-grading                             the tests of the grading, with all sample submissions
 # make faults | fuzz | mutants                  the long tests: killed runs, bad input, broken code
 # make bench [DATA=...]                         how fast, beside the alternatives: benchmarks/
@@ -18,7 +18,7 @@ PY := $(VENV)/bin/python
 LONG := --timeout 7200
 PYTHONS := 3.11 3.12 3.13
 QUICK := $(patsubst %,tests/test_%.py,gates data training checks analysis fuzz machines notebooks prose)
-export DATA EPOCHS SEED SUBMISSIONS
+export DATA EPOCHS SEED SUBMISSIONS VARIANTS UNSAFE SHEET COLUMN
 export COURSEWORK_SCHEDULER ?= $(SCHEDULER)
 
 .PHONY: run test test-pythons test-mnist browser-test refresh readme student grade marks test-grading bench faults fuzz mutants setup clean
@@ -77,16 +77,17 @@ readme: setup
 	@$(PY) run.py --readme
 
 student: setup
-	@$(PY) grading.py student $${EPOCHS:+--epochs "$$EPOCHS"}
+	@$(PY) -m teaching student $${EPOCHS:+--epochs "$$EPOCHS"} $${VARIANTS:+--variants}
 
 grade: setup
-	@$(PY) grading.py grade $${DATA:+--data "$$DATA"} $${EPOCHS:+--epochs "$$EPOCHS"} "$$SUBMISSIONS"
+	@$(PY) -m teaching grade $${DATA:+--data "$$DATA"} $${EPOCHS:+--epochs "$$EPOCHS"} $${VARIANTS:+--variants} \
+	  $${UNSAFE:+--unsafe} "$$SUBMISSIONS"
 
 marks: setup
-	@$(PY) grading.py report
+	@$(PY) -m teaching marks $${SHEET:+--sheet "$$SHEET"} $${COLUMN:+--column "$$COLUMN"}
 
 test-grading: setup
-	@ALL_SAMPLES=1 COURSEWORK_DATA=digits $(PY) -m pytest $(LONG) tests/test_grading.py
+	@ALL_SAMPLES=1 COURSEWORK_DATA=digits $(PY) -m pytest $(LONG) tests/test_grading.py tests/test_handout.py
 
 clean:
 	rm -rf runs $(VENV) $(PYTHONS:%=.venv-%)

@@ -25,8 +25,8 @@ except ImportError:  # Windows
     fcntl = None
 
 USAGE = "make grade SUBMISSIONS=folder, which holds one folder or one zip per student, or an export of Moodle or Canvas"
-NO_SANDBOX = """No sandbox: bubblewrap (bwrap) is not installed, or may not build one here. Submissions could do all that you can.
-Install it (apt-get install bubblewrap), use a container, or say UNSAFE=1 if you trust them."""
+NO_SANDBOX = """No sandbox: bubblewrap is missing, or may not build one here, and submissions could do all that you can.
+apt-get install bubblewrap, or use a container, or say UNSAFE=1 if you trust them."""
 
 
 def grade(options):

@@ -1,4 +1,4 @@
-"""Whose cell is it? The hand-out's are known by nbgrader's name, by id or by their text, whatever an editor did to them."""
+"""Whose cell is it? The hand-out's are known by nbgrader's name, by id or by text, whatever an editor did to them."""
 
 import nbformat
 

@@ -81,8 +81,6 @@ def page(ran, checked):
             left -= len(json.dumps(cell.outputs))
             cell.outputs = cell.outputs if left > 0 else []
         cells.append(whole(cell) if cell.cell_type == "markdown" else cell)
-    cells.append(
-        nbformat.v4.new_markdown_cell("---\n# Points\n\nWhat the checks say about the values that this notebook left.")
-    )
+    cells.append(nbformat.v4.new_markdown_cell("---\n# Points\n\nThe checks, on the values that this notebook left."))
     cells += [cell for cell in copy.deepcopy(checked.cells) if nbgrader_of(cell).get("grade")]
     return nbformat.v4.new_notebook(cells=cells, metadata=checked.metadata)

@@ -14,7 +14,7 @@ from teaching.marks import QUESTIONS, question_of, texts_of
 
 ALIKE = 0.6  # cosine of two texts from which on they are listed
 PAIRS = 20
-STYLE = """body { font: 16px/1.5 sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; background: #fff }
+STYLE = """body { font: 16px/1.5 sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
 table { border-collapse: collapse } td, th { padding: .1rem .6rem; text-align: left; vertical-align: top }
 .bar { display: inline-block; height: .8rem; background: #0072b2 }"""
 
@@ -31,7 +31,7 @@ def write(course, rows):
     parts += ["<h2>What the checks said, and to how many</h2>", bars(hints.most_common())]
     parts += [
         "<h2>Texts that resemble each other</h2>",
-        "<p>Two people may have learned the same sentence. Read both.</p>",
+        "<p>Perhaps by chance: read both.</p>",
     ]
     parts += [table((f"{alike:.2f}", question, *pair) for alike, question, *pair in similar(pages))]
     if seconds:

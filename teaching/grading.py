@@ -1,4 +1,4 @@
-"""One submission: run as it is in a sandbox, its answers taken by name, the checks on them in a fresh process of ours."""
+"""One submission: run as it is in a sandbox, answers taken by name, the checks on them in a fresh process of ours."""
 
 import json
 import os

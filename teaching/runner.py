@@ -1,6 +1,7 @@
 """Runs notebooks as they were handed in: inside the sandbox, as nothing that it says is believed.
 
-JOB names the notebooks, each with the path of the hand-out's, the names of the answers, and the parameters. Beside NAME.ipynb appear NAME.run.ipynb, with outputs, and NAME.json: answers and notes.
+A job names notebooks, each with the path of the hand-out's, the names of the answers and the parameters. Beside each,
+there appear NAME.run.ipynb, with outputs, and NAME.json: answers and notes.
 """
 
 import ast
@@ -21,7 +22,7 @@ from jupyter_client.provisioning import LocalProvisioner
 from nbclient import NotebookClient
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
-from teaching.cells import is_answer, name_of, nbgrader_of, plain, read
+from teaching.cells import is_answer, is_check, name_of, plain, read
 from teaching.values import names_in
 
 MOST_OUTPUT = 5_000_000  # characters that are kept of a cell's output
@@ -84,7 +85,7 @@ class Client(NotebookClient):
 
 # One notebook --------------------------------------------------------------------------------------------------------
 def prepared(notebook, handout, job):
-    """The cells to run: what was handed in, with the grader's parameters, and code in Markdown cells made code again."""
+    """The cells to run: what was handed in, with the grader's parameters; code in Markdown is code again."""
     cells = []
     for cell in notebook.cells:
         if cell.cell_type != "code" and set(names_in(cell.source, ast.Store)) & set(job["answers"]):
@@ -186,10 +187,9 @@ class Run:
         if again:
             here = {plain(cell.source) for cell in self.notebook.cells}
             for cell in self.handout.cells:
-                if cell.cell_type == "code" and not is_answer(cell) and not nbgrader_of(cell).get("grade"):
-                    if plain(cell.source) not in here:
-                        parameters = name_of(cell, self.handout) == "parameters"
-                        self.aside(client, self.job["parameters"] if parameters else cell.source)
+                given = cell.cell_type == "code" and not is_answer(cell) and not is_check(cell)
+                if given and plain(cell.source) not in here:
+                    self.aside(client, self.job["parameters"] if cell.id == "parameters" else cell.source)
             for place in again:
                 self.one(client, place)
 

@@ -1,7 +1,7 @@
 """Answers as plain data: written as JSON in the student's kernel, read in a process of ours; nothing is unpickled.
 
-A value is null, a bool, a string, or a list whose first entry says what it is, such as ["int", "0x1f"]. What has no such
-form becomes ["other", "name of its type"], which a check then refuses in its own words.
+A value is null, a bool, a string, or a list whose first entry says what it is, such as ["int", "0x1f"]. What has no
+such form becomes ["other", "name of its type"], which a check then refuses in its own words.
 """
 
 import ast
