@@ -146,6 +146,8 @@ def report(course):
         writer.writeheader()
         writer.writerows(rows)
     print(f"Marks: {course / 'marks.csv'}")
+    config = f"c = get_config()\nc.CourseDirectory.root = {str(course)!r}\nc.CourseDirectory.course_id = {HANDOUT!r}\n"
+    (course / "nbgrader_config.py").write_text(config, encoding="utf-8")  # whatever course the teacher's own one names
     command = [sys.executable, "-m", "nbgrader", "generate_feedback", ASSIGNMENT, "--force", "--log-level=ERROR"]
     environment = os.environ | {
         "JUPYTER_CONFIG_DIR": str(course / "no-config")

@@ -55,12 +55,9 @@ class Submission:
     def __init__(self, name, number="", folder=""):
         self.name, self.number, self.folder = name, number, folder or name
         self.files, self.trouble = [], []
-
-    @property
-    def key(self):
-        """A name for nbgrader and for folders: letters and digits of any alphabet, and . _ @ -"""
-        key = re.sub(r"[^\w.@-]+", "_", unicodedata.normalize("NFC", self.name)).strip("._-")[:60]
-        return "_".join(filter(None, [key or "nameless", self.number]))
+        # A name for nbgrader and for folders: letters and digits of any alphabet, and . _ @ -
+        key = re.sub(r"[^\w.@-]+", "_", unicodedata.normalize("NFC", name)).strip("._-")[:60]
+        self.key = "_".join(filter(None, [key or "nameless", number]))
 
 
 def collect(place):
@@ -81,6 +78,11 @@ def collect(place):
             submission = found.setdefault(who[:2], Submission(*who))
             submission.files += [file] if file.name else []
             submission.trouble += [line for line in trouble if line not in submission.trouble]
+    taken = set()
+    for submission in found.values():
+        while submission.key.casefold() in taken:
+            submission.key += "_"
+        taken.add(submission.key.casefold())
     return list(found.values()), complaints
 
 
@@ -175,9 +177,8 @@ def notebooks_of(submission, handouts):
         if errors:
             notes.append(f"{name} is no readable notebook ({'; '.join(errors)})")
             continue
-        there = [
-            file.name for file in submission.files if file.name not in [v[1] for vs in versions.values() for v in vs]
-        ]
+        known = {version[1] for several in versions.values() for version in several} | set(broken)
+        there = [file.name for file in submission.files if file.name not in known]
         what = f"; there is {', '.join(map(repr, there[:5]))}" if there else ""
         notes.append(f"{name} was not handed in{what}")
     return taken, notes

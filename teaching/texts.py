@@ -31,7 +31,7 @@ def answers_in_words(notebook, handout):
     """dict from the name of a question to (text, attachments); '' if its student wrote no text that may belong to it.
 
     What stands in the answer's cell (or in a copy), in the question's, or between them and the next cell of the
-    hand-out, is the answer. A question without any gets all other text of the notebook: a person has to decide.
+    hand-out, is the answer. A question without any gets all text in cells of the student's own: a person has to decide.
     """
     questions = [cell.id for cell in handout.cells if cell.cell_type == "markdown" and is_answer(cell)]
     places = {name: name for name in questions}
@@ -44,7 +44,11 @@ def answers_in_words(notebook, handout):
         place = places.get(name) if name else place
         text = own_words(cell, name, handout)
         if text:
-            (found[place] if place else elsewhere).append((text, cell.get("attachments", {})))
+            piece = text, cell.get("attachments", {})
+            if place:
+                found[place].append(piece)
+            if name is None or not place:
+                elsewhere.append(piece)
     return {name: joined(pieces or elsewhere) for name, pieces in found.items()}
 
 

@@ -1,7 +1,7 @@
 """What students hand in, as functions that make it from our own solution; each with the marks that it must have.
 
-A function gets the notebooks, solved, and the folder to write to. `@situation("Q1.1=10 ...")` names the marks, 0 where it
-does not, then the questions that wait for a person, and a part of the notes.
+A function gets the notebooks, solved, and the folder to write to. `@situation("Q1.1=10 ...")` names the marks, 0 where
+it does not, then the questions that wait for a person, and a part of the notes.
 """
 
 import copy
