@@ -1,0 +1,48 @@
+"""Whose cell is it? The hand-out's are known by nbgrader's name, by id or by text, whatever an editor did to them."""
+
+import nbformat
+
+STUB = "Not answered yet."
+
+
+def read(text):
+    """A notebook of any version from text or bytes; an error of any type if it is none."""
+    notebook = nbformat.reads(text.decode("utf-8-sig") if isinstance(text, bytes) else text, as_version=4)
+    for cell in notebook.cells:
+        cell.source = str(cell.source).replace("\r\n", "\n")
+        cell.metadata = cell.metadata if isinstance(cell.metadata, dict) else nbformat.NotebookNode()
+        if cell.cell_type == "code":
+            cell.outputs = []
+    nbformat.writes(notebook).encode()  # what JSON can say, a file may not be able to hold
+    return notebook
+
+
+def plain(text):
+    """A text without the differences that nobody sees."""
+    return " ".join(text.split())
+
+
+def nbgrader_of(cell):
+    """nbgrader's metadata of a cell, a dict."""
+    data = cell.metadata.get("nbgrader")
+    return data if isinstance(data, dict) else {}
+
+
+def name_of(cell, handout):
+    """The id of the hand-out's cell that this one is, or was before it was changed; None for the student's own."""
+    known = {mine.id: plain(mine.source) for mine in handout.cells}
+    for name in (nbgrader_of(cell).get("grade_id"), cell.get("id")):
+        if name in known:
+            return name
+    text = plain(cell.source)
+    return next((name for name, mine in known.items() if mine == text), None)
+
+
+def is_answer(cell):
+    """Does this cell of the hand-out hold an answer?"""
+    return bool(nbgrader_of(cell).get("solution"))
+
+
+def is_check(cell):
+    """Is this cell of the hand-out a check, which gives points?"""
+    return bool(nbgrader_of(cell).get("grade")) and not is_answer(cell)

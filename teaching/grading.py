@@ -1,0 +1,155 @@
+"""One submission: run as it is in a sandbox, answers taken by name, the checks on them in a fresh process of ours."""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import matplotlib
+import nbformat
+
+from coursework.files import ROOT
+from teaching import sandbox
+from teaching.cells import read
+from teaching.checking import check_notebook, page
+from teaching.handout import ASSIGNMENT, HANDOUT, NAMES, answer_names, with_parameters
+from teaching.texts import answers_in_words
+
+OURS = [ROOT / name for name in ("helpers.py", "coursework", "teaching")]  # what both sandboxes can read
+MOST_RESULT = 2**28  # bytes of a file that a sandbox leaves and we read
+CHECKER = "student"  # the only one in the course folder of a check
+CONFIG = """
+from nbgrader.preprocessors import CheckCellMetadata, ClearOutput, LimitOutput, SaveAutoGrades
+from teaching.checking import RunHere
+
+c = get_config()
+c.CourseDirectory.root = {root!r}
+c.CourseDirectory.course_id = {course!r}
+c.Autograde.autograde_preprocessors = [RunHere, LimitOutput, SaveAutoGrades, CheckCellMetadata]
+"""
+
+
+class Grader:
+    """Grades one student at a time; the attributes are the same for all."""
+
+    def __init__(self, course, place, options):
+        self.course, self.place, self.options = course, place.resolve(), options
+        self.release = course / "release" / ASSIGNMENT
+        self.handouts = {name: read((self.release / f"{name}.ipynb").read_bytes()) for name in NAMES}
+
+    def grade(self, key, notebooks, models, student=None):
+        """(dict from notebook to the page for its student, notes). The marks lie in KEY/check/gradebook.db.
+
+        `models` are trained ones that a submission finds at hand; `student` is its parameter, if there are variants.
+        """
+        notes, answers = self.run(self.place / key, notebooks, models, student)
+        texts = {name: answers_in_words(notebooks[name], self.handouts[name]) for name in notebooks}
+        checked, trouble = self.check(self.place / key, texts, answers, models, student)
+        notes += [f"the checks failed: {trouble}"] if trouble else []
+        pages = {}
+        for name, notebook in checked.items():
+            ran = left_behind(self.place / key / "own" / "out" / f"{name}.run.ipynb")
+            pages[name] = page(nbformat.reads(ran, as_version=4) if ran else notebooks[name], notebook)
+        return pages, notes
+
+    def run(self, base, notebooks, models, student):
+        """Run what was handed in: (notes, dict from notebook to answers). What ends a run costs its notebook only."""
+        own, tasks, notes, answers = base / "own", {}, [], {}
+        (own / "out").mkdir(parents=True)
+        for name, notebook in notebooks.items():
+            nbformat.write(notebook, own / "out" / f"{name}.ipynb")
+            handout = self.handouts[name]
+            given = [cell.source for cell in handout.cells if "parameters" in cell.metadata.get("tags", [])]
+            tasks[name] = {
+                "handout": str(self.release / f"{name}.ipynb"),
+                "answers": answer_names(handout),
+                "parameters": with_parameters("".join(given), None, student),
+            }
+        job = {"cell_seconds": self.options.cell_seconds, "file_mib": self.options.file_mib, "out": str(own / "out")}
+        while tasks:
+            (base / "job.json").write_text(json.dumps({**job, "notebooks": tasks}), encoding="utf-8")
+            code = f"from teaching.runner import main; main({str(base / 'job.json')!r})"
+            trouble = self.sandboxed([sys.executable, "-c", code], own, [base / "job.json"], models)
+            for name in list(tasks):
+                text = left_behind(own / "out" / f"{name}.json")
+                if text is None:  # the first one without a result ended the run
+                    notes.append(f"{name}: {trouble or 'left no result'}")
+                    partly = left_behind(own / "out" / f"{name}.partly.json")
+                    answers[name] = as_dict(partly)
+                    del tasks[name]
+                    break
+                result = as_dict(text)
+                answers[name] = result.get("answers")
+                notes += [f"{name}: {str(note)[:200]}" for note in list(result.get("notes", []))[:1]]
+                del tasks[name]
+        return notes, {name: data if isinstance(data, dict) else {} for name, data in answers.items()}
+
+    def check(self, base, texts, answers, models, student):
+        """(dict from notebook to what nbgrader made of its checks, what went wrong or '')."""
+        own = base / "check"
+        submitted = own / "submitted" / CHECKER / ASSIGNMENT
+        for folder in (submitted, own / "answers", own / "source" / ASSIGNMENT, own / "runs", own / "work"):
+            folder.mkdir(parents=True)
+        shutil.copy(self.course / "gradebook.db", own)
+        (own / "work" / "nbgrader_config.py").write_text(CONFIG.format(root=str(own), course=HANDOUT), encoding="utf-8")
+        for name in texts:
+            nbformat.write(check_notebook(self.handouts[name], texts[name]), submitted / f"{name}.ipynb")
+            (own / "answers" / f"{name}.json").write_text(json.dumps(answers.get(name, {})), encoding="utf-8")
+        adopt(base / "own" / "runs", own / "runs", models)
+        command = [sys.executable, "-m", "nbgrader", "autograde", ASSIGNMENT, "--student", CHECKER]
+        trouble = self.sandboxed(command, own, [], None)
+        graded = own / "autograded" / CHECKER / ASSIGNMENT
+        return {path.stem: nbformat.read(path, as_version=4) for path in sorted(graded.glob("*.ipynb"))}, trouble
+
+    def sandboxed(self, command, own, readable, models):
+        """Run a command with a home, a folder of models and an environment of its own; what went wrong, or ''."""
+        for folder in ("work", "home/tmp", "runs"):
+            (own / folder).mkdir(parents=True, exist_ok=True)
+        if models and not (own / "runs" / "models").exists():
+            shutil.copytree(models, own / "runs" / "models")
+        # With a cache of fonts at hand, no kernel builds its own and says so.
+        shutil.copytree(matplotlib.get_cachedir(), own / "home" / "matplotlib", dirs_exist_ok=True)
+        data = [self.options.data] if os.path.isfile(self.options.data) else []
+        cache = [path for path in [Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()] if path.is_dir()]
+        environment = {
+            **{name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ},
+            "HOME": str(own / "home"),
+            "TMPDIR": str(own / "home" / "tmp"),
+            "MPLCONFIGDIR": str(own / "home" / "matplotlib"),
+            "JUPYTER_CONFIG_DIR": str(own / "home"),
+            "COURSEWORK_DATA": self.options.data,
+            "COURSEWORK_RUNS": str(own / "runs"),
+            "PYTHONPATH": str(ROOT),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **({"KERAS_HOME": str(cache[0])} if cache else {}),
+        }
+        readable = [*OURS, self.release, *data, *cache, *readable]
+        return sandbox.run(command, own, readable, environment, self.options)
+
+
+def left_behind(path):
+    """The text of a file that a submission left, or None; no link is followed, nothing huge is read."""
+    if not path.is_file() or path.resolve() != path or path.stat().st_size > MOST_RESULT:
+        return None
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def as_dict(text):
+    """JSON as a dict, empty if it is none."""
+    try:
+        data = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def adopt(theirs, ours, models):
+    """Copy the shared models, and those files that a submission has added to them; theirs replace none of ours."""
+    if models:
+        shutil.copytree(models, ours / "models")
+    for path in sorted(theirs.rglob("*"))[:1000]:
+        target = ours / path.relative_to(theirs)
+        if path.suffix in (".keras", ".json") and left_behind(path) is not None and not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)

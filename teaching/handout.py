@@ -1,0 +1,146 @@
+"""The hand-out: nbgrader's release of what the masters in notebooks/ hold for students, with the texts of docs/."""
+
+import ast
+import copy
+import os
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+from nbgrader.apps import NbGraderAPI
+from nbgrader.converters import GenerateAssignment
+from nbgrader.preprocessors import ClearSolutions
+from traitlets.config import Config
+
+from coursework.files import NOTEBOOKS, ROOT, RUNS
+from teaching.cells import STUB, is_answer, is_check
+from teaching.values import names_in
+
+NAMES = [path.stem for path in NOTEBOOKS]
+ASSIGNMENT = "gates"
+HANDOUT = "lstm-gru-gates"
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # nbgrader starts `alembic`
+
+
+class Stubs(ClearSolutions):
+    """nbgrader's ClearSolutions, but a whole answer cell keeps its names: each `name = answer` becomes `name = ...`."""
+
+    def preprocess_cell(self, cell, resources, cell_index):
+        """Shorten a solution cell; regions between BEGIN SOLUTION and END SOLUTION are nbgrader's own business."""
+        names = []
+        answer = cell.cell_type == "code" and cell.metadata.get("nbgrader", {}).get("solution")
+        if answer and self.begin_solution_delimeter not in cell.source:
+            names = [target.id for line in ast.parse(cell.source).body for target in line.targets]
+        cell, resources = super().preprocess_cell(cell, resources, cell_index)
+        if names:
+            cell.source = "\n".join(f"{name} = ..." for name in names)
+        return cell, resources
+
+
+def handout_texts():
+    """docs/handout.md as a dict: "README" or (notebook, "before" or "after", cell) -> Markdown."""
+    parts = re.split(r"^<!-- (.+) -->\n", (ROOT / "docs" / "handout.md").read_text(encoding="utf-8"), flags=re.M)
+    texts = {}
+    for key, text in zip(parts[1::2], parts[2::2], strict=True):
+        texts["README" if key == "README" else tuple(key.split())] = text.strip() + "\n"
+    return texts
+
+
+def reduced(master, name, texts):
+    """The part of a master that a student gets, still with its solutions.
+
+    Kept are the cells that nbgrader knows (given, answer, check), with the texts of docs/handout.md in place of ours.
+    """
+    notebook = nbformat.v4.new_notebook(metadata=copy.deepcopy(master.metadata))
+    pictures = {
+        cell.id: output.data["image/png"]
+        for cell in master.cells
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {})
+    }
+    for cell in master.cells:
+        if "nbgrader" not in cell.metadata:
+            continue
+        cell = copy.deepcopy(cell)
+        # In the hand-out helpers.py lies beside the notebooks.
+        cell.source = re.sub(r'import sys\n+sys\.path\.insert\(0, "\.\."\).*\n+', "", cell.source)
+        around = {place: texts.pop((name, place, cell.id), None) for place in ("before", "after")}
+        for place in ("before", "cell", "after"):
+            if place == "cell":
+                notebook.cells.append(cell)
+            elif around[place]:
+                text = nbformat.v4.new_markdown_cell(around[place], id=f"{place}-{cell.id}")
+                for picture in re.findall(r"\(picture:([\w-]+)\)", text.source):
+                    file = f"{picture}.png"
+                    text.source = text.source.replace(f"(picture:{picture})", f"(attachment:{file})")
+                    text.setdefault("attachments", {})[file] = {"image/png": pictures[picture].strip()}
+                notebook.cells.append(text)
+    return notebook
+
+
+def with_parameters(source, epochs=None, student=None):
+    """The parameters' cell with other epochs, or another student, where it has them."""
+    for name, value in (("epochs", epochs), ("student", student)):
+        if value is not None:
+            source = re.sub(rf"^{name} = .*$", lambda line, new=f"{name} = {value}": new, source, flags=re.M)
+    return source
+
+
+def answer_names(handout):
+    """The names of the answers that the checks of a notebook of the hand-out read."""
+    read = {name for cell in handout.cells if is_check(cell) for name in names_in(cell.source, ast.Load)}
+    answers = [cell for cell in handout.cells if cell.cell_type == "code" and is_answer(cell)]
+    return [name for cell in answers for name in names_in(cell.source, ast.Store) if name in read]
+
+
+def make_course(folder, epochs=None, student=None):
+    """A course folder for nbgrader: `source` (with solutions) and, made by nbgrader, `release` and the gradebook.
+
+    `student` is Python for the parameter of that name, which decides a student's variant; None: the sheet's own.
+    """
+    source = folder / "source" / ASSIGNMENT
+    shutil.rmtree(source, ignore_errors=True)
+    source.mkdir(parents=True)
+    texts = handout_texts()
+    readme = texts.pop("README")
+    for path in NOTEBOOKS:
+        notebook = reduced(nbformat.read(path, as_version=4), path.stem, texts)
+        for cell in notebook.cells:
+            if "parameters" in cell.metadata.get("tags", []):
+                cell.source = with_parameters(cell.source, epochs, student)
+        nbformat.write(notebook, source / path.name)
+    if texts:
+        raise ValueError(f"docs/handout.md names a cell that is not handed out: {' '.join(next(iter(texts)))}")
+    (source / "README.md").write_text(readme, encoding="utf-8")
+    shutil.copy(ROOT / "helpers.py", source)
+    shutil.copytree(ROOT / "coursework", source / "coursework", ignore=shutil.ignore_patterns("__pycache__"))
+    needed, mark, _ = (ROOT / "requirements.txt").read_text(encoding="utf-8").partition("# Running and testing them")
+    assert mark, "requirements.txt has lost the line that divides it"
+    (source / "requirements.txt").write_text(needed.strip() + "\n", encoding="utf-8")
+
+    config = Config()
+    config.CourseDirectory.root = str(folder)
+    config.CourseDirectory.course_id = HANDOUT
+    config.GenerateAssignment.preprocessors = [
+        Stubs if step is ClearSolutions else step for step in GenerateAssignment().preprocessors
+    ]
+    config.ClearSolutions.code_stub = {"python": "..."}
+    config.ClearSolutions.text_stub = STUB
+    config.NbGrader.log_level = config.Application.log_level = "ERROR"
+    result = NbGraderAPI(config=config).generate_assignment(ASSIGNMENT)
+    if not result["success"]:
+        raise RuntimeError(f"nbgrader could not make the hand-out:\n{result.get('log') or result.get('error')}")
+    return folder
+
+
+def student(epochs=None, variants=False):
+    """Write the hand-out to `runs/student/`: a folder and a zip; returns the zip's path."""
+    target = RUNS / "student"
+    with tempfile.TemporaryDirectory() as course:
+        release = make_course(Path(course), epochs, "..." if variants else None) / "release" / ASSIGNMENT
+        shutil.rmtree(target / HANDOUT, ignore_errors=True)
+        shutil.copytree(release, target / HANDOUT)
+    return Path(shutil.make_archive(str(target / HANDOUT), "zip", target, HANDOUT))

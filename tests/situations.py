@@ -1,0 +1,360 @@
+"""What students hand in, as functions that make it from our own solution; each with the marks that it must have.
+
+A function gets the notebooks, solved, and the folder to write to. `@situation("Q1.1=10 ...")` names the marks, 0 where
+it does not, then the questions that wait for a person, and a part of the notes.
+"""
+
+import copy
+import json
+import zipfile
+
+import nbformat
+
+ONE = "01_gate_settings"
+TWO = "02_training"
+THREE = "03_analysis"
+Q1 = "Q1.1=10 Q1.2=10 Q1.3=10"
+Q2 = "Q2_LSTM=15 Q2_LSTM_3_x_32=10 Q2_GRU=15 Q2_GRU_3_x_32=10"
+Q3 = "Q3.2=2 Q3.3=6 bonus=8"
+TEXTS = "Q3.1 Q3.2 Q3.3 bonus"
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+SITUATIONS = {}
+
+
+def situation(marks, by_hand="", note=""):
+    """Register a function under its name with `-` for `_`: (function, marks, by hand, part of the notes)."""
+
+    def register(function):
+        points = {}
+        for pair in marks.split():
+            question, value = pair.split("=")
+            points[question.replace("_", " ")] = float(value)
+        SITUATIONS[function.__name__.replace("_", "-")] = function, points, by_hand, note
+        return function
+
+    return register
+
+
+def at(notebook, name):
+    """The place of a cell."""
+    return next(place for place, cell in enumerate(notebook.cells) if cell.id == name)
+
+
+def put(notebook, name, source):
+    """Change a cell's source; returns the cell."""
+    notebook.cells[at(notebook, name)].source = source
+    return notebook.cells[at(notebook, name)]
+
+
+def twin(notebook, name, source, after=True, cell_id="copy"):
+    """A copy of a cell, metadata included, with another source, beside it."""
+    cell = copy.deepcopy(notebook.cells[at(notebook, name)])
+    cell.source, cell.id = source, cell_id
+    notebook.cells.insert(at(notebook, name) + after, cell)
+    return cell
+
+
+def own(notebook, place, source, kind="code"):
+    """A cell of the student's own before `place`."""
+    new = nbformat.v4.new_code_cell if kind == "code" else nbformat.v4.new_markdown_cell
+    notebook.cells.insert(place, new(source))
+    return notebook.cells[place]
+
+
+def save(folder, notebooks, *names):
+    """Write notebooks into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names or notebooks:
+        (folder / f"{name}.ipynb").write_text(nbformat.writes(notebooks[name]), encoding="utf-8")
+
+
+@situation(f"{Q1} {Q2} {Q3}", TEXTS)
+def ours(books, folder):
+    """Our own solution."""
+    save(folder, books)
+
+
+@situation(f"{Q1} {Q3}", TEXTS)
+def no_metadata(books, folder):
+    """An editor that drops the metadata of cells."""
+    for book in books.values():
+        for cell in book.cells:
+            cell.metadata = {}
+    save(folder, books, ONE, THREE)
+
+
+@situation(f"{Q1} {Q3}", TEXTS)
+def no_metadata_no_ids(books, folder):
+    """Colab, an old format: neither metadata nor ids."""
+    folder.mkdir()
+    for name in (ONE, THREE):
+        book = json.loads(nbformat.writes(books[name]))
+        for cell in book["cells"]:
+            cell["metadata"] = {}
+            del cell["id"]
+        book["nbformat_minor"] = 2
+        (folder / f"{name}.ipynb").write_text(json.dumps(book), encoding="utf-8")
+
+
+@situation(Q3, TEXTS)
+def texts_below(books, folder):
+    """Texts in new cells below 'Not answered yet.'"""
+    book = books[THREE]
+    for name in ("q31-answer", "q32-answer", "q33-answer", "bonus-answer"):
+        text = put(book, name, "Not answered yet.")
+        own(book, at(book, name) + 1, f"My text for {name}: {text.id} is answered here.", "markdown")
+    save(folder, books, THREE)
+
+
+@situation(Q3, TEXTS)
+def texts_elsewhere(books, folder):
+    """A text in the question's cell, one as a comment in a code cell, a blank copy at the end, all else at the end."""
+    book = books[THREE]
+    for name in ("q31-answer", "q32-answer", "q33-answer"):
+        put(book, name, "Not answered yet.")
+    book.cells[at(book, "q31-answer") - 1].source += "\n\nMy own words in the question's cell."
+    own(book, at(book, "q32-answer") + 1, "# My own words as a comment in a code cell.")
+    blank = copy.deepcopy(book.cells[at(book, "bonus-answer")])
+    blank.source, blank.id = "Not answered yet.", "blank-copy"
+    book.cells.append(blank)
+    own(book, len(book.cells), "Everything that I have to say on Q3.3 stands at the end.", "markdown")
+    save(folder, books, THREE)
+
+
+@situation("", "")
+def texts_blank(books, folder):
+    """No text at all, and no code that works."""
+    book = books[THREE]
+    for cell in book.cells:
+        if cell.metadata.get("nbgrader", {}).get("solution"):
+            cell.source = "Not answered yet." if cell.cell_type == "markdown" else "pass"
+    save(folder, books, THREE)
+
+
+@situation(Q3, TEXTS)
+def picture_in_text(books, folder):
+    """Pictures pasted into a text, one of them gone, and one in a cell of the student's own."""
+    book = books[THREE]
+    cell = put(book, "q31-answer", "See ![image.png](attachment:image.png) and ![](attachment:gone.png).")
+    cell.attachments = {"image.png": {"image/png": PIXEL}}
+    more = own(book, at(book, "q31-answer") + 1, "And ![image.png](attachment:image.png).", "markdown")
+    more.attachments = {"image.png": {"image/png": PIXEL}}
+    own(book, 0, "![](attachment:nowhere.png)", "markdown")
+    save(folder, books, THREE)
+
+
+@situation(Q1)
+def split_answer(books, folder):
+    """JupyterLab's *Split cell* copies nbgrader's metadata."""
+    book = books[ONE]
+    twin(book, "q12-answer", 'keep = {"f": 1, "i": 0}', after=False)
+    put(book, "q12-answer", 'q12_lstm = keep\nq12_gru = {"z": 1}')
+    save(folder, books, ONE)
+
+
+@situation(Q1)
+def copied_answer(books, folder):
+    """The correction is in a copy below the wrong original."""
+    book = books[ONE]
+    right = book.cells[at(book, "q12-answer")].source
+    twin(book, "q12-answer", right)
+    put(book, "q12-answer", 'q12_lstm = {"f": 0}\nq12_gru = {"z": 0}')
+    save(folder, books, ONE)
+
+
+@situation(Q1)
+def blank_copy_at_the_end(books, folder):
+    """The blank answer cell, pasted once more below everything."""
+    twin(books[ONE], "q12-answer", "q12_lstm = ...\nq12_gru = ...")
+    book = books[ONE]
+    book.cells.append(book.cells.pop(at(book, "copy")))
+    save(folder, books, ONE)
+
+
+@situation(Q1)
+def copied_check(books, folder):
+    """A check's cell copied and made into a function of the student's own, which the answer needs."""
+    book = books[ONE]
+    cell = twin(book, "q11-check", "def one():\n    return 1")
+    book.cells.remove(cell)
+    book.cells.insert(at(book, "q12-answer"), cell)
+    put(book, "q12-answer", 'q12_lstm = {"f": one(), "i": 0}\nq12_gru = {"z": one()}')
+    save(folder, books, ONE)
+
+
+@situation(Q1)
+def import_in_a_given_cell(books, folder):
+    """An import added to the first given cell."""
+    book = books[ONE]
+    put(book, "setup", book.cells[at(book, "setup")].source + "\nfrom fractions import Fraction")
+    put(book, "q13-answer", book.cells[at(book, "q13-answer")].source.replace("Rational", "Fraction"))
+    save(folder, books, ONE)
+
+
+@situation(Q1)
+def answer_in_the_check(books, folder):
+    """The answer typed into the check's cell."""
+    book = books[ONE]
+    check, answer = book.cells[at(book, "q12-check")], book.cells[at(book, "q12-answer")]
+    check.source, answer.source = f"{answer.source}\n{check.source}", "q12_lstm = ...\nq12_gru = ..."
+    save(folder, books, ONE)
+
+
+@situation(Q1)
+def code_as_markdown(books, folder):
+    """An answer's code cell turned into Markdown."""
+    book = books[ONE]
+    place = at(book, "q11-answer")
+    cell = book.cells[place]
+    book.cells[place] = nbformat.v4.new_markdown_cell(cell.source, metadata=cell.metadata, id=cell.id)
+    save(folder, books, ONE)
+
+
+@situation(Q1)
+def out_of_order(books, folder):
+    """What an answer needs stands below it, as the student ran the cells in another order."""
+    book = books[ONE]
+    put(book, "q12-answer", 'q12_lstm = {"f": one, "i": 0}\nq12_gru = {"z": one}')
+    own(book, len(book.cells), "one = 1")
+    save(folder, books, ONE)
+
+
+@situation(f"{Q2} {Q3}", TEXTS)
+def other_data(books, folder):
+    """A file of the student's own as data, other epochs, and given cells that are gone."""
+    own(books[TWO], at(books[TWO], "data"), 'data = "/some/home/mnist.npz"\nepochs')
+    put(
+        books[TWO],
+        "parameters",
+        books[TWO].cells[at(books[TWO], "parameters")].source.replace("epochs = 1", "epochs = 3"),
+    )
+    del books[THREE].cells[at(books[THREE], "networks-train")]
+    save(folder, books, TWO, THREE)
+
+
+@situation(Q1, note="'01_gate_settings (1).ipynb' is taken")
+def renamed(books, folder):
+    """A browser's name, and capitals."""
+    save(folder, books, ONE)
+    (folder / f"{ONE}.ipynb").rename(folder / f"{ONE} (1).ipynb")
+
+
+@situation(Q1, note="'my homework.IPYNB' is taken")
+def renamed_altogether(books, folder):
+    """A name that says nothing."""
+    save(folder, books, ONE)
+    (folder / f"{ONE}.ipynb").rename(folder / "my homework.IPYNB")
+
+
+@situation(Q1)
+def zip_in_a_folder(books, folder):
+    """Moodle: the student's zip in the student's folder."""
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "homework.zip", "w") as archive:
+        archive.writestr(f"hand in/{ONE}.ipynb", nbformat.writes(books[ONE]))
+
+
+@situation(Q1)
+def zip_in_a_zip(books, folder):
+    """The same in a zip."""
+    zip_in_a_folder(books, folder)
+    with zipfile.ZipFile(folder.with_suffix(".zip"), "w") as archive:
+        archive.write(folder / "homework.zip", "deep/homework.zip")
+    (folder / "homework.zip").unlink()
+    folder.rmdir()
+
+
+@situation(Q1, note=f"not 'old/{ONE}.ipynb'")
+def several_versions(books, folder):
+    """The untouched hand-out lies beside the answered notebook."""
+    save(folder, books, ONE)
+    blank = copy.deepcopy(books[ONE])
+    for cell in blank.cells:
+        if cell.metadata.get("nbgrader", {}).get("solution"):
+            cell.source = "q11_lstm = ...\nq11_gru = ..." if cell.id == "q11-answer" else ""
+    save(folder / "old", {ONE: blank})
+
+
+@situation(Q1)
+def large_outputs(books, folder):
+    """Outputs of 60 MB."""
+    own(books[ONE], 0, "1").outputs = [nbformat.v4.new_output("stream", text="x" * 60_000_000)]
+    save(folder, books, ONE)
+
+
+@situation(Q1)
+def endless_display(books, folder):
+    """Outputs without end, in memory and in number."""
+    own(books[ONE], at(books[ONE], "q12-answer"), "while True:\n    display('x' * 200_000)")
+    own(books[ONE], at(books[ONE], "q12-answer"), "while True:\n    print('y' * 100)")
+    save(folder, books, ONE)
+
+
+@situation(Q1, note="cell")
+def swallowed_interrupt(books, folder):
+    """A loop that can't be interrupted."""
+    source = "import time\nwhile True:\n    try:\n        time.sleep(0.01)\n    except KeyboardInterrupt:\n        pass"
+    own(books[ONE], at(books[ONE], "q12-answer"), source)
+    save(folder, books, ONE)
+
+
+@situation(Q1)
+def odd_cells(books, folder):
+    """Magics that need a network, input(), warnings, exit() at the end."""
+    own(
+        books[ONE],
+        at(books[ONE], "q11-answer"),
+        "import logging, warnings\nlogging.basicConfig(level=10)\nwarnings.warn('x')",
+    )
+    answer = books[ONE].cells[at(books[ONE], "q11-answer")]
+    answer.source = f"%matplotlib widget\n!pip install nothing\n{answer.source}"
+    own(books[ONE], 0, "input()")
+    own(books[ONE], 0, "%pip install pandas")
+    own(books[ONE], len(books[ONE].cells), "exit()")
+    save(folder, books, ONE)
+
+
+@situation("Q1.1=10 Q1.3=10", note="q12-answer: ModuleNotFoundError")
+def missing_module(books, folder):
+    """A module that is not in the requirements."""
+    put(books[ONE], "q12-answer", "import nosuchmodule\nq12_lstm = {'f': 1, 'i': 0}\nq12_gru = {'z': 1}")
+    save(folder, books, ONE)
+
+
+@situation(Q1)
+def line_endings(books, folder):
+    """Windows."""
+    for cell in books[ONE].cells:
+        cell.source = cell.source.replace("\n", "\r\n")
+    folder.mkdir()
+    (folder / f"{ONE}.ipynb").write_bytes(nbformat.writes(books[ONE]).replace("\n", "\r\n").encode("utf-8-sig"))
+
+
+@situation("Q1.2=10 Q1.3=10")
+def forged_check(books, folder):
+    """A program that replaces the checks, the verdicts and the points."""
+    put(books[ONE], "q11-answer", "q11_lstm = {}\nq11_gru = {}")
+    source = "helpers.check_gates = lambda *a, **k: helpers.Verdict(True) if hasattr(helpers, 'Verdict') else True\n"
+    source += "helpers.award = lambda points, verdicts: points\nclass Always(dict):\n    __eq__ = lambda s, o: True\n"
+    own(books[ONE], at(books[ONE], "q11-check"), source + "q11_lstm = q11_gru = Always()")
+    save(folder, books, ONE)
+
+
+@situation("", note="there is 'report.pdf'")
+def no_notebook(books, folder):
+    """A PDF."""
+    folder.mkdir()
+    (folder / "report.pdf").write_bytes(b"%PDF")
+
+
+@situation("", note="not readable")
+def damaged_zip(books, folder):
+    """A zip cut short."""
+    folder.with_suffix(".zip").write_bytes(b"PK\x03\x04 and no more")
+
+
+@situation("", note="no readable notebook")
+def damaged_notebook(books, folder):
+    """A notebook cut short."""
+    folder.mkdir()
+    (folder / f"{ONE}.ipynb").write_text(nbformat.writes(books[ONE])[:5000])

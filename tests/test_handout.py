@@ -1,0 +1,135 @@
+"""The masters and the hand-out that nbgrader makes of them."""
+
+import ast
+import re
+import zipfile
+
+import nbformat
+import pytest
+
+from coursework.files import NOTEBOOKS
+from teaching import handout as hand_out
+from teaching.handout import ASSIGNMENT, HANDOUT, NAMES, answer_names, make_course
+from teaching.marks import QUESTIONS
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def code(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+# The masters ---------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def masters():
+    return {path.stem: read(path) for path in NOTEBOOKS}
+
+
+def test_the_points_add_up_to_the_sheets(masters):
+    points = {question: 0 for question in QUESTIONS}
+    for notebook in masters.values():
+        for cell in notebook.cells:
+            data = cell.metadata.get("nbgrader", {})
+            if data.get("grade"):
+                (question,) = [q for q, prefix in QUESTIONS.items() if data["grade_id"].startswith(prefix)]
+                points[question] += data["points"]
+    assert list(points.values()) == [10, 10, 10, 15, 10, 15, 10, 5, 5, 10, 10]
+
+
+def test_every_name_is_there_once_and_belongs_to_its_cell(masters):
+    for notebook in masters.values():
+        marked = [cell for cell in notebook.cells if "nbgrader" in cell.metadata]
+        names = [cell.metadata.nbgrader.grade_id for cell in marked]
+        assert names == [cell.id for cell in marked] and len(set(names)) == len(names)
+
+
+# The hand-out ---------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    return make_course(tmp_path_factory.mktemp("course"))
+
+
+@pytest.fixture(scope="module")
+def handout(course):
+    return course / "release" / ASSIGNMENT
+
+
+def test_answers_are_dots_and_nothing_is_solved(masters, handout):
+    for name, master in masters.items():
+        notebook = read(handout / f"{name}.ipynb")
+        assert not any(cell.outputs for cell in code(notebook))
+        text = "\n".join(cell.source for cell in notebook.cells)
+        for cell in master.cells:
+            data = cell.metadata.get("nbgrader", {})
+            (mine,) = [c for c in notebook.cells if c.id == cell.id] or [None]
+            if data.get("solution"):
+                if cell.cell_type == "code":
+                    names = [line.targets[0].id for line in ast.parse(cell.source).body]
+                    assert mine.source == "\n".join(f"{variable} = ..." for variable in names)
+                else:
+                    assert mine.source == "Not answered yet."
+            if data.get("solution") or (not data and cell.cell_type == "code"):
+                for line in cell.source.splitlines():
+                    assert len(line) < 25 or line not in text, f"{name}: {line!r} of {cell.id} is in the hand-out"
+            if not data and cell.cell_type == "markdown":  # the hand-out's own texts, never ours
+                assert cell.source not in text
+        assert "BEGIN SOLUTION" not in text and "HIDDEN TESTS" not in text and "(picture:" not in text
+
+
+def test_the_pictures_are_the_ones_that_the_texts_name(handout):
+    found = {}
+    for name in NAMES:
+        for cell in read(handout / f"{name}.ipynb").cells:
+            for file, data in cell.get("attachments", {}).items():
+                assert f"(attachment:{file})" in cell.source and data["image/png"].startswith("iVBOR")
+                found[file] = name
+    assert set(found) == {"read-back-plot.png", "curves.png", "q32-sheet.png", "bonus-lstm.png"}
+    assert len(set(found.values())) == 3
+
+
+# What answers Q1, in the words of code and of prose; the helper module must not say it either.
+TELLS = re.compile(
+    r"""["']f["']:\s*[01]\b|["']i["']:\s*[01]\b|\bf\s*=\s*[01]\b|\bi\s*=\s*[01]\b|b_f["']:\s*-?\d*[B3]|U["']:\s*0\b"""
+)
+
+
+def test_no_file_of_the_handout_tells_the_gates(handout):
+    files = [handout / "helpers.py", handout / "README.md", *sorted((handout / "coursework").rglob("*.py"))]
+    texts = {path.name: path.read_text(encoding="utf-8") for path in files}
+    texts |= {name: "\n".join(c.source for c in read(handout / f"{name}.ipynb").cells) for name in NAMES}
+    for name, text in texts.items():
+        assert not TELLS.findall(text), f"{name}: {TELLS.findall(text)}"
+    assert sorted(path.name for path in handout.iterdir()) == sorted(
+        [*(f"{name}.ipynb" for name in NAMES), "helpers.py", "coursework", "README.md", "requirements.txt"]
+    )
+
+
+def test_the_handouts_requirements_are_what_it_imports(handout):
+    listed = (handout / "requirements.txt").read_text(encoding="utf-8")
+    assert "tensorflow==" in listed and "nbgrader" not in listed and "pytest" not in listed
+    assert all(re.fullmatch(r"[\w-]+==[\d.]+ +#.*|#.*|", line) for line in listed.splitlines())
+
+
+def test_make_student_writes_a_folder_and_the_same_as_a_zip(tmp_path, monkeypatch):
+    monkeypatch.setattr(hand_out, "RUNS", tmp_path)
+    with zipfile.ZipFile(hand_out.student()) as archive:
+        packed = {name.split("/", 1)[1] for name in archive.namelist() if not name.endswith("/")}
+    folder = tmp_path / "student" / HANDOUT
+    assert packed == {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert "README.md" in packed
+
+
+def test_a_text_for_a_cell_that_is_not_handed_out_is_an_error(tmp_path, monkeypatch):
+    texts = hand_out.handout_texts() | {("01_gate_settings", "before", "injective"): "text"}
+    monkeypatch.setattr(hand_out, "handout_texts", lambda: texts)
+    with pytest.raises(ValueError, match="before injective"):
+        make_course(tmp_path)
+
+
+def test_the_answers_are_those_that_the_checks_read(handout):
+    found = {name: answer_names(read(handout / f"{name}.ipynb")) for name in NAMES}
+    assert found["01_gate_settings"] == ["q11_lstm", "q11_gru", "q12_lstm", "q12_gru", "q13_counterexample"]
+    assert found["02_training"] == ["experiments", "experiment_results"]
+    assert {"output_GRU_over_time", "q33_predictions", "q33_accuracies", "bonus_gates"} <= set(found["03_analysis"])
