@@ -7,10 +7,9 @@ import numpy as np
 
 from coursework import files
 from coursework.arguments import check_choice, short_repr
-from coursework.backend import keras
 from coursework.data import Data
 from coursework.store import stored
-from coursework.trace import layer_outputs, read_out, trace
+from coursework.trace import layer_outputs, read_out, recurrent_layer, trace
 from coursework.training import MODEL_SIZES, Experiment
 from coursework.verdicts import Verdict, Wrong, as_verdict, kind_of, plain
 
@@ -161,14 +160,6 @@ def _numbers(name, answer, shape):
     return values
 
 
-def _recurrent_layer(model):
-    """The recurrent layer of a classifier that begins with it, or a ValueError."""
-    layers = model.layers if isinstance(model, keras.Sequential) else []
-    if [isinstance(layer, keras.layers.RNN) for layer in layers] != [True] + [False] * (len(layers) - 1):
-        raise ValueError("expected a Sequential classifier whose first layer, and no other, is recurrent")
-    return layers[0]
-
-
 @as_verdict
 def check_output(output, model, x: np.ndarray) -> Verdict:
     """Is this the output over time, (T, units), of the model's recurrent layer for one of the images (Q3.2)?
@@ -183,7 +174,7 @@ def check_output(output, model, x: np.ndarray) -> Verdict:
 
     Notebook 3, Q3.2.
     """
-    layer = _recurrent_layer(model)
+    layer = recurrent_layer(model)
     output = _numbers("the output", output, (x.shape[1], layer.units))
     outputs = layer_outputs(layer, x)
     if np.abs(outputs - output).max((1, 2)).min() <= TOLERANCE:
@@ -243,7 +234,7 @@ def check_accuracies(accuracies, model, data: Data) -> Verdict:
 
 def _last_read_outs(model, data):
     """The classes read out at T, T - 1, ..., T - 4: five arrays (N,)."""
-    classes = read_out(model, layer_outputs(_recurrent_layer(model), data.x_test)).argmax(-1)
+    classes = read_out(model, layer_outputs(recurrent_layer(model), data.x_test)).argmax(-1)
     return [classes[:, -1 - back] for back in range(5)]
 
 

@@ -94,7 +94,7 @@ def load_data(source: str | os.PathLike = "auto", binary: bool = True) -> Data:
 
 
 def hold_out(data: Data) -> Data:
-    """The training images alone, the last eighth of them (5,000 at most) in the place of the test images. Notebook 2."""
+    """The training images alone, the last eighth (5,000 at most) in the place of the test images. Notebook 2."""
     count = len(data.y_train) - min(5000, len(data.y_train) // 8)
     parts = (data.x_train[:count], data.y_train[:count], data.x_train[count:], data.y_train[count:])
     return Data(f"{data.name}-held-out", *parts)

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from coursework.arguments import as_numbers, short_repr
-from coursework.backend import keras
+from coursework.arguments import as_labels, as_numbers, short_repr
+from coursework.backend import keras, tf
 
 
 def trace(model_or_layer, x: np.ndarray, layer: str | int | None = None) -> dict[str, np.ndarray]:
@@ -82,12 +82,17 @@ def layer_outputs(layer, x: np.ndarray) -> np.ndarray:
     """
     layer = _supported(layer)
     x = as_numbers("x", x, ("N", "T", layer.cell.kernel.shape[0]))
-    # A twin with the same weights, which returns every step.
-    twin = type(layer).from_config({**layer.get_config(), "return_sequences": True, "return_state": False})
-    twin.build(x.shape)
-    twin.set_weights(layer.get_weights())
+    twin = _every_step(layer)
     h = _in_parts(lambda part: twin(keras.ops.cast(part, layer.compute_dtype)), x, 2000)
     return h if h.dtype == np.float64 else h.astype(np.float32)
+
+
+def _every_step(layer):
+    """A twin of a layer, with the same weights, that returns every step."""
+    twin = type(layer).from_config({**layer.get_config(), "return_sequences": True, "return_state": False})
+    twin.build((None, None, layer.cell.kernel.shape[0]))
+    twin.set_weights(layer.get_weights())
+    return twin
 
 
 def _supported(layer):
@@ -191,6 +196,51 @@ def read_out(model, h: np.ndarray) -> np.ndarray:
     if logits.shape[:2] != (n, steps) or logits.ndim != 3:
         raise ValueError("the layers after the recurrent one mix the steps; read_out needs an answer at each")
     return logits
+
+
+def row_influence(model, x: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows of an image matter for what is read out after each step?
+
+    Args:
+        model: a Sequential classifier whose first layer, and no other, is recurrent.
+        x: images, (N, T, pixels).
+        classes: the class of each that is asked about, (N,).
+
+    Returns:
+        (gradient, erasure), arrays (N, T, T) of step by row. Gradient: length of the derivative of log p(class), read
+        out after the step, with respect to the pixels of the row. Erasure: by how much log p(class) falls if the row is
+        blank. Both are 0 for rows that are still to come.
+
+    Raises:
+        ValueError: another model, or x and classes that do not fit.
+
+    Notebook 3, Q3.3.
+    """
+    layer, twin = recurrent_layer(model), _every_step(recurrent_layer(model))
+    x = as_numbers("x", x, ("N", "T", layer.cell.kernel.shape[0])).astype(np.float32)
+    chosen = np.eye(10, dtype=np.float32)[as_labels("classes", classes, len(x))][:, None]
+    head = keras.Sequential([keras.Input((layer.units,)), *_copy(model).layers[1:]])
+
+    def log_chances(x):
+        h = keras.ops.reshape(twin(x), (-1, layer.units))
+        return keras.ops.sum(keras.ops.log_softmax(keras.ops.reshape(head(h), (*x.shape[:2], -1))) * chosen, -1)
+
+    rows = tf.convert_to_tensor(x)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(rows)
+        steps = tf.unstack(log_chances(rows), axis=1)
+    gradient = np.stack([tf.norm(tape.gradient(step, rows), axis=-1) for step in steps], axis=1)
+    blank = [np.where(np.arange(len(steps))[:, None] == row, 0, x) for row in range(len(steps))]
+    left = np.stack([log_chances(tf.constant(images)) for images in blank], axis=-1)
+    return gradient, np.stack(steps, axis=1)[..., None] - left
+
+
+def recurrent_layer(model):
+    """The recurrent layer of a Sequential classifier that begins with it and has no other, or a ValueError."""
+    layers = model.layers if isinstance(model, keras.Sequential) else []
+    if [isinstance(layer, keras.layers.RNN) for layer in layers] != [True] + [False] * (len(layers) - 1):
+        raise ValueError("expected a Sequential classifier whose first layer, and no other, is recurrent")
+    return layers[0]
 
 
 def predictions_of(model, x: np.ndarray) -> np.ndarray:
