@@ -7,7 +7,7 @@ Each room is a file in `coursework/`, which imports lower floors only.
 from coursework.files import write_csv
 
 # All notebooks: measured values and their mark, tables
-from coursework.text import measured, print_table, say, show_table
+from coursework.text import measured, say, show_table
 
 # All notebooks: checks of parameters
 from coursework.arguments import check_integer
@@ -46,7 +46,7 @@ from coursework.figures_training import plot_learning_curves, plot_rows_as_steps
 from coursework.trace import layer_outputs, predictions_of, read_out, trace
 
 # Notebooks 2 and 3: honest comparisons
-from coursework.statistics import holm, mcnemar, mean_interval, wilson
+from coursework.statistics import holm, mcnemar, wilson
 
 # Notebook 3: what the states do over time
 from coursework.analysis import (
@@ -57,10 +57,8 @@ from coursework.analysis import (
     first_ink,
     fit_probes,
     last_ink,
-    mean_correlation,
     probe_predictions,
     saturation,
-    shuffle_pixels,
     step_lengths,
 )
 
@@ -126,8 +124,6 @@ __all__ = [
     "layer_outputs",
     "load_data",
     "mcnemar",
-    "mean_correlation",
-    "mean_interval",
     "measure_gate_error",
     "measured",
     "one_unit",
@@ -151,7 +147,6 @@ __all__ = [
     "plot_summary_table",
     "predictions_of",
     "print_comparisons",
-    "print_table",
     "probe_predictions",
     "quick",
     "read_out",
@@ -160,7 +155,6 @@ __all__ = [
     "save_reading",
     "say",
     "show_table",
-    "shuffle_pixels",
     "sigmoid",
     "step_lengths",
     "trace",

@@ -5,6 +5,6 @@
 4 store trace statistics analysis
 3 cells training checks_gates
 2 data equations verdicts style
-1 text arguments backend
+1 text arguments backend variants
 0 files
 """

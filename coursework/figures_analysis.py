@@ -20,7 +20,7 @@ from coursework.style import (
     log_ticks,
     show_figure,
 )
-from coursework.text import measured, print_table
+from coursework.text import measured, show_table
 
 
 def plot_accuracy_by_size(parameters, hits, total):
@@ -106,7 +106,7 @@ def print_comparisons(pairs, results, verdicts):
         numbers = (measured(100 * result.difference, "+.2f"), measured(interval), measured(result.only_a, "d"))
         rows.append((f"{a} - {b}", *numbers, measured(result.only_b, "d"), measured(p), measured(verdict)))
     header = ("pair", "difference (points)", "95 % interval (points)", "only first", "only second", "p (alone)")
-    print_table((*header, "so the first one is"), rows)
+    show_table((*header, "so the first one is"), rows)
 
 
 def plot_states(images, h, labels):

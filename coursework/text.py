@@ -65,11 +65,6 @@ def _as_text(header, rows):
     return "\n".join(lines)
 
 
-def print_table(header, rows):
-    """Print rows of values in aligned columns: the first column to the left, the others to the right."""
-    print(_as_text(header, list(rows)))
-
-
 def in_notebook() -> bool:
     """Does this code run in a Jupyter kernel?"""
     shell = IPython.get_ipython()
