@@ -3,92 +3,52 @@
 Each room is a file in `coursework/`, which imports lower floors only.
 """
 
+# fmt: off
 # All notebooks
 from coursework.files import write_csv
-
 # All notebooks: measured values and their mark, tables
 from coursework.text import measured, say, show_table
-
 # All notebooks: checks of parameters
 from coursework.arguments import check_integer
-
 # All notebooks: Keras on TensorFlow, silent
 from coursework.backend import keras
-
 # All notebooks: MNIST or scikit-learn's digits, one row per time step
 from coursework.data import Data, binarize, hold_out, load_data
-
 # All notebooks: verdicts and points
 from coursework.verdicts import answered, award
-
 # Notebook 1: both cells in SymPy
 from coursework.equations import equations, one_unit, sigmoid
-
 # Notebook 1: Keras layers with hand-set weights
 from coursework.cells import deviation_from_keras, final_state, keras_layer, measure_gate_error, wide_lstm
-
 # Notebook 1: does a setting of the gates hold?
 from coursework.checks_gates import check_counterexample, check_gates
-
 # Notebook 1: figures
 from coursework.figures_gates import gate_playground, plot_gate_error, plot_imitation, plot_panels, plot_reachable
-
 # Notebook 2: what decides a network
 from coursework.training import Experiment, MODEL_SIZES, build_model, compile_model, quick, recipe_for, tuned
-
 # Notebook 2: train what is not trained yet
 from coursework.sweep import train_all
-
 # Notebook 2: figures
 from coursework.figures_training import plot_learning_curves, plot_rows_as_steps, plot_summary_table
-
 # Notebook 3: gates and states at every step
 from coursework.trace import layer_outputs, predictions_of, read_out, trace
-
 # Notebooks 2 and 3: honest comparisons
 from coursework.statistics import holm, mcnemar, wilson
-
 # Notebook 3: what the states do over time
 from coursework.analysis import (
-    class_means,
-    class_variances,
-    commit_step,
-    erase_last,
-    first_ink,
-    fit_probes,
-    last_ink,
-    probe_predictions,
-    saturation,
-    step_lengths,
+    class_means, class_variances, commit_step, erase_last, first_ink, fit_probes, last_ink, probe_predictions,
+    saturation, step_lengths,
 )
-
 # Notebooks 2 and 3: do these answers fit your networks?
 from coursework.checks_networks import (
-    check_accuracies,
-    check_gates_over_time,
-    check_output,
-    check_predictions,
-    check_results,
+    check_accuracies, check_gates_over_time, check_output, check_predictions, check_results,
 )
-
 # Notebook 3: figures
 from coursework.figures_analysis import (
-    plot_accuracy_by_size,
-    plot_by_step,
-    plot_class_means,
-    plot_commit_steps,
-    plot_film_strip,
-    plot_gate_means,
-    plot_images,
-    plot_over_time,
-    plot_reading,
-    plot_saturation,
-    plot_states,
-    print_comparisons,
-    save_reading,
+    plot_accuracy_by_size, plot_by_step, plot_class_means, plot_commit_steps, plot_film_strip, plot_gate_means,
+    plot_images, plot_over_time, plot_reading, plot_saturation, plot_states, print_comparisons, save_reading,
 )
 
-# fmt: off
 __all__ = [
     "MODEL_SIZES",
     "Data",

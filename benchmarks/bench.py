@@ -6,6 +6,7 @@ thread; the systems take turns. A rate is the median over the epochs but the fir
 """
 
 import argparse
+import itertools
 import json
 import math
 import os
@@ -85,8 +86,8 @@ def measure(system, updates):
     for size in SIZES:
         stamps = []
         TRAIN[system](size, *images(updates), lambda stamps=stamps: stamps.append((time.process_time(), time.time())))
-        spans = [[b - a for a, b in zip(before, after)] for before, after in zip(stamps, stamps[1:])]
-        rates[label(size)] = [BATCH * updates / statistics.median(span) for span in zip(*spans)]
+        spans = [[b - a for a, b in zip(before, after, strict=True)] for before, after in itertools.pairwise(stamps)]
+        rates[label(size)] = [BATCH * updates / statistics.median(span) for span in zip(*spans, strict=True)]
     return rates
 
 
@@ -110,7 +111,9 @@ def in_turns(systems, repeats, updates):
                 raise SystemExit(f"{system} failed: {done.stderr.strip().splitlines()[-1]}")
             for model, rates in json.loads(done.stdout.splitlines()[-1]).items():
                 found[system].setdefault(model, []).append(rates)
-    return {s: {m: [statistics.median(v) for v in zip(*runs)] for m, runs in found[s].items()} for s in systems}
+    return {
+        s: {m: [statistics.median(v) for v in zip(*runs, strict=True)] for m, runs in found[s].items()} for s in systems
+    }
 
 
 def rows_of(rates):
@@ -119,10 +122,17 @@ def rows_of(rates):
     ratios = {m: [rates["bundle"][m][0] / rates[s][m][0] for s in others] for m in rates["bundle"]}
     wall = {m: [rates["bundle"][m][1] / rates[s][m][1] for s in others] for m in rates["bundle"]}
     for model, values in ratios.items():
-        cells = [f"{cpu:.2f} ({by_wall:.2f})" for cpu, by_wall in zip(values, wall[model])]
+        cells = [f"{cpu:.2f} ({by_wall:.2f})" for cpu, by_wall in zip(values, wall[model], strict=True)]
         yield [model, *cells, *(f"{rates[s][model][0]:,.0f}" for s in ("bundle", *others))]
-    means = [[math.prod(column) ** (1 / len(ratios)) for column in zip(*table.values())] for table in (ratios, wall)]
-    yield ["geometric mean", *(f"{cpu:.2f} ({by_wall:.2f})" for cpu, by_wall in zip(*means)), *[""] * (len(others) + 1)]
+    means = [
+        [math.prod(column) ** (1 / len(ratios)) for column in zip(*table.values(), strict=True)]
+        for table in (ratios, wall)
+    ]
+    yield [
+        "geometric mean",
+        *(f"{cpu:.2f} ({by_wall:.2f})" for cpu, by_wall in zip(*means, strict=True)),
+        *[""] * (len(others) + 1),
+    ]
 
 
 def main(repeats, updates):

@@ -80,7 +80,7 @@ def class_variances(h: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarra
     Returns:
         (between, within), two arrays (T,).
 
-    Notebook 3, Q3.2 and Q3.3.
+    Notebook 3, Q3.2.
     """
     h = as_numbers("h", h, ("N", "T", "units")).astype(np.float64)
     y = as_labels("y", y, len(h))

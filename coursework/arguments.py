@@ -13,8 +13,11 @@ def check_choice(name: str, value, choices) -> None:
         raise ValueError(f"unknown {name} {short_repr(value)}: use {' or '.join(map(repr, choices))}")
 
 
-def check_integer(least: int = 1, most: int = MOST, **values) -> None:
-    """ValueError, in one line, if one of the named values is no whole number from `least` to `most`. All notebooks."""
+def check_integer(least: int = 1, most: int = MOST, **values: object) -> None:
+    """ValueError, in one line, if one of the named values is no whole number from `least` to `most`.
+
+    Notebooks 1 and 3.
+    """
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
             raise ValueError(f"{name} must be a whole number of at least {least}, not {short_repr(value)}")

@@ -112,7 +112,7 @@ def keras_layer(
     Raises:
         ValueError: unknown cell or weight, a wrong shape, NaN.
 
-    Notebook 1, Q1.1 to Q1.3.
+    Notebook 1, Q1.1, Q1.2 and Q1.3.
     """
     check_choice("cell", cell, ("LSTM", "GRU"))
     check_integer(units=units, features=features)
@@ -262,7 +262,7 @@ def deviation_from_keras(
     Returns:
         float: `run_equations` works in float64, so with a layer in float64 it is rounding alone.
 
-    Notebook 1, "The two cells, written down once".
+    Notebook 1.
     """
     rng = np.random.default_rng(seed)
     layer = keras_layer(cell, {}, units, features, reset_after, dtype)

@@ -56,7 +56,7 @@ class Data:
         return joblib.hash((self.x_train, self.y_train, self.x_test, self.y_test))
 
 
-def binarize(images, threshold: float = 0.1) -> np.ndarray:
+def binarize(images: np.ndarray, threshold: float = 0.1) -> np.ndarray:
     """1.0 where a pixel on the [0, 1] scale is above the threshold, else 0.0 (float32, same shape). Notebook 2."""
     return (as_numbers("images", images) > threshold).astype(np.float32)
 

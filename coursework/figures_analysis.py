@@ -23,12 +23,14 @@ from coursework.style import (
 from coursework.text import measured, show_table
 
 
-def plot_accuracy_by_size(parameters, hits, total):
+def plot_accuracy_by_size(parameters: dict, hits: dict, total: int) -> None:
     """Test error over the number of parameters with 95 % intervals; a marker per kind of model.
 
     Args:
         parameters, hits: dicts from a model's label to its number of parameters, of test images it got right.
         total: number of test images.
+
+    Notebook 3, Q3.1.
     """
     _, axes = plt.subplots(figsize=(8, 4.5))
     left = ("GRU 32", "GRU 3 x 32", "GRU 128", "MLP 11", "MLP 32", "CNN 32", "softmax")  # neighbours are on the right
@@ -55,8 +57,8 @@ def plot_accuracy_by_size(parameters, hits, total):
     show_figure("Test error over the number of parameters: " + "; ".join(facts) + ".")
 
 
-def plot_images(images, titles, columns=10):
-    """Binarised images (N, T, pixels) in a grid, each with its title."""
+def plot_images(images: np.ndarray, titles: list, columns: int = 10) -> None:
+    """Binarised images (N, T, pixels) in a grid, each with its title. Notebook 3, Q3.1."""
     rows = max(1, -(-len(images) // columns))
     _, grid = plt.subplots(rows, columns, figsize=(1.1 * columns, 1.45 * rows), squeeze=False)
     for place, axes in enumerate(grid.flat):
@@ -67,7 +69,7 @@ def plot_images(images, titles, columns=10):
     show_figure(f"{len(images)} images of digits: {'; '.join(titles)}.")
 
 
-def plot_over_time(images, traced, names):
+def plot_over_time(images: np.ndarray, traced: dict, names: list) -> None:
     """Each image beside what a recurrent layer does while it reads it, row by row.
 
     Gates and outputs are drawn on their whole range, the unbounded state c on that of all but its 2 % largest values.
@@ -76,6 +78,8 @@ def plot_over_time(images, traced, names):
         images: (N, T, 28).
         traced: dict of arrays (N, T, units), as from `trace`.
         names: which of them, from left to right.
+
+    Notebook 3, bonus.
     """
     size = (2.1 * (len(names) + 1), 1.9 * len(images) + 0.9)
     figure, grid = plt.subplots(len(images), len(names) + 1, figsize=size, squeeze=False, sharey=True)
@@ -97,8 +101,8 @@ def plot_over_time(images, traced, names):
     show_figure(f"{len(images)} digits, each beside these arrays of time steps by hidden units: {shown}.")
 
 
-def print_comparisons(pairs, results, verdicts):
-    """A table of paired comparisons, one `Comparison` and one verdict for each pair of names."""
+def print_comparisons(pairs: list, results: dict, verdicts: list) -> None:
+    """A table of paired comparisons, one `Comparison` and one verdict for each pair of names. Notebook 3, Q3.1."""
     rows = []
     for (a, b), result, verdict in zip(pairs, results, verdicts, strict=True):
         interval = f"{100 * result.low:+.2f} to {100 * result.high:+.2f}"
@@ -109,11 +113,13 @@ def print_comparisons(pairs, results, verdicts):
     show_table((*header, "so the first one is"), rows)
 
 
-def plot_states(images, h, labels):
+def plot_states(images: np.ndarray, h: np.ndarray, labels: np.ndarray) -> None:
     """Each image beside the output of a recurrent layer over time, side by side.
 
     Args:
         images: (N, T, 28). h: (N, T, units). labels: the true classes, (N,).
+
+    Notebook 3, Q3.2.
     """
     figure, panels = beside_images(images, labels, width=0.8)
     for axes, states in zip(panels, h, strict=True):
@@ -124,8 +130,8 @@ def plot_states(images, h, labels):
     show_figure(f"The digits {digits}, each beside the output h: alike in the blank rows at the top, different below.")
 
 
-def plot_class_means(means):
-    """The mean state of each class over time, (10, T, units), one panel per digit."""
+def plot_class_means(means: np.ndarray) -> None:
+    """The mean state of each class over time, (10, T, units), one panel per digit. Notebook 3, Q3.2."""
     figure, grid = plt.subplots(2, 5, figsize=(11, 4.8), sharex=True, sharey=True)
     for digit, axes in enumerate(grid.flat):
         picture = draw_steps(axes, means[digit], -1, 1)
@@ -142,7 +148,9 @@ def plot_class_means(means):
     )
 
 
-def plot_by_step(ylabel, curves, points=None, first_step=1, marks=None):
+def plot_by_step(
+    ylabel: str, curves: dict, points: dict | None = None, first_step: int = 1, marks: dict | None = None
+) -> None:
     """Curves over the time step.
 
     Args:
@@ -151,6 +159,8 @@ def plot_by_step(ylabel, curves, points=None, first_step=1, marks=None):
         points: dict from a label to {step: value}, drawn as single large markers.
         first_step: the number of the first value.
         marks: dict from a step to the word that stands at a thin vertical line there.
+
+    Notebook 3, Q3.2 and Q3.3.
     """
     _, axes = plt.subplots(figsize=(8.5, 4))
     facts = []
@@ -176,11 +186,13 @@ def plot_by_step(ylabel, curves, points=None, first_step=1, marks=None):
     show_figure(f"{ylabel} over the time steps: " + "; ".join(facts) + ".")
 
 
-def plot_film_strip(images, probabilities, labels):
+def plot_film_strip(images: np.ndarray, probabilities: np.ndarray, labels: np.ndarray) -> None:
     """Each image beside the class probabilities that are read out after each of its rows.
 
     Args:
         images: (N, T, 28). probabilities: (N, T, 10). labels: the true classes, (N,).
+
+    Notebook 3, Q3.3.
     """
     figure, panels = beside_images(images, labels, width=0.6)
     steps = commit_step(probabilities.argmax(-1))
@@ -193,11 +205,13 @@ def plot_film_strip(images, probabilities, labels):
     show_figure(f"Digits beside their class probabilities after each row. The prediction settles: {facts}.")
 
 
-def plot_commit_steps(steps, ink, labels):
+def plot_commit_steps(steps: np.ndarray, ink: np.ndarray, labels: np.ndarray) -> None:
     """When predictions settle: beside the last row with ink, over all images, and class by class.
 
     Args:
         steps: (N,), of `commit_step`. ink: (N,), of `last_ink`. labels: the true classes, (N,).
+
+    Notebook 3, Q3.3.
     """
     _, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8))
     bins, share = np.arange(0.5, 29), np.full(len(ink), 100 / len(ink))
@@ -223,11 +237,13 @@ def plot_commit_steps(steps, ink, labels):
     show_figure(f"Histograms of the last row with ink and of the step at which predictions settle. Medians: {medians}.")
 
 
-def plot_gate_means(traced):
+def plot_gate_means(traced: dict) -> None:
     """Mean of every gate over the images, each unit at each step: one row per cell.
 
     Args:
         traced: dict from "LSTM" or "GRU" to the dict that `trace` returns.
+
+    Notebook 3, bonus.
     """
     gates = {cell: [name for name in "ifozr" if name in values] for cell, values in traced.items()}
     columns = max(map(len, gates.values()))
@@ -247,11 +263,13 @@ def plot_gate_means(traced):
     show_figure("Mean of each gate over the images, by time step and hidden unit: " + "; ".join(facts) + ".")
 
 
-def plot_saturation(traced):
+def plot_saturation(traced: dict) -> None:
     """How often each unit's gate is nearly closed and nearly open, a point per unit, a marker per gate.
 
     Args:
         traced: dict from "LSTM" or "GRU" to the dict that `trace` returns.
+
+    Notebook 3, bonus.
     """
     size = (4.6 * len(traced), 4.3)
     _, panels = plt.subplots(1, len(traced), figsize=size, sharex=True, sharey=True, squeeze=False)
@@ -288,7 +306,7 @@ def _draw_reading(panels, image, h, chances, label, step):
     below.tick_params(labelsize=7)
 
 
-def plot_reading(image, h, chances, label, steps):
+def plot_reading(image: np.ndarray, h: np.ndarray, chances: np.ndarray, label: int, steps: np.ndarray) -> None:
     """One digit being read, as a strip: image, state and class probabilities after each of `steps` rows.
 
     Args:
@@ -297,6 +315,8 @@ def plot_reading(image, h, chances, label, steps):
 
     Raises:
         ValueError: shapes that do not belong together, or a row that the image does not have.
+
+    Notebook 3.
     """
     _check_reading(image, h, chances, steps)
     size = (1.45 * len(steps), 3.6)
@@ -313,8 +333,13 @@ def plot_reading(image, h, chances, label, steps):
     )
 
 
-def save_reading(name, image, h, chances, label, seconds_per_row=0.2):
-    """The same as `plot_reading` with every row, as the animated GIF `runs/NAME`; the last frame stays longer."""
+def save_reading(
+    name: str, image: np.ndarray, h: np.ndarray, chances: np.ndarray, label: int, seconds_per_row: float = 0.2
+) -> None:
+    """The same as `plot_reading` with every row, as the animated GIF `runs/NAME`; the last frame stays longer.
+
+    Notebook 3.
+    """
     steps = [*range(1, len(image) + 1), *[len(image)] * 8]
     _check_reading(image, h, chances, steps)
     size = {"left": 0.12, "right": 0.97, "top": 0.93, "bottom": 0.06, "hspace": 0.12, "height_ratios": [2, 0.6, 1]}

@@ -107,6 +107,8 @@ def plot_imitation(gru: np.ndarray, lstms: dict[str, np.ndarray]) -> None:
     Args:
         gru: (T,).
         lstms: dict from label to (T,).
+
+    Notebook 1, Q1.3.
     """
     _, axes = plt.subplots(figsize=(8, 3.4))
     steps = np.arange(1, len(gru) + 1)
@@ -133,7 +135,7 @@ def gate_playground(digit: np.ndarray) -> None:
     Raises:
         ValueError: another shape.
 
-    Notebook 1, the playground.
+    Notebook 1, Q1.2.
     """
     digit = as_numbers("digit", digit, (28, 28))
 

@@ -9,12 +9,14 @@ from coursework.style import COLORS, MARKERS, draw_digit, log_ticks, show_figure
 from coursework.training import MODEL_SIZES
 
 
-def plot_rows_as_steps(image, steps):
+def plot_rows_as_steps(image: np.ndarray, steps: np.ndarray) -> None:
     """Draw what a network that reads rows has seen: a panel per step, the current row framed, the rows to come hidden.
 
     Args:
         image: shape (T, pixels), values in [0, 1].
         steps: the time steps to show, counted from 1.
+
+    Notebook 2.
     """
     _, panels = plt.subplots(1, len(steps), figsize=(2.1 * len(steps), 2.4), sharey=True)
     for axes, step in zip(panels, steps, strict=True):
@@ -28,12 +30,14 @@ def plot_rows_as_steps(image, steps):
     show_figure(f"A digit after {', '.join(map(str, steps))} of its {len(image)} rows; the rows to come are hidden.")
 
 
-def plot_summary_table(experiment_results):
+def plot_summary_table(experiment_results: dict) -> None:
     """Draw test cross-entropy and accuracy of the eight models, and write them to `runs/summary.csv`.
 
     Args:
         experiment_results: {"LSTM": [(loss, accuracy), ...], "GRU": [...]}, each in the order 32, 64, 128, 3 x 32;
             the loss in nats, the accuracy between 0 and 1.
+
+    Notebook 2.
     """
     rows = []
     for family, pairs in experiment_results.items():
@@ -55,11 +59,13 @@ def plot_summary_table(experiment_results):
     show_figure("Test cross-entropy and accuracy. " + "; ".join(f"{name}: {a}, {b}" for name, a, b in texts) + ".")
 
 
-def plot_learning_curves(results):
+def plot_learning_curves(results: dict) -> None:
     """Cross-entropy and error by epoch, training (dashed) and test (solid), a panel per size, a colour per cell.
 
     Args:
         results: dict from Experiment to Result, as from `train_all`, for LSTM and GRU of the sizes in MODEL_SIZES.
+
+    Notebook 2.
     """
     _, rows = plt.subplots(2, len(MODEL_SIZES), figsize=(11, 5.5), sharex=True, sharey="row")
     for result in results.values():

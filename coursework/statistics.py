@@ -20,7 +20,7 @@ def wilson(hits: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     Raises:
         ValueError: what is no number of images, such as an accuracy.
 
-    Notebook 3, Q3.1 and Q3.3.
+    Notebooks 2 and 3.
     """
     hits, total = np.broadcast_arrays(as_numbers("hits", hits), as_numbers("total", total))
     k, n = np.round(hits), np.round(total)

@@ -53,7 +53,7 @@ def train_all(
         ImportError: if `scheduler` is given and Dask is not installed.
         RuntimeError: if a worker process was killed, or a cluster's worker has other code. Finished models are kept.
 
-    Notebook 2.
+    Notebooks 2 and 3.
     """
     n_jobs = _usual_jobs() if n_jobs is None else n_jobs
     check_integer(n_jobs=n_jobs)

@@ -31,6 +31,8 @@ class Experiment:
         clipnorm: longest norm that the gradient of one weight array may have; 0: any.
         shift: each training image is moved by up to so many pixels up or down, and left or right, anew in each epoch.
         every_step: a recurrent network gives logits, and is trained, after every row: (N, 28, 10) instead of (N, 10).
+
+    Notebook 2.
     """
 
     family: str
@@ -78,7 +80,7 @@ class Experiment:
 
 
 def tuned(experiment: Experiment) -> Experiment:
-    """The same network, epochs and seed with a better recipe. Notebook 2 tests its parts."""
+    """The same network, epochs and seed with a better recipe. Notebook 2 tests its parts. Notebook 2."""
     narrow, wide, gru = experiment.units < 64, experiment.units >= 128, experiment.family == "GRU"
     return dataclasses.replace(
         experiment,
@@ -141,7 +143,7 @@ def build_model(experiment: Experiment) -> keras.Sequential:
     return model
 
 
-def compile_model(model: keras.Model, experiment: Experiment, updates: int = 1, **options) -> keras.Model:
+def compile_model(model: keras.Model, experiment: Experiment, updates: int = 1, **options: object) -> keras.Model:
     """Adam on the cross-entropy of the logits; returns the model. Notebook 2.
 
     Args:
@@ -149,6 +151,8 @@ def compile_model(model: keras.Model, experiment: Experiment, updates: int = 1, 
         experiment: its recipe.
         updates: how many an epoch has, for a schedule.
         options: for Keras's `compile`, such as `jit_compile`.
+
+    Notebook 2.
     """
     rate = experiment.learning_rate
     if experiment.schedule == "cosine":

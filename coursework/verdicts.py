@@ -49,7 +49,7 @@ def as_verdict(check, needed=None):
     return wrapper
 
 
-def answered(*answers) -> bool:
+def answered(*answers: object) -> bool:
     """Are these answers there? Says 'not answered yet' if not. Notebooks 2 and 3."""
     missing = any(answer is None or answer is ... for answer in answers)
     if missing:
