@@ -25,13 +25,13 @@ from coursework.verdicts import answered, award
 from coursework.equations import equations, one_unit, sigmoid
 
 # Notebook 1: Keras layers with hand-set weights
-from coursework.cells import deviation_from_keras, final_state, keras_layer, measure_gate_error
+from coursework.cells import deviation_from_keras, final_state, keras_layer, measure_gate_error, wide_lstm
 
 # Notebook 1: does a setting of the gates hold?
 from coursework.checks_gates import check_counterexample, check_gates
 
 # Notebook 1: figures
-from coursework.figures_gates import gate_playground, plot_gate_error, plot_panels, plot_reachable
+from coursework.figures_gates import gate_playground, plot_gate_error, plot_imitation, plot_panels, plot_reachable
 
 # Notebook 2: what decides a network
 from coursework.training import Experiment, MODEL_SIZES, batch_size_for, build_model, compile_model, quick, tuned
@@ -132,6 +132,7 @@ __all__ = [
     "plot_gate_error",
     "plot_gate_means",
     "plot_images",
+    "plot_imitation",
     "plot_learning_curves",
     "plot_over_time",
     "plot_panels",
@@ -156,6 +157,7 @@ __all__ = [
     "trace",
     "train_all",
     "tuned",
+    "wide_lstm",
     "wilson",
     "write_csv",
 ]

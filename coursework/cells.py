@@ -216,6 +216,32 @@ def measure_gate_error(
     return np.abs(state(biases).astype(np.float64) - target).max(axis=0)
 
 
+def wide_lstm(gru: keras.layers.Layer, units: int, seed: int = 0) -> tuple[keras.layers.Layer, np.ndarray]:
+    """An LSTM whose read-out follows the state of a GRU of one unit, for inputs between -3 and 3.
+
+    With f = 0 and i = o = 1 (biases of 40) its output is h = tanh(tanh(W x + U h + b)): a layer of features. Those are
+    random, W x + B s + b with the state s = V h, so U = B V; V alone is fitted, to 3,000 random steps of the GRU.
+
+    Args:
+        gru: a built `keras.layers.GRU` of one unit with one input.
+        units: width of the LSTM.
+        seed: of the features and of the steps.
+
+    Returns:
+        (LSTM in float64, V of shape (units,)).
+
+    Notebook 1, Q1.3.
+    """
+    check_integer(units=units)
+    rng = np.random.default_rng(seed)
+    s, x = rng.uniform(-1, 1, (3000, 1)), rng.uniform(-3, 3, (3000, 1))
+    W, B, b = rng.normal(0, [[1], [2], [2]], (units, 3, 1)).transpose(1, 0, 2)
+    features = np.tanh(np.tanh(x @ W.T + s @ B.T + b.T))
+    V = np.linalg.lstsq(features, final_state(gru, x[:, None], s)[:, 0], rcond=1e-10)[0]
+    weights = {"W": W, "U": B * V, "b": b[:, 0], "b_f": -40, "b_i": 40, "b_o": 40}
+    return keras_layer("LSTM", weights, units, features=1, dtype="float64"), V
+
+
 def deviation_from_keras(
     cell: str,
     reset_after: bool = False,

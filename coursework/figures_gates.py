@@ -1,23 +1,27 @@
 """Figures of notebook 1."""
 
 import io
+import itertools
 
 import ipywidgets
 import matplotlib.pyplot as plt
 import numpy as np
 
+from coursework.arguments import as_numbers
 from coursework.cells import keras_layer, run_equations
 from coursework.checks_gates import as_interval, exact, gru_step, reachable_by_lstm
-from coursework.style import COLORS, MARKERS, draw_digit, draw_steps, show_figure
+from coursework.style import COLORS, LINES, MARKERS, draw_digit, draw_steps, show_figure
 from coursework.text import show_widget
 
 
-def plot_panels(panels):
+def plot_panels(panels: dict[str, tuple[np.ndarray, str]]) -> None:
     """Draw arrays over time side by side, time steps downwards; what is measured in pixels as an image.
 
     Args:
         panels: dict from title to (values, unit): values (T, width), unit "pixel" or "hidden unit", the latter at
             least once.
+
+    Notebook 1, Q1.1 and Q1.2.
     """
     _panels_figure(panels)
     states = [f"{title} between {values.min():.2f} and {values.max():.2f}" for title, (values, _) in panels.items()]
@@ -40,13 +44,15 @@ def _panels_figure(panels):
     return figure
 
 
-def plot_gate_error(biases, bounds, errors):
+def plot_gate_error(biases: np.ndarray, bounds: dict, errors: dict) -> None:
     """Error of finite gates against their bias: bound (line) and float32 measurement (marks), a panel per behaviour.
 
     Args:
         biases: (K,).
         bounds: dict from behaviour to (K,), the proved bound.
         errors: dict from (cell, behaviour) to (K,), of `measure_gate_error`; 0 is drawn below a dashed line.
+
+    Notebook 1, Q1.2.
     """
     _, row = plt.subplots(1, len(bounds), figsize=(10, 3.8), sharey=True)
     foot, titles = 1e-20, {"store_input": "store: one step", "keep_state": "keep: 28 steps"}
@@ -72,11 +78,13 @@ def plot_gate_error(biases, bounds, errors):
     )
 
 
-def plot_reachable(examples):
+def plot_reachable(examples: dict[str, dict]) -> None:
     """What an LSTM reaches with any gates (bar), and the GRU's new h (dot), a line per example.
 
     Args:
         examples: dict from label to the values of a counter-example, see `check_counterexample`.
+
+    Notebook 1, Q1.3.
     """
     _, axes = plt.subplots(figsize=(8, 0.5 * len(examples) + 0.9))
     facts = []
@@ -94,17 +102,42 @@ def plot_reachable(examples):
     show_figure("; ".join(facts) + ".")
 
 
+def plot_imitation(gru: np.ndarray, lstms: dict[str, np.ndarray]) -> None:
+    """A GRU's state over time (thick), and what the read-outs of LSTMs make of it. Notebook 1, Q1.3.
+
+    Args:
+        gru: (T,).
+        lstms: dict from label to (T,).
+    """
+    _, axes = plt.subplots(figsize=(8, 3.4))
+    steps = np.arange(1, len(gru) + 1)
+    axes.plot(steps, gru, lw=6, alpha=0.35, color=COLORS["GRU"], label="GRU, 1 unit")
+    styles = itertools.cycle(LINES[1:4])
+    for (label, values), (color, line, marker) in zip(lstms.items(), styles, strict=False):
+        axes.plot(steps, values, color=color, ls=line, marker=marker, ms=3, lw=1, label=label)
+    axes.set(xlabel="time step (row)", ylabel="output h")
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    gaps = [f"{label} by at most {np.abs(values - gru).max():.3f}" for label, values in lstms.items()]
+    show_figure("The GRU's state over the rows, and wide LSTMs that follow it: " + "; ".join(gaps) + ".")
+
+
 PLAYGROUND_BIASES = {"b_i": -1.0, "b_f": 1.5, "b_o": 2.0, "b_z": 1.5, "b_r": 0.0}
 
 
-def gate_playground(digit):
+def gate_playground(digit: np.ndarray) -> None:
     """Sliders for the constant gate biases of an LSTM and a GRU, and their states over the rows of a digit.
 
     Both have 28 units, W = identity and U = identity / 2. Without widgets, the picture of the starting values remains.
 
     Args:
         digit: (28, 28), one binarised image.
+
+    Raises:
+        ValueError: another shape.
+
+    Notebook 1, the playground.
     """
+    digit = as_numbers("digit", digit, (28, 28))
 
     def draw(**biases):
         panels = {"input": (digit, "pixel")}
