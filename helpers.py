@@ -20,10 +20,12 @@ from coursework.verdicts import answered, award
 from coursework.equations import equations, one_unit, sigmoid
 # Notebook 1: Keras layers with hand-set weights
 from coursework.cells import deviation_from_keras, final_state, keras_layer, measure_gate_error, wide_lstm
+
 # Notebook 1: does a setting of the gates hold?
 from coursework.checks_gates import check_counterexample, check_gates
 # Notebook 1: figures
 from coursework.figures_gates import gate_playground, plot_gate_error, plot_imitation, plot_panels, plot_reachable
+
 # Notebook 2: what decides a network
 from coursework.training import Experiment, MODEL_SIZES, build_model, compile_model, quick, recipe_for, tuned
 # Notebook 2: train what is not trained yet

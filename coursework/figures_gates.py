@@ -1,6 +1,7 @@
 """Figures of notebook 1."""
 
 import io
+import itertools
 
 import ipywidgets
 import matplotlib.pyplot as plt
@@ -107,14 +108,13 @@ def plot_imitation(gru: np.ndarray, lstms: dict[str, np.ndarray]) -> None:
     Args:
         gru: (T,).
         lstms: dict from label to (T,).
-
-    Notebook 1, Q1.3.
     """
     _, axes = plt.subplots(figsize=(8, 3.4))
     steps = np.arange(1, len(gru) + 1)
     axes.plot(steps, gru, lw=6, alpha=0.35, color=COLORS["GRU"], label="GRU, 1 unit")
-    for (label, values), (_, line, marker) in zip(lstms.items(), LINES, strict=False):
-        axes.plot(steps, values, ls=line, marker=marker, ms=3, lw=1, label=label)
+    styles = itertools.cycle(LINES[1:4])
+    for (label, values), (color, line, marker) in zip(lstms.items(), styles, strict=False):
+        axes.plot(steps, values, color=color, ls=line, marker=marker, ms=3, lw=1, label=label)
     axes.set(xlabel="time step (row)", ylabel="output h")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     gaps = [f"{label} by at most {np.abs(values - gru).max():.3f}" for label, values in lstms.items()]
@@ -135,7 +135,7 @@ def gate_playground(digit: np.ndarray) -> None:
     Raises:
         ValueError: another shape.
 
-    Notebook 1, Q1.2.
+    Notebook 1, the playground.
     """
     digit = as_numbers("digit", digit, (28, 28))
 

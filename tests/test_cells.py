@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coursework.cells import deviation_from_keras, final_state, keras_layer, measure_gate_error, run_equations
+from coursework.cells import (
+    deviation_from_keras,
+    final_state,
+    keras_layer,
+    measure_gate_error,
+    run_equations,
+    wide_lstm,
+)
 
 
 @pytest.mark.parametrize(("cell", "reset_after"), [("LSTM", False), ("GRU", False), ("GRU", True)])
@@ -122,3 +129,13 @@ def test_gate_errors_stay_below_their_bounds(cell):
     assert (store <= 2 * share + 1e-6).all() and store[0] > 0.5 and store[-1] == 0
     assert (keep <= 2 * (1 - (1 - share) ** 28) + 1e-5).all() and keep[0] > 0.5 and keep[-1] == 0
     assert 0 < measure_gate_error(cell, "store_input", signs, biases, blank=True)[-1] < 1e-15
+
+
+def test_wider_lstms_follow_a_gru_more_closely():
+    gru = keras_layer("GRU", {"U": -8, "b": 1, "W_r": 1}, units=1, features=1, dtype="float64")
+    x = np.random.default_rng(1).uniform(-3, 3, (50, 20, 1))
+    misses = []
+    for units in (16, 128):
+        lstm, V = wide_lstm(gru, units)
+        misses.append(np.abs(np.asarray(lstm(x)) @ V - np.asarray(gru(x))[..., 0]).mean())
+    assert 0.5 > misses[0] > 5 * misses[1] > 0
