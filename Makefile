@@ -3,9 +3,9 @@ VENV := .venv
 PY := $(VENV)/bin/python
 LONG := --timeout 7200
 PYTHONS := 3.11 3.12 3.13
-QUICK := $(wildcard $(patsubst %,tests/test_%.py,gates data training checks analysis fuzz notebooks prose))
+QUICK := $(filter-out %_run.py %_setup.py %_cluster.py %_resilience.py %_browser.py %_grading.py %_handout.py, $(wildcard tests/test_*.py))
 NEEDED := requirements.txt requirements-dev.txt requirements.lock pyproject.toml
-export DATA EPOCHS SEED SUBMISSIONS SHEET
+export DATA EPOCHS SEED SUBMISSIONS SHEET COLUMN
 export COURSEWORK_SCHEDULER ?= $(SCHEDULER)
 
 .PHONY: help run test test-pythons test-mnist browser-test refresh readme student grade marks test-grading
@@ -54,11 +54,11 @@ grade: setup ## marks for SUBMISSIONS=folder, with a folder or zip per student [
 	@$(if $(SUBMISSIONS),,$(error say whose: make grade SUBMISSIONS=folder))$(PY) -m teaching grade $${DATA:+--data "$$DATA"} $${EPOCHS:+--epochs "$$EPOCHS"} \
 	  $(if $(filter-out 0,$(VARIANTS)),--variants) $(if $(filter-out 0,$(UNSAFE)),--unsafe) "$$SUBMISSIONS"
 
-marks: setup ## marks and feedback again, after grading texts by hand [SHEET=file]
-	@$(PY) -m teaching marks $${SHEET:+--sheet "$$SHEET"}
+marks: setup ## marks and feedback again, after grading texts by hand; an LMS's table filled in [SHEET=file COLUMN=]
+	@$(PY) -m teaching marks $${SHEET:+--sheet "$$SHEET"} $${COLUMN:+--column "$$COLUMN"}
 
 test-grading: setup ## the tests of the grading, with all sample submissions
-	@ALL_SAMPLES=1 COURSEWORK_DATA=digits $(PY) -m pytest $(LONG) tests/test_grading*.py
+	@ALL_SAMPLES=1 COURSEWORK_DATA=digits $(PY) -m pytest $(LONG) tests/test_grading*.py $(wildcard tests/test_handout.py)
 
 bench: setup ## how fast the training is, beside the alternatives [DATA=]
 	@$(PY) benchmarks/bench.py $${DATA:+--data "$$DATA"}
