@@ -64,7 +64,7 @@ bench: setup ## how fast the training is, beside the alternatives [DATA=]
 	@$(PY) benchmarks/bench.py $${DATA:+--data "$$DATA"}
 
 faults: setup ## long: many killed runs
-	@COURSEWORK_LONG=1 $(PY) -m pytest $(LONG) -s tests/test_faults.py
+	@COURSEWORK_LONG=1 $(PY) -m pytest $(LONG) -s $(wildcard tests/test_faults.py tests/test_resilience.py)
 
 fuzz: setup ## long: 12,000 cases of bad input
 	@rm -f runs/fuzz.txt; mkdir -p runs
