@@ -47,7 +47,7 @@ def uses():
             if cell["cell_type"] == "markdown":
                 for heading in re.findall(r"^#+ .*$", source, re.M):
                     named = QUESTION.search(heading)
-                    question = named[0] if named else question if heading.startswith("###") else None
+                    question = named[0].lower() if named else question if heading.startswith("###") else None
             else:
                 lines = [line for line in source.splitlines() if not line.startswith("%")]
                 for node in ast.walk(ast.parse("\n".join(lines))):
@@ -110,7 +110,7 @@ def test_each_public_docstring_says_where_it_is_taught():
             continue
         told = ending.search(inspect.getdoc(thing))
         numbers = {int(number) for number in re.findall(r"\d", (told[1] or "1 2 3") if told else "")}
-        questions = set(QUESTION.findall(told[2] or "") if told else ())
+        questions = {question.lower() for question in QUESTION.findall(told[2] or "")} if told else set()
         if numbers != {number for number, _ in USES[name]} or not questions <= {question for _, question in USES[name]}:
             wrong[name] = sorted(f"Notebook {number}, {question}" for number, question in USES[name])
     assert not wrong
