@@ -3,7 +3,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 LONG := --timeout 7200
 PYTHONS := 3.11 3.12 3.13
-QUICK := $(wildcard $(patsubst %,tests/test_%.py,text arguments files verdicts equations cells checks_gates data training store trace statistics analysis checks_networks notebooks))
+QUICK := $(filter-out %_run.py %_setup.py %_cluster.py %_resilience.py %_browser.py %_grading.py %_handout.py, $(wildcard tests/test_*.py))
 NEEDED := requirements.txt requirements-dev.txt requirements.lock pyproject.toml
 export DATA EPOCHS SEED SUBMISSIONS SHEET COLUMN
 export COURSEWORK_SCHEDULER ?= $(SCHEDULER)
@@ -54,17 +54,17 @@ grade: setup ## marks for SUBMISSIONS=folder, with a folder or zip per student [
 	@$(if $(SUBMISSIONS),,$(error say whose: make grade SUBMISSIONS=folder))$(PY) -m teaching grade $${DATA:+--data "$$DATA"} $${EPOCHS:+--epochs "$$EPOCHS"} \
 	  $(if $(filter-out 0,$(VARIANTS)),--variants) $(if $(filter-out 0,$(UNSAFE)),--unsafe) "$$SUBMISSIONS"
 
-marks: setup ## marks and feedback again, after grading texts by hand [SHEET=file COLUMN=name]
+marks: setup ## marks and feedback again, after grading texts by hand; an LMS's table filled in [SHEET=file COLUMN=]
 	@$(PY) -m teaching marks $${SHEET:+--sheet "$$SHEET"} $${COLUMN:+--column "$$COLUMN"}
 
 test-grading: setup ## the tests of the grading, with all sample submissions
-	@ALL_SAMPLES=1 COURSEWORK_DATA=digits $(PY) -m pytest $(LONG) tests/test_grading.py tests/test_handout.py
+	@ALL_SAMPLES=1 COURSEWORK_DATA=digits $(PY) -m pytest $(LONG) tests/test_grading*.py $(wildcard tests/test_handout.py)
 
 bench: setup ## how fast the training is, beside the alternatives [DATA=]
 	@$(PY) benchmarks/bench.py $${DATA:+--data "$$DATA"}
 
 faults: setup ## long: many killed runs
-	@COURSEWORK_LONG=1 $(PY) -m pytest $(LONG) -s tests/test_faults.py
+	@COURSEWORK_LONG=1 $(PY) -m pytest $(LONG) -s $(wildcard tests/test_faults.py tests/test_resilience.py)
 
 fuzz: setup ## long: 12,000 cases of bad input
 	@rm -f runs/fuzz.txt; mkdir -p runs

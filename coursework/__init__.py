@@ -4,7 +4,7 @@
 5 checks_networks sweep
 4 store trace statistics analysis
 3 cells training checks_gates
-2 data equations verdicts style
-1 text arguments backend variants
+2 data equations verdicts style variants
+1 text arguments backend
 0 files
 """

@@ -47,8 +47,7 @@ def uses():
             if cell["cell_type"] == "markdown":
                 for heading in re.findall(r"^#+ .*$", source, re.M):
                     named = QUESTION.search(heading)
-                    name = named[0].replace("Bonus", "bonus") if named else None
-                    question = name or (question if heading.startswith("###") else None)
+                    question = named[0].lower() if named else question if heading.startswith("###") else None
             else:
                 lines = [line for line in source.splitlines() if not line.startswith("%")]
                 for node in ast.walk(ast.parse("\n".join(lines))):
@@ -103,17 +102,24 @@ def test_the_front_door_is_what_the_notebooks_use():
 
 
 def test_each_public_docstring_says_where_it_is_taught():
-    """It ends with 'All notebooks.', 'Notebooks 2 and 3.' or 'Notebook 3, Q3.3.', and that is true."""
-    ending = re.compile(r"(?:All notebooks|Notebooks? (\d(?: and \d)?)(?:, ((?:Q\d\.\d|bonus|,| |and)+))?)\.$")
+    """It ends with 'All notebooks.', 'Notebooks 2 and 3.', 'Notebook 3, Q3.3.' or a section's title, and that is true."""
+    ending = re.compile(
+        r'(?:All notebooks|Notebooks? (\d(?: and \d)?)(?:, (?:"(.+)"|((?:Q\d\.\d|bonus|,| |and|to)+)))?)\.$'
+    )
     wrong = {}
     for name in sorted(set(helpers.__all__) & USES.keys()):
         thing = getattr(helpers, name)
         if not (inspect.isfunction(thing) or inspect.isclass(thing)):
             continue
         told = ending.search(inspect.getdoc(thing))
-        numbers = {int(number) for number in re.findall(r"\d", (told[1] or "1 2 3") if told else "")}
-        questions = set(QUESTION.findall(told[2] or "") if told else ())
-        if numbers != {number for number, _ in USES[name]} or not questions <= {question for _, question in USES[name]}:
+        numbers, section, questions = told.groups() if told else ("", None, None)
+        numbers = {int(number) for number in re.findall(r"\d", numbers if numbers is not None else "1 2 3")}
+        questions = {question.lower() for question in QUESTION.findall(questions or "")}
+        if (
+            numbers != {number for number, _ in USES[name]}
+            or not questions <= {question for _, question in USES[name]}
+            or (section and not any(f"# {section}" in NOTEBOOKS[number - 1].read_text("utf-8") for number in numbers))
+        ):
             wrong[name] = sorted(f"Notebook {number}, {question}" for number, question in USES[name])
     assert not wrong
 
