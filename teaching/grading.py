@@ -35,7 +35,8 @@ class Grader:
 
     def __init__(self, course, place, options):
         self.course, self.place, self.options = course, place.resolve(), options
-        self.release = course / "release" / ASSIGNMENT
+        self.release = self.place / "_handout"  # a submission may read this copy, and nothing of the course
+        shutil.copytree(course / "release" / ASSIGNMENT, self.release)
         self.handouts = {name: read((self.release / f"{name}.ipynb").read_bytes()) for name in NAMES}
 
     def grade(self, key, notebooks, models, student=None):
