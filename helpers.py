@@ -20,12 +20,10 @@ from coursework.verdicts import answered, award
 from coursework.equations import equations, one_unit, sigmoid
 # Notebook 1: Keras layers with hand-set weights
 from coursework.cells import deviation_from_keras, final_state, keras_layer, measure_gate_error, wide_lstm
-
 # Notebook 1: does a setting of the gates hold?
 from coursework.checks_gates import check_counterexample, check_gates
 # Notebook 1: figures
 from coursework.figures_gates import gate_playground, plot_gate_error, plot_imitation, plot_panels, plot_reachable
-
 # Notebook 2: what decides a network
 from coursework.training import Experiment, MODEL_SIZES, build_model, compile_model, quick, recipe_for, tuned
 # Notebook 2: train what is not trained yet
@@ -33,13 +31,13 @@ from coursework.sweep import train_all
 # Notebook 2: figures
 from coursework.figures_training import plot_learning_curves, plot_rows_as_steps, plot_summary_table
 # Notebook 3: gates and states at every step
-from coursework.trace import layer_outputs, predictions_of, read_out, trace
+from coursework.trace import layer_outputs, predictions_by_step, predictions_of, read_out, row_influence, trace
 # Notebooks 2 and 3: honest comparisons
-from coursework.statistics import holm, mcnemar, wilson
+from coursework.statistics import holm, mcnemar, mean_interval, wilson
 # Notebook 3: what the states do over time
 from coursework.analysis import (
-    class_means, class_variances, commit_step, erase_last, first_ink, fit_probes, last_ink, probe_predictions,
-    saturation, step_lengths,
+    class_means, class_variances, commit_step, erase_last, first_ink, fit_probes, last_ink, mean_correlation,
+    places_of_rows, probe_predictions, saturation, shuffle_pixels, step_lengths,
 )
 # Notebooks 2 and 3: do these answers fit your networks?
 from coursework.checks_networks import (
@@ -48,7 +46,8 @@ from coursework.checks_networks import (
 # Notebook 3: figures
 from coursework.figures_analysis import (
     plot_accuracy_by_size, plot_by_step, plot_class_means, plot_commit_steps, plot_film_strip, plot_gate_means,
-    plot_images, plot_over_time, plot_reading, plot_saturation, plot_states, print_comparisons, save_reading,
+    plot_images, plot_over_time, plot_reading, plot_row_influence, plot_saturation, plot_states, save_reading,
+    show_comparisons,
 )
 
 __all__ = [
@@ -86,9 +85,12 @@ __all__ = [
     "layer_outputs",
     "load_data",
     "mcnemar",
+    "mean_correlation",
+    "mean_interval",
     "measure_gate_error",
     "measured",
     "one_unit",
+    "places_of_rows",
     "plot_accuracy_by_size",
     "plot_by_step",
     "plot_class_means",
@@ -103,20 +105,24 @@ __all__ = [
     "plot_panels",
     "plot_reachable",
     "plot_reading",
+    "plot_row_influence",
     "plot_rows_as_steps",
     "plot_saturation",
     "plot_states",
     "plot_summary_table",
+    "predictions_by_step",
     "predictions_of",
-    "print_comparisons",
     "probe_predictions",
     "quick",
     "read_out",
     "recipe_for",
+    "row_influence",
     "saturation",
     "save_reading",
     "say",
+    "show_comparisons",
     "show_table",
+    "shuffle_pixels",
     "sigmoid",
     "step_lengths",
     "trace",

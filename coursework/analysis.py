@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from coursework.arguments import as_labels, as_numbers
 from coursework.data import Data
@@ -59,6 +60,16 @@ def commit_step(predictions: np.ndarray) -> np.ndarray:
     return np.where(wrong.any(1), predictions.shape[1] - wrong[:, ::-1].argmax(1) + 1, 1)
 
 
+def places_of_rows(x: np.ndarray) -> dict[str, np.ndarray]:
+    """Which rows of each image lie above its ink, from its first ink to its last, and below: (N, T) of bool each.
+
+    Notebook 3, bonus.
+    """
+    row = np.arange(1, x.shape[1] + 1)
+    above, below = row < first_ink(x)[:, None], row > last_ink(x)[:, None]
+    return {"blank above": above & ~below, "rows of the digit": ~above & ~below, "blank below": below}
+
+
 def class_means(h: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Mean of h (N, T, units) over the images of each class in y (N,): (10, T, units); NaN for an absent class.
 
@@ -80,7 +91,7 @@ def class_variances(h: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarra
     Returns:
         (between, within), two arrays (T,).
 
-    Notebook 3, Q3.2.
+    Notebook 3, Q3.2 and Q3.3.
     """
     h = as_numbers("h", h, ("N", "T", "units")).astype(np.float64)
     y = as_labels("y", y, len(h))
@@ -101,7 +112,7 @@ def step_lengths(h: np.ndarray) -> np.ndarray:
     return np.linalg.norm(np.diff(h, axis=1, prepend=0), axis=-1)
 
 
-def fit_probes(h: np.ndarray, y: np.ndarray) -> np.ndarray:
+def fit_probes(h: np.ndarray, y: np.ndarray, C: float = 1.0) -> np.ndarray:
     """Fit a linear classifier (scikit-learn's logistic regression) to the states of each step alone.
 
     It finds out whether the class can be read from the state by a weighted sum, whatever the network's own layers do.
@@ -109,6 +120,7 @@ def fit_probes(h: np.ndarray, y: np.ndarray) -> np.ndarray:
     Args:
         h: states of training images, (N, T, units).
         y: their classes, (N,), three or more of them.
+        C: scikit-learn's inverse strength of regularisation; many inputs for few images want less than 1.
 
     Returns:
         Weights (T, units + 1, 10), the biases last: the logits are [h, 1] @ weights.
@@ -117,15 +129,16 @@ def fit_probes(h: np.ndarray, y: np.ndarray) -> np.ndarray:
     """
     from sklearn.linear_model import LogisticRegression  # here: it takes a second to load
 
-    h = as_numbers("h", h, ("N", "T", "units")).astype(np.float64)
+    h = as_numbers("h", h, ("N", "T", "units"))
     y = as_labels("y", y, len(h))
     if len(np.unique(y)) < 3:
         raise ValueError("a probe needs images of three or more classes")
     weights = np.zeros((h.shape[1], h.shape[2] + 1, 10))
     weights[:, -1] = -1e9  # never the answer, unless the class is among y
-    for states, weight in zip(h.transpose(1, 0, 2), weights, strict=True):
-        fit = LogisticRegression(C=10.0, tol=1e-3, max_iter=1000).fit(states, y)
-        weight[:-1, fit.classes_], weight[-1, fit.classes_] = fit.coef_.T, fit.intercept_
+    with threadpool_limits(1):  # a second thread of BLAS only waits: a hundred times slower on a busy machine
+        for states, weight in zip(h.transpose(1, 0, 2), weights, strict=True):
+            fit = LogisticRegression(C=C, tol=1e-3, max_iter=1000).fit(states, y)
+            weight[:-1, fit.classes_], weight[-1, fit.classes_] = fit.coef_.T, fit.intercept_
     return weights
 
 

@@ -1,5 +1,7 @@
 """Tables and figures of notebook 3."""
 
+from collections.abc import Iterable, Sequence
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.animation import FuncAnimation, PillowWriter
@@ -8,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from coursework import files
 from coursework.analysis import commit_step, saturation
 from coursework.files import replacing
-from coursework.statistics import wilson
+from coursework.statistics import holm, mcnemar, wilson
 from coursework.style import (
     COLORS,
     LINES,
@@ -22,8 +24,10 @@ from coursework.style import (
 )
 from coursework.text import measured, show_table
 
+GATE_MARKERS = {"i": "o", "f": "s", "o": "^", "z": "o", "r": "s"}
 
-def plot_accuracy_by_size(parameters: dict, hits: dict, total: int) -> None:
+
+def plot_accuracy_by_size(parameters: dict[str, int], hits: dict[str, int], total: int) -> None:
     """Test error over the number of parameters with 95 % intervals; a marker per kind of model.
 
     Args:
@@ -57,8 +61,11 @@ def plot_accuracy_by_size(parameters: dict, hits: dict, total: int) -> None:
     show_figure("Test error over the number of parameters: " + "; ".join(facts) + ".")
 
 
-def plot_images(images: np.ndarray, titles: list, columns: int = 10) -> None:
+def plot_images(images: np.ndarray, titles: Sequence, columns: int = 10) -> None:
     """Binarised images (N, T, pixels) in a grid, each with its title. Notebook 3, Q3.1."""
+    if len(images) != len(titles):
+        raise ValueError(f"{len(images)} images, but {len(titles)} titles")
+    titles = [str(title) for title in titles]
     rows = max(1, -(-len(images) // columns))
     _, grid = plt.subplots(rows, columns, figsize=(1.1 * columns, 1.45 * rows), squeeze=False)
     for place, axes in enumerate(grid.flat):
@@ -69,10 +76,17 @@ def plot_images(images: np.ndarray, titles: list, columns: int = 10) -> None:
     show_figure(f"{len(images)} images of digits: {'; '.join(titles)}.")
 
 
-def plot_over_time(images: np.ndarray, traced: dict, names: list) -> None:
+def _range_of(values):
+    """(limit of a colour scale, which of its ends go on)."""
+    if np.nanmax(np.abs(values)) <= 1:
+        return 1, "neither"
+    return np.ceil(np.nanpercentile(np.abs(values), 98)), "both"
+
+
+def plot_over_time(images: np.ndarray, traced: dict[str, np.ndarray], names: Sequence[str]) -> None:
     """Each image beside what a recurrent layer does while it reads it, row by row.
 
-    Gates and outputs are drawn on their whole range, the unbounded state c on that of all but its 2 % largest values.
+    What stays between -1 and 1 is drawn on this range, anything else on that of all but its 2 % largest values.
 
     Args:
         images: (N, T, 28).
@@ -87,13 +101,13 @@ def plot_over_time(images: np.ndarray, traced: dict, names: list) -> None:
         draw_digit(row[0], image)
         row[0].set_ylabel("time step (row)")
     for column, name in zip(grid.T[1:], names, strict=True):
-        high = np.ceil(np.percentile(np.abs(traced[name]), 98)) if name == "c" else 1
+        high, extend = _range_of(traced[name])
         low = 0 if name in "ifozr" else -high
         for axes, values in zip(column, traced[name], strict=True):
             picture = draw_steps(axes, values, low, high)
         column[0].set_title(TITLES[name])
         column[-1].set_xlabel("hidden unit")
-        options = {"orientation": "horizontal", "aspect": 12, "extend": "both" if name == "c" else "neither"}
+        options = {"orientation": "horizontal", "aspect": 12, "extend": extend}
         figure.colorbar(picture, ax=column, ticks=[low, (low + high) / 2, high], format="{x:g}", **options)
     grid[0][0].set_title("image")
     grid[-1][0].set_xlabel("pixel")
@@ -101,16 +115,31 @@ def plot_over_time(images: np.ndarray, traced: dict, names: list) -> None:
     show_figure(f"{len(images)} digits, each beside these arrays of time steps by hidden units: {shown}.")
 
 
-def print_comparisons(pairs: list, results: dict, verdicts: list) -> None:
-    """A table of paired comparisons, one `Comparison` and one verdict for each pair of names. Notebook 3, Q3.1."""
+def show_comparisons(pairs: Iterable[tuple[str, str]], right: dict[str, np.ndarray]) -> dict[tuple[str, str], str]:
+    """Compare classifiers pair by pair on the same images, show the table, and return the verdicts.
+
+    Args:
+        pairs: labels of classifiers.
+        right: dict from a label to which images it got right, (N,) of bool.
+
+    Returns:
+        dict from a pair to what the first one is: "better", "worse" or "not separable", by McNemar's test with Holm's
+        rule for all pairs of the table.
+
+    Notebook 3, Q3.1.
+    """
+    results = {pair: mcnemar(*(right[name] for name in pair)) for pair in pairs}
+    adjusted = holm([result.p for result in results.values()])
+    verdicts = {pair: result.verdict(p) for (pair, result), p in zip(results.items(), adjusted, strict=True)}
     rows = []
-    for (a, b), result, verdict in zip(pairs, results, verdicts, strict=True):
+    for ((a, b), result), p in zip(results.items(), adjusted, strict=True):
         interval = f"{100 * result.low:+.2f} to {100 * result.high:+.2f}"
-        p = f"{result.p:.3f}" if result.p >= 0.001 else "<.001"
-        numbers = (measured(100 * result.difference, "+.2f"), measured(interval), measured(result.only_a, "d"))
-        rows.append((f"{a} - {b}", *numbers, measured(result.only_b, "d"), measured(p), measured(verdict)))
-    header = ("pair", "difference (points)", "95 % interval (points)", "only first", "only second", "p (alone)")
-    show_table((*header, "so the first one is"), rows)
+        numbers = measured(100 * result.difference, "+.2f"), measured(interval), measured(result.only_a, "d")
+        p = f"{p:.3f}" if p >= 0.001 else "<.001"
+        rows.append((f"{a} - {b}", *numbers, measured(result.only_b, "d"), measured(p), measured(verdicts[a, b])))
+    header = ("pair", "points", "95 % interval", "only first", "only second", "p (Holm)", "the first is")
+    show_table(header, rows)
+    return verdicts
 
 
 def plot_states(images: np.ndarray, h: np.ndarray, labels: np.ndarray) -> None:
@@ -121,26 +150,28 @@ def plot_states(images: np.ndarray, h: np.ndarray, labels: np.ndarray) -> None:
 
     Notebook 3, Q3.2.
     """
+    high, extend = _range_of(h)
     figure, panels = beside_images(images, labels, width=0.8)
     for axes, states in zip(panels, h, strict=True):
-        picture = draw_steps(axes, states, -1, 1, width=0.8)
+        picture = draw_steps(axes, states, -high, high, width=0.8)
         axes.set(xlabel="hidden unit", title="output h")
-    figure.colorbar(picture, ax=panels, label="output h", aspect=15)
+    figure.colorbar(picture, ax=panels, label="output h", aspect=15, extend=extend)
     digits = ", ".join(map(str, labels))
     show_figure(f"The digits {digits}, each beside the output h: alike in the blank rows at the top, different below.")
 
 
 def plot_class_means(means: np.ndarray) -> None:
     """The mean state of each class over time, (10, T, units), one panel per digit. Notebook 3, Q3.2."""
+    high, extend = _range_of(means)
     figure, grid = plt.subplots(2, 5, figsize=(11, 4.8), sharex=True, sharey=True)
     for digit, axes in enumerate(grid.flat):
-        picture = draw_steps(axes, means[digit], -1, 1)
+        picture = draw_steps(axes, means[digit], -high, high)
         axes.set_title(f"digit {digit}")
     for axes in grid[:, 0]:
         axes.set_ylabel("time step (row)")
     for axes in grid[1]:
         axes.set_xlabel("hidden unit")
-    figure.colorbar(picture, ax=grid, label="mean output h", shrink=0.8)
+    figure.colorbar(picture, ax=grid, label="mean output h", shrink=0.8, extend=extend)
     spread = np.nanstd(means, axis=0).mean(-1)
     show_figure(
         "Mean output h of each digit over the time steps. Standard deviation between the digits: "
@@ -160,11 +191,13 @@ def plot_by_step(
         first_step: the number of the first value.
         marks: dict from a step to the word that stands at a thin vertical line there.
 
-    Notebook 3, Q3.2 and Q3.3.
+    Notebook 3.
     """
     _, axes = plt.subplots(figsize=(8.5, 4))
     facts = []
-    for (label, values), (color, style, marker) in zip(curves.items(), LINES, strict=False):
+    for place, (label, values) in enumerate(curves.items()):
+        color, _, _ = LINES[place % len(LINES)]
+        _, style, marker = LINES[(place + place // len(LINES)) % len(LINES)]  # a sixth curve is not the first again
         values, low, high = values if isinstance(values, tuple) else (values, None, None)
         steps = np.arange(first_step, first_step + len(values))
         axes.plot(steps, values, linestyle=style, color=color, marker=marker, label=label)
@@ -205,39 +238,59 @@ def plot_film_strip(images: np.ndarray, probabilities: np.ndarray, labels: np.nd
     show_figure(f"Digits beside their class probabilities after each row. The prediction settles: {facts}.")
 
 
-def plot_commit_steps(steps: np.ndarray, ink: np.ndarray, labels: np.ndarray) -> None:
-    """When predictions settle: beside the last row with ink, over all images, and class by class.
+def plot_commit_steps(readers: dict[str, np.ndarray], ink: np.ndarray) -> None:
+    """When the predictions of several readers settle, beside the last row with ink: histograms over the images.
 
     Args:
-        steps: (N,), of `commit_step`. ink: (N,), of `last_ink`. labels: the true classes, (N,).
+        readers: dict from a label to commit steps (N,), as of `commit_step`.
+        ink: (N,), of `last_ink`.
 
     Notebook 3, Q3.3.
     """
-    _, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8))
-    bins, share = np.arange(0.5, 29), np.full(len(ink), 100 / len(ink))
-    left.hist(ink, bins, weights=share, color="#BBBBBB", label="last row with ink")
-    settled = {"histtype": "step", "linewidth": 2, "color": COLORS["GRU"], "label": "prediction settled"}
-    left.hist(steps, bins, weights=share, **settled)
-    left.set(xlabel="time step (row)", ylabel="images (%)")
-    left.legend(loc="upper left")
-    digits = [digit for digit in range(10) if (labels == digit).any()]
-    right.boxplot(
-        [steps[labels == digit] for digit in digits],
-        tick_labels=digits,
-        whis=(5, 95),
-        showfliers=False,
-        medianprops={"color": COLORS["GRU"], "linewidth": 2},
+    _, axes = plt.subplots(figsize=(8.5, 4))
+    bins = np.arange(-0.5, max(ink.max(), *(steps.max() for steps in readers.values())) + 1)
+    axes.hist(ink, bins, weights=np.full(len(ink), 100 / len(ink)), color="#CCCCCC", label="last row with ink")
+    for place, (label, steps) in enumerate(readers.items()):
+        color, style, _ = LINES[place % len(LINES)]
+        share = np.full(len(steps), 100 / len(steps))
+        axes.hist(steps, bins, weights=share, histtype="step", linewidth=2, color=color, linestyle=style, label=label)
+    axes.set(xlabel="commit step (row)", ylabel="images (%)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend()
+    medians = ", ".join(f"{label}: {np.median(steps):g}" for label, steps in readers.items())
+    show_figure(
+        f"Histograms of the last row with ink, median {np.median(ink):g}, and of commit steps, medians {medians}."
     )
-    ends = [np.median(ink[labels == digit]) for digit in digits]
-    right.plot(range(1, len(digits) + 1), ends, "x", color="#000000", markersize=6, label="median last row with ink")
-    right.set(xlabel="digit", ylabel="prediction settled (row)")
-    right.yaxis.set_major_locator(MaxNLocator(integer=True))
-    right.legend()
-    medians = ", ".join(f"{digit}: {np.median(steps[labels == digit]):g}" for digit in digits)
-    show_figure(f"Histograms of the last row with ink and of the step at which predictions settle. Medians: {medians}.")
 
 
-def plot_gate_means(traced: dict) -> None:
+def plot_row_influence(images: np.ndarray, gradient: np.ndarray, erasure: np.ndarray, titles: Sequence) -> None:
+    """Images beside what each of their rows does to the read-out after each step: by gradient, and by erasing the row.
+
+    Args:
+        images: (N, T, 28), or means of images. gradient, erasure: (N, T, T), as of `row_influence`. titles: (N,).
+
+    Notebook 3, Q3.3.
+    """
+    figure, grid = plt.subplots(len(images), 3, figsize=(8.4, 2.6 * len(images)), squeeze=False)
+    high, fall = np.percentile(gradient, 99), np.percentile(np.abs(erasure), 99)
+    facts = []
+    for row, image, slopes, falls, title in zip(grid, images, gradient, erasure, titles, strict=True):
+        draw_digit(row[0], image)
+        row[0].set(title=title, ylabel="row of the image")
+        pictures = draw_steps(row[1], slopes, 0, high), draw_steps(row[2], falls, -fall, fall)
+        pictures[1].set_cmap("PuOr")
+        for axes, picture, label in zip(row[1:], pictures, ("gradient", "log p lost"), strict=True):
+            axes.set(ylabel="read out after step", xticks=[1, 14, 28])
+            figure.colorbar(picture, ax=axes, label=label, extend="max" if label == "gradient" else "both")
+        facts.append(f"{title}: at the last step, row {falls[-1].argmax() + 1} is missed most when erased")
+    for axes, name in zip(grid[0][1:], ("gradient by row", "erasure of one row"), strict=True):
+        axes.set_title(name)
+    for axes, name in zip(grid[-1], ("pixel", "row", "row"), strict=True):
+        axes.set_xlabel(name)
+    show_figure("Images beside two maps of step by row, gradient and erasure. " + "; ".join(facts) + ".")
+
+
+def plot_gate_means(traced: dict[str, dict[str, np.ndarray]]) -> None:
     """Mean of every gate over the images, each unit at each step: one row per cell.
 
     Args:
@@ -253,7 +306,7 @@ def plot_gate_means(traced: dict) -> None:
     for row, (cell, names) in zip(grid, gates.items(), strict=True):
         for axes in row[len(names) :]:
             axes.axis("off")
-        for axes, name in zip(row, names, strict=False):
+        for axes, name in zip(row[: len(names)], names, strict=True):
             means = traced[cell][name].mean(0)
             picture = draw_steps(axes, means, 0, 1)
             axes.set(title=f"{cell}: {TITLES[name]}", xlabel="hidden unit")
@@ -263,7 +316,7 @@ def plot_gate_means(traced: dict) -> None:
     show_figure("Mean of each gate over the images, by time step and hidden unit: " + "; ".join(facts) + ".")
 
 
-def plot_saturation(traced: dict) -> None:
+def plot_saturation(traced: dict[str, dict[str, np.ndarray]]) -> None:
     """How often each unit's gate is nearly closed and nearly open, a point per unit, a marker per gate.
 
     Args:
@@ -275,10 +328,10 @@ def plot_saturation(traced: dict) -> None:
     _, panels = plt.subplots(1, len(traced), figsize=size, sharex=True, sharey=True, squeeze=False)
     facts = []
     for axes, (cell, values) in zip(panels[0], traced.items(), strict=True):
-        for name, marker in zip([gate for gate in "ifozr" if gate in values], "os^", strict=False):
+        for name in (gate for gate in "ifozr" if gate in values):
             closed, opened = saturation(values[name])
             style = {"color": COLORS[name], "markersize": 6, "alpha": 0.8, "markeredgecolor": "black"}
-            axes.plot(closed, opened, marker, label=TITLES[name], **style)
+            axes.plot(closed, opened, GATE_MARKERS[name], label=TITLES[name], **style)
             facts.append(f"{cell} {name} {closed.mean():.2f} below and {opened.mean():.2f} above")
         axes.plot([0, 1], [1, 0], "--", color="#888888", linewidth=1)
         axes.set(title=f"{cell}", xlabel="share of steps with the gate below 0.1")
@@ -306,7 +359,7 @@ def _draw_reading(panels, image, h, chances, label, step):
     below.tick_params(labelsize=7)
 
 
-def plot_reading(image: np.ndarray, h: np.ndarray, chances: np.ndarray, label: int, steps: np.ndarray) -> None:
+def plot_reading(image: np.ndarray, h: np.ndarray, chances: np.ndarray, label: int, steps: Sequence[int]) -> None:
     """One digit being read, as a strip: image, state and class probabilities after each of `steps` rows.
 
     Args:
@@ -316,7 +369,7 @@ def plot_reading(image: np.ndarray, h: np.ndarray, chances: np.ndarray, label: i
     Raises:
         ValueError: shapes that do not belong together, or a row that the image does not have.
 
-    Notebook 3.
+    Notebook 3, One digit being read.
     """
     _check_reading(image, h, chances, steps)
     size = (1.45 * len(steps), 3.6)
@@ -333,12 +386,10 @@ def plot_reading(image: np.ndarray, h: np.ndarray, chances: np.ndarray, label: i
     )
 
 
-def save_reading(
-    name: str, image: np.ndarray, h: np.ndarray, chances: np.ndarray, label: int, seconds_per_row: float = 0.2
-) -> None:
+def save_reading(name: str, image, h, chances, label: int, seconds_per_row: float = 0.2) -> None:
     """The same as `plot_reading` with every row, as the animated GIF `runs/NAME`; the last frame stays longer.
 
-    Notebook 3.
+    Notebook 3, One digit being read.
     """
     steps = [*range(1, len(image) + 1), *[len(image)] * 8]
     _check_reading(image, h, chances, steps)

@@ -8,7 +8,7 @@ from coursework.arguments import as_labels, as_numbers, short_repr
 from coursework.backend import keras, tf
 
 
-def trace(model_or_layer: object, x: np.ndarray, layer: str | int | None = None) -> dict[str, np.ndarray]:
+def trace(model_or_layer, x: np.ndarray, layer: str | int | None = None) -> dict[str, np.ndarray]:
     """Gates and states of one LSTM or GRU layer at every time step, computed from its weights.
 
     Keras keeps the gates to itself. But each gate is a function of the row x_t and of the output before it, h_(t-1),
@@ -75,7 +75,7 @@ def _gates(layer, x, h):
     return values | {"h": h}
 
 
-def layer_outputs(layer: object, x: np.ndarray) -> np.ndarray:
+def layer_outputs(layer, x: np.ndarray) -> np.ndarray:
     """What a Keras LSTM or GRU layer itself puts out at every step: (N, T, units) for x (N, T, features).
 
     Notebook 3, Q3.2 and Q3.3.
@@ -162,7 +162,7 @@ def _input_shape(model):
     return "N", *("T" if size is None else size for size in others)
 
 
-def read_out(model: keras.Model, h: np.ndarray) -> np.ndarray:
+def read_out(model, h: np.ndarray) -> np.ndarray:
     """What the classification layers say to the recurrent output at every step, as if it were the last one.
 
     Args:
@@ -196,6 +196,11 @@ def read_out(model: keras.Model, h: np.ndarray) -> np.ndarray:
     if logits.shape[:2] != (n, steps) or logits.ndim != 3:
         raise ValueError("the layers after the recurrent one mix the steps; read_out needs an answer at each")
     return logits
+
+
+def predictions_by_step(model, x: np.ndarray) -> np.ndarray:
+    """The class read out after each row of x (N, T, 28), as if it were the last: (N, T). Notebook 3, Q3.3."""
+    return read_out(model, layer_outputs(recurrent_layer(model), x)).argmax(-1)
 
 
 def row_influence(model, x: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -243,7 +248,7 @@ def recurrent_layer(model):
     return layers[0]
 
 
-def predictions_of(model: keras.Model, x: np.ndarray) -> np.ndarray:
+def predictions_of(model, x: np.ndarray) -> np.ndarray:
     """The class each image is given; after the last row, if the network answers after every row.
 
     Args:
@@ -256,7 +261,7 @@ def predictions_of(model: keras.Model, x: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: a model with several outputs, or with one number for each image.
 
-    Notebooks 2 and 3.
+    Notebook 3, Q3.1.
     """
     x = as_numbers("x", x, _input_shape(model))
     # Called part by part: `predict` would warn of a new graph for each of several models.
