@@ -102,7 +102,7 @@ def test_the_front_door_is_what_the_notebooks_use():
 
 
 def test_each_public_docstring_says_where_it_is_taught():
-    """It ends with 'All notebooks.', 'Notebooks 2 and 3.', 'Notebook 3, Q3.3.' or a section's title, and that is true."""
+    """It ends with 'All notebooks.', 'Notebook 3, Q3.3.' or a section's title, and that is true."""
     ending = re.compile(
         r'(?:All notebooks|Notebooks? (\d(?: and \d)?)(?:, (?:"(.+)"|((?:Q\d\.\d|bonus|,| |and|to)+)))?)\.$'
     )
