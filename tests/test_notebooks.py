@@ -18,6 +18,7 @@ LABELS = {  # one name for one thing, on every axis
     *("accuracy", "cross-entropy (nats)", "error (%)", "test error (%)", "number of parameters", "images (%)"),
     *("gate bias B", "largest error of the state", "output h", "state h", "probability", "prediction settled (row)"),
     *("variance of the state", "distance moved by the state", "mean output h", "mean of the gate", "state"),
+    *("commit step (row)", "length of a step of the state", "read out after step", "row of the image"),
     *("share of steps with the gate below 0.1", "share of steps with the gate above 0.9"),
 }
 POINTS = {"01_gate_settings": 30, "02_training": 50, "03_analysis": 30}
