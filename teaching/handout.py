@@ -117,9 +117,8 @@ def make_course(folder, epochs=None, student=None):
     (source / "README.md").write_text(readme, encoding="utf-8")
     shutil.copy(ROOT / "helpers.py", source)
     shutil.copytree(ROOT / "coursework", source / "coursework", ignore=shutil.ignore_patterns("__pycache__"))
-    needed, mark, _ = (ROOT / "requirements.txt").read_text(encoding="utf-8").partition("# Running and testing them")
-    assert mark, "requirements.txt has lost the line that divides it"
-    (source / "requirements.txt").write_text(needed.strip() + "\n", encoding="utf-8")
+    for name in ("requirements.txt", "requirements.lock"):
+        shutil.copy(ROOT / name, source)
 
     config = Config()
     config.CourseDirectory.root = str(folder)

@@ -102,7 +102,14 @@ def test_no_file_of_the_handout_tells_the_gates(handout):
     for name, text in texts.items():
         assert not TELLS.findall(text), f"{name}: {TELLS.findall(text)}"
     assert sorted(path.name for path in handout.iterdir()) == sorted(
-        [*(f"{name}.ipynb" for name in NAMES), "helpers.py", "coursework", "README.md", "requirements.txt"]
+        [
+            *(f"{name}.ipynb" for name in NAMES),
+            "helpers.py",
+            "coursework",
+            "README.md",
+            "requirements.txt",
+            "requirements.lock",
+        ]
     )
 
 
