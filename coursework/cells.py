@@ -118,7 +118,8 @@ def keras_layer(
     check_integer(units=units, features=features)
     if not isinstance(weights, dict):
         raise ValueError(f"weights is of type {type(weights).__name__}; a dict from name to array is needed")
-    options = {"reset_after": reset_after} if cell == "GRU" else {}
+    options = {"recurrent_initializer": "zeros"}  # an orthogonal matrix takes seconds for a wide layer
+    options |= {"reset_after": reset_after} if cell == "GRU" else {}
     layer = getattr(keras.layers, cell)(units, return_sequences=True, dtype=dtype, **options)
     layer.build((None, None, features))
     shapes = {"W": (units, features), "U": (units, units), "b": (units,)}
