@@ -49,6 +49,8 @@ from coursework.figures_analysis import (
     plot_images, plot_over_time, plot_reading, plot_row_influence, plot_saturation, plot_states, save_reading,
     show_comparisons,
 )
+# Notebook 3: draw a digit and watch it being read
+from coursework.reader import draw_and_read, save_reader
 
 __all__ = [
     "MODEL_SIZES",
@@ -71,6 +73,7 @@ __all__ = [
     "commit_step",
     "compile_model",
     "deviation_from_keras",
+    "draw_and_read",
     "equations",
     "erase_last",
     "final_state",
@@ -118,6 +121,7 @@ __all__ = [
     "recipe_for",
     "row_influence",
     "saturation",
+    "save_reader",
     "save_reading",
     "say",
     "show_comparisons",

@@ -91,7 +91,7 @@ def class_variances(h: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarra
     Returns:
         (between, within), two arrays (T,).
 
-    Notebook 3, Q3.2 and Q3.3.
+    Notebook 3, Q3.2.
     """
     h = as_numbers("h", h, ("N", "T", "units")).astype(np.float64)
     y = as_labels("y", y, len(h))
@@ -137,7 +137,7 @@ def fit_probes(h: np.ndarray, y: np.ndarray, C: float = 1.0) -> np.ndarray:
     weights[:, -1] = -1e9  # never the answer, unless the class is among y
     with threadpool_limits(1):  # a second thread of BLAS only waits: a hundred times slower on a busy machine
         for states, weight in zip(h.transpose(1, 0, 2), weights, strict=True):
-            fit = LogisticRegression(C=C, tol=1e-3, max_iter=1000).fit(states, y)
+            fit = LogisticRegression(C=C, max_iter=1000).fit(states, y)
             weight[:-1, fit.classes_], weight[-1, fit.classes_] = fit.coef_.T, fit.intercept_
     return weights
 

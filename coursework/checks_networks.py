@@ -7,6 +7,7 @@ import numpy as np
 
 from coursework import files
 from coursework.arguments import check_choice, short_repr
+from coursework.backend import keras
 from coursework.data import Data
 from coursework.store import stored
 from coursework.trace import layer_outputs, read_out, recurrent_layer, trace
@@ -17,7 +18,7 @@ TOLERANCE = 1e-3  # of outputs and gates: three digits are enough
 
 
 def check_results(
-    family: str, sizes: Sequence[str], recipe: dict, experiments, experiment_results, data: Data
+    family: str, sizes: Sequence[str], recipe: dict, experiments: object, experiment_results: object, data: Data
 ) -> dict[str, Verdict]:
     """Are these models trained as the sheet asks, and do they reach what the table says (Q2)?
 
@@ -38,7 +39,7 @@ def check_results(
     Raises:
         ValueError: unknown family or size.
 
-    Notebook 2, Q2.
+    Notebook 2.
     """
     check_choice("family", family, ("LSTM", "GRU"))
     for size in sizes:
@@ -161,7 +162,7 @@ def _numbers(name, answer, shape):
 
 
 @as_verdict
-def check_output(output, model, x: np.ndarray) -> Verdict:
+def check_output(output: object, model: keras.Model, x: np.ndarray) -> Verdict:
     """Is this the output over time, (T, units), of the model's recurrent layer for one of the images (Q3.2)?
 
     Args:
@@ -185,7 +186,7 @@ def check_output(output, model, x: np.ndarray) -> Verdict:
 
 
 @as_verdict
-def check_predictions(predictions, model, data: Data) -> Verdict:
+def check_predictions(predictions: object, model: keras.Model, data: Data) -> Verdict:
     """Are these the classes read out at T, T - 1, ..., T - 4, as if each were the last step (Q3.3)?
 
     Args:
@@ -213,7 +214,7 @@ def check_predictions(predictions, model, data: Data) -> Verdict:
 
 
 @as_verdict
-def check_accuracies(accuracies, model, data: Data) -> Verdict:
+def check_accuracies(accuracies: object, model: keras.Model, data: Data) -> Verdict:
     """Are these the test accuracies of the read-outs at T, T - 1, ..., T - 4 (Q3.3)?
 
     Args:
@@ -256,7 +257,7 @@ def _five(name, answer, steps):
     return values
 
 
-def check_gates_over_time(values, model, x: np.ndarray) -> dict[str, Verdict]:
+def check_gates_over_time(values: object, model: keras.Model, x: np.ndarray) -> dict[str, Verdict]:
     """Are these the gates i, f, o and the output h of the model's LSTM layer while it reads the images (bonus)?
 
     Args:

@@ -279,9 +279,10 @@ def plot_row_influence(images: np.ndarray, gradient: np.ndarray, erasure: np.nda
         row[0].set(title=title, ylabel="row of the image")
         pictures = draw_steps(row[1], slopes, 0, high), draw_steps(row[2], falls, -fall, fall)
         pictures[1].set_cmap("PuOr")
+        row[1].set_ylabel("read out after step")
         for axes, picture, label in zip(row[1:], pictures, ("gradient", "log p lost"), strict=True):
-            axes.set(ylabel="read out after step", xticks=[1, 14, 28])
-            figure.colorbar(picture, ax=axes, label=label, extend="max" if label == "gradient" else "both")
+            axes.set_xticks([1, 14, 28])
+            figure.colorbar(picture, ax=axes, label=label, pad=0.02, extend="max" if label == "gradient" else "both")
         facts.append(f"{title}: at the last step, row {falls[-1].argmax() + 1} is missed most when erased")
     for axes, name in zip(grid[0][1:], ("gradient by row", "erasure of one row"), strict=True):
         axes.set_title(name)
@@ -369,7 +370,7 @@ def plot_reading(image: np.ndarray, h: np.ndarray, chances: np.ndarray, label: i
     Raises:
         ValueError: shapes that do not belong together, or a row that the image does not have.
 
-    Notebook 3, One digit being read.
+    Notebook 3, "One digit being read".
     """
     _check_reading(image, h, chances, steps)
     size = (1.45 * len(steps), 3.6)
@@ -386,10 +387,12 @@ def plot_reading(image: np.ndarray, h: np.ndarray, chances: np.ndarray, label: i
     )
 
 
-def save_reading(name: str, image, h, chances, label: int, seconds_per_row: float = 0.2) -> None:
+def save_reading(
+    name: str, image: np.ndarray, h: np.ndarray, chances: np.ndarray, label: int, seconds_per_row: float = 0.2
+) -> None:
     """The same as `plot_reading` with every row, as the animated GIF `runs/NAME`; the last frame stays longer.
 
-    Notebook 3, One digit being read.
+    Notebook 3, "One digit being read".
     """
     steps = [*range(1, len(image) + 1), *[len(image)] * 8]
     _check_reading(image, h, chances, steps)

@@ -13,16 +13,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 import traitlets
 from scipy.interpolate import splev, splprep
-from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits
+from scipy.special import softmax
 
+from coursework.analysis import fit_probes
 from coursework.arguments import check_integer
 from coursework.backend import keras
 from coursework.data import Data
 from coursework.files import RUNS, replacing
 from coursework.style import COLORS, TITLES, draw_digit, draw_steps, show_figure
 from coursework.text import show_widget
-from coursework.trace import class_probabilities, read_out, trace
+from coursework.trace import read_out, trace
 
 SCRIPT = Path(__file__).with_name("reader.js")
 STYLE = SCRIPT.with_suffix(".css")
@@ -164,8 +164,6 @@ def drawn_images() -> list[dict]:
 def fit_probe(model: keras.Model, data: Data, images: int = 2000) -> np.ndarray:
     """A linear classifier for the last recurrent layer's h after each row, fitted to the first training images.
 
-    One thread: scikit-learn's own take twenty times as long here, waiting for each other.
-
     Args:
         model: as for `draw_and_read`.
         images: how many training images.
@@ -173,14 +171,8 @@ def fit_probe(model: keras.Model, data: Data, images: int = 2000) -> np.ndarray:
     Returns:
         Weights (T, units + 1, classes), the biases last. A class without an image gets no chance.
     """
-    states, y = trace(model, data.x_train[:images], layer=_depth(model) - 1)["h"], data.y_train[:images]
-    weights = np.zeros((states.shape[1], states.shape[2] + 1, 10), np.float32)
-    weights[:, -1] = -1e4
-    with threadpool_limits(1):
-        for t in range(states.shape[1]):
-            fitted = LogisticRegression(max_iter=200).fit(states[:, t], y)
-            weights[t][:, fitted.classes_] = np.vstack([fitted.coef_.T, fitted.intercept_])
-    return weights
+    states = trace(model, data.x_train[:images], layer=_depth(model) - 1)["h"]
+    return fit_probes(states, data.y_train[:images]).astype(np.float32)
 
 
 def make_content(networks: Mapping, images: list[dict], probes: Mapping | None = None) -> dict:
@@ -237,7 +229,7 @@ def _show_reading(label, model, image, digit):
     """A picture in place of the widget: the image, the class probabilities and the state after each row."""
     layer = _depth(model, label) - 1
     h = trace(model, image[None], layer=layer)["h"]
-    chances = class_probabilities(read_out(model, h))[0]
+    chances = softmax(read_out(model, h), axis=-1)[0]
     _, (left, middle, right) = plt.subplots(1, 3, figsize=(8.5, 2.5), sharey=True)
     draw_digit(left, image)
     left.set(title=f"a {digit}", xlabel="pixel", ylabel="time step (row)")

@@ -83,7 +83,7 @@ def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> Comparison:
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
-    """p-values (K,) adjusted for being several (Holm 1979), in the order given; at most 1. Notebooks 2 and 3."""
+    """p-values (K,) adjusted for being several (Holm 1979), in the order given; at most 1. Notebook 2."""
     p_values = as_numbers("p_values", p_values, ("K",))
     order = np.argsort(p_values)
     adjusted = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1))

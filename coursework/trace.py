@@ -8,7 +8,7 @@ from coursework.arguments import as_labels, as_numbers, short_repr
 from coursework.backend import keras, tf
 
 
-def trace(model_or_layer, x: np.ndarray, layer: str | int | None = None) -> dict[str, np.ndarray]:
+def trace(model_or_layer: keras.Layer, x: np.ndarray, layer: str | int | None = None) -> dict[str, np.ndarray]:
     """Gates and states of one LSTM or GRU layer at every time step, computed from its weights.
 
     Keras keeps the gates to itself. But each gate is a function of the row x_t and of the output before it, h_(t-1),
@@ -75,7 +75,7 @@ def _gates(layer, x, h):
     return values | {"h": h}
 
 
-def layer_outputs(layer, x: np.ndarray) -> np.ndarray:
+def layer_outputs(layer: keras.layers.RNN, x: np.ndarray) -> np.ndarray:
     """What a Keras LSTM or GRU layer itself puts out at every step: (N, T, units) for x (N, T, features).
 
     Notebook 3, Q3.2 and Q3.3.
@@ -162,7 +162,7 @@ def _input_shape(model):
     return "N", *("T" if size is None else size for size in others)
 
 
-def read_out(model, h: np.ndarray) -> np.ndarray:
+def read_out(model: keras.Model, h: np.ndarray) -> np.ndarray:
     """What the classification layers say to the recurrent output at every step, as if it were the last one.
 
     Args:
@@ -198,12 +198,12 @@ def read_out(model, h: np.ndarray) -> np.ndarray:
     return logits
 
 
-def predictions_by_step(model, x: np.ndarray) -> np.ndarray:
+def predictions_by_step(model: keras.Model, x: np.ndarray) -> np.ndarray:
     """The class read out after each row of x (N, T, 28), as if it were the last: (N, T). Notebook 3, Q3.3."""
     return read_out(model, layer_outputs(recurrent_layer(model), x)).argmax(-1)
 
 
-def row_influence(model, x: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def row_influence(model: keras.Model, x: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Which rows of an image matter for what is read out after each step?
 
     Args:
@@ -240,7 +240,7 @@ def row_influence(model, x: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray
     return gradient, np.stack(steps, axis=1)[..., None] - left
 
 
-def recurrent_layer(model):
+def recurrent_layer(model: keras.Model) -> keras.layers.RNN:
     """The recurrent layer of a Sequential classifier that begins with it and has no other, or a ValueError."""
     layers = model.layers if isinstance(model, keras.Sequential) else []
     if [isinstance(layer, keras.layers.RNN) for layer in layers] != [True] + [False] * (len(layers) - 1):
@@ -248,7 +248,7 @@ def recurrent_layer(model):
     return layers[0]
 
 
-def predictions_of(model, x: np.ndarray) -> np.ndarray:
+def predictions_of(model: keras.Model, x: np.ndarray) -> np.ndarray:
     """The class each image is given; after the last row, if the network answers after every row.
 
     Args:
@@ -261,7 +261,7 @@ def predictions_of(model, x: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: a model with several outputs, or with one number for each image.
 
-    Notebook 3, Q3.1.
+    Notebooks 2 and 3.
     """
     x = as_numbers("x", x, _input_shape(model))
     # Called part by part: `predict` would warn of a new graph for each of several models.
