@@ -103,11 +103,13 @@ def plot_reachable(examples: dict[str, dict]) -> None:
 
 
 def plot_imitation(gru: np.ndarray, lstms: dict[str, np.ndarray]) -> None:
-    """A GRU's state over time (thick), and what the read-outs of LSTMs make of it. Notebook 1, Q1.3.
+    """A GRU's state over time (thick), and what the read-outs of LSTMs make of it.
 
     Args:
         gru: (T,).
         lstms: dict from label to (T,).
+
+    Notebook 1, Q1.3.
     """
     _, axes = plt.subplots(figsize=(8, 3.4))
     steps = np.arange(1, len(gru) + 1)
@@ -135,7 +137,7 @@ def gate_playground(digit: np.ndarray) -> None:
     Raises:
         ValueError: another shape.
 
-    Notebook 1, the playground.
+    Notebook 1, Q1.2.
     """
     digit = as_numbers("digit", digit, (28, 28))
 

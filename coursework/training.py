@@ -103,7 +103,7 @@ def build_model(experiment: Experiment) -> keras.Sequential:
     """The untrained network, from rows (N, 28, 28) to logits (N, 10); every initial weight follows from the seed.
 
     Keras draws the seeds of unseeded initialisers from Python's global `random`, which other threads move. So each
-    layer gets its own. Notebooks 2 and 3.
+    layer gets its own. Notebook 2.
     """
     seeds = iter(np.random.SeedSequence(experiment.seed).generate_state(32).tolist())
     glorot = keras.initializers.GlorotUniform

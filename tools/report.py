@@ -57,6 +57,7 @@ OFFLINE_TEMPLATE = """
 {%- block html_head_js_mermaidjs -%}{%- endblock -%}
 {%- block extra_css -%}
 <style>main { max-width: 72rem; margin: auto; } nav { padding: 0.5rem 80px; }
+.jp-InputArea pre { white-space: pre-wrap; }
 mtd[columnalign="right"] { text-align: right; } mtd[columnalign="left"] { text-align: left; }</style>
 {%- endblock -%}
 {%- block body_header -%}
@@ -118,11 +119,11 @@ td:first-child, th:first-child { text-align: left; }
 .notebooks img { display: block; width: 100%; height: 11rem; object-fit: cover; object-position: left; }
 </style></head><body>
 <h1>LSTM and GRU gates</h1>
+{% if reader %}<p><a href="reader.html">Draw a digit and watch a network read it</a></p>{% endif %}
 <div class="notebooks">{% for page, title, picture, alt in pages %}
 <a href="{{ page }}">{% if picture %}<img src="data:image/png;base64,{{ picture }}" alt="{{ alt | e }}">{% endif %}
 <span>{{ title | e }}</span></a>{% endfor %}
 </div>
-{% if reader %}<p><a href="reader.html">Draw a digit and watch a network read it</a></p>{% endif %}
 {% if table %}<h2>Results</h2>
 <table><tr>{% for cell in table[0] %}<th scope="col">{{ cell | e }}</th>{% endfor %}</tr>
 {% for row in table[1:] %}<tr>{% for cell in row %}<td>{{ cell | e }}</td>{% endfor %}</tr>
