@@ -63,7 +63,7 @@ def run_equations(layer: keras.layers.Layer, x: np.ndarray) -> tuple[np.ndarray,
     Raises:
         ValueError: another layer, or another shape of x.
 
-    Notebook 1, the playground.
+    Notebook 1, Q1.2.
     """
     cell = type(layer).__name__
     check_choice("layer", cell, tuple(KERAS_ORDER))

@@ -144,10 +144,12 @@ def check_counterexample(values: dict) -> Verdict:
 
 
 def gru_step(numbers: dict) -> mpmath.ctx_iv.ivmpf:
-    """The GRU's new h (one unit, z = 1 keeps), as an interval around it. Notebook 1, Q1.3.
+    """The GRU's new h (one unit, z = 1 keeps), as an interval around it.
 
     Args:
         numbers: dict with intervals (`as_interval`) for x, h_prev, w, u, b, z, r.
+
+    Notebook 1, Q1.3.
     """
     return _on_intervals(one_unit(equations("GRU").full_state), numbers)
 
