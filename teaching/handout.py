@@ -74,6 +74,8 @@ def reduced(master, name, texts):
             elif around[place]:
                 text = nbformat.v4.new_markdown_cell(around[place], id=f"{place}-{cell.id}")
                 for picture in re.findall(r"\(picture:([\w-]+)\)", text.source):
+                    if picture not in pictures:
+                        raise ValueError(f"{name}: no picture is stored in cell {picture}: make refresh")
                     file = f"{picture}.png"
                     text.source = text.source.replace(f"(picture:{picture})", f"(attachment:{file})")
                     text.setdefault("attachments", {})[file] = {"image/png": pictures[picture].strip()}

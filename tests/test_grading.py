@@ -356,7 +356,7 @@ def test_a_vandal_sees_and_spoils_nothing_of_others(graded, walled):
     base, *_ = graded
     said = printed(graded, "vandal")
     assert not re.search("SEEN|DELETED|WRITTEN|UNDONE|CALLED", said), said
-    assert said.count("not written") == 9 and said.count("not undone") == 3 and "no network" in said
+    assert said.count("not written") == 8 and said.count("not undone") == 3 and "no network" in said
     assert int(re.search(r"in sight: (\d+)", said)[1]) < 12
     assert (base / "precious" / "file.txt").read_text() == "precious"
     left = [p for p in psutil.process_iter(["cmdline"]) if "stays behind" in " ".join(p.info["cmdline"] or [])]
