@@ -7,6 +7,7 @@ import platform
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -84,6 +85,9 @@ def train_all(
                 _mark(marks, experiment, epoch)
     return results
 
+
+# loky replaces a worker whose memory has grown, and says so; no job is lost by it.
+warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor", UserWarning)
 
 # Where Linux says how much memory a container may take, by the version of its control groups.
 MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
