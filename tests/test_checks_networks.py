@@ -5,6 +5,8 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+import sympy as sp
+import tensorflow as tf
 
 import helpers
 from coursework import files
@@ -33,10 +35,12 @@ def verdicts(experiments, results, data, sizes=("32",), **recipe):
 def test_right_results_in_any_form(trained, data):
     experiments, results = trained
     arrays = {"GRU": tuple(np.array(pair, np.float32) for pair in results["GRU"])}
-    for answer in (results, arrays, results | {"LSTM": ...}):
+    table = {"GRU": np.array(results["GRU"])}  # (4, 2)
+    for answer in (results, arrays, table, results | {"LSTM": ...}):
         assert all(verdicts(experiments, answer, data, MODEL_SIZES).values())
     others = [Experiment("softmax", epochs=1), *reversed(experiments), Experiment("GRU", 32, epochs=2)]
-    for answer in (others, set(others), tuple(others), dict.fromkeys(others)):
+    by_label = {experiment.label: experiment for experiment in experiments}
+    for answer in (others, set(others), tuple(others), dict.fromkeys(others), by_label):
         assert all(verdicts(answer, results, data).values())
 
 
@@ -74,6 +78,9 @@ def test_each_wrong_experiment_has_its_hint(trained, data):
         ("GRU", "experiments is of type str; a list of Experiment is needed"),
         (experiments[1:], "experiments holds no Experiment for GRU 32"),
         (other_batch, "batch_size is 32; the sheet asks for 64"),
+        ([dataclasses.replace(experiments[0], shift=2)], "shift is 2; the sheet asks for 0"),
+        ([dataclasses.replace(experiments[0], clipnorm=0.5)], "clipnorm is 0.5; the sheet asks for 0.0"),
+        ([dataclasses.replace(experiments[0], schedule="cosine")], "schedule is cosine; the sheet asks for constant"),
         ([dataclasses.replace(experiments[0], seed=9)], "no trained model with these settings lies in"),
     ):
         verdict = verdicts(answer, results, data)["GRU 32"]
@@ -109,7 +116,7 @@ def test_output_over_time(network):
         assert helpers.check_output(answer, model, data.x_test)
     for answer, hint in (
         (None, "not answered yet: the output"),
-        (right[3].T, "the output has shape (8, 28): units x T; T x units is asked for"),
+        (right[3].T, "the output has shape (8, 28): transposed; (28, 8) is asked for"),
         (right[3, :5], "the output has shape (5, 8); (28, 8) is needed"),
         (right, "the output has shape (20, 28, 8); (28, 8) is needed"),
         ([[1], [2, 3]], "the output is no array of numbers"),
@@ -119,6 +126,16 @@ def test_output_over_time(network):
     ):
         verdict = helpers.check_output(answer, model, data.x_test)
         assert not verdict and verdict.hint == hint
+    assert helpers.check_output(right[3].round(3), model, data.x_test)  # three digits are enough
+
+
+def test_an_output_of_as_many_units_as_steps(network):
+    """Its shape does not say which way round it is."""
+    _, data = network
+    model = keras.Sequential([keras.Input((28, 28)), keras.layers.GRU(28), keras.layers.Dense(10)])
+    right = helpers.layer_outputs(model.layers[0], data.x_test)[3]
+    assert helpers.check_output(right, model, data.x_test)
+    assert "transposed: units x T" in helpers.check_output(right.T, model, data.x_test).hint
 
 
 def read_outs(network):
@@ -130,11 +147,21 @@ def read_outs(network):
 def test_predictions_of_the_last_five_steps(network):
     right = read_outs(network)
     assert len({tuple(classes) for classes in right}) == 5  # else the order could not be told
-    for answer in (right, tuple(right), np.array(right), {28 - back: right[back] for back in range(5)}):
+    for answer in (
+        right,
+        tuple(right),
+        np.array(right),
+        tf.stack(right),
+        {28 - back: right[back] for back in range(5)},
+    ):
         assert helpers.check_predictions(answer, *network)
     for answer, hint in (
-        (..., "not answered yet"),
+        (..., "not answered yet: predictions"),
         (np.array(3), "five values are needed, for T, T - 1, ..., T - 4"),
+        (
+            np.array(right).T,
+            "predictions has shape (20, 5): transposed; one array for each of the five steps is needed",
+        ),
         (right[:4], "five values are needed, for T, T - 1, ..., T - 4"),
         ({28: right[0]}, "step 27 is missing; the steps are 28 to 24"),
         (right[::-1], "the steps are in the opposite order; T comes first"),
@@ -150,13 +177,14 @@ def test_accuracies_of_the_last_five_steps(network):
     for answer in (right, np.array(right), {28 - back: np.float32(right[back]) for back in range(5)}):
         assert helpers.check_accuracies(answer, *network)
     for answer, hint in (
-        (None, "not answered yet"),
+        (None, "not answered yet: accuracies"),
+        ([100 * value for value in right], "give the share, not the percentage"),
         ([*right[:3], right[3] + 0.2, right[4]], f"the accuracy at T - 3 is not {right[3] + 0.2:.4f}"),
         ([*right[:3], [1], right[4]], "the accuracy at T - 3 has shape (1,); () is needed"),
         (["0.5"] * 5, "the accuracy at T - 0 is no array of numbers"),
     ):
         verdict = helpers.check_accuracies(answer, *network)
-        assert not verdict and verdict.hint == hint
+        assert not verdict and verdict.hint.endswith(hint)
 
 
 def test_gates_over_time():
@@ -175,7 +203,9 @@ def test_gates_over_time():
         "h": "this is not the layer's own output",
     }
     for answer, hint in (
-        (None, "not answered yet"),
+        (None, "not answered yet: the gates"),
+        ({"I": right["i"]}, "unknown name 'I' of type str; the names are 'i', 'f', 'o', 'h'"),
+        ({sp.Symbol("i"): right["i"]}, "unknown name i of type Symbol; the names are 'i', 'f', 'o', 'h'"),
         ([right["i"]], "the answer is of type list; a dict with i, f, o and h is needed"),
         ({}, "not answered yet: i"),
         ({"i": right["i"][0]}, "i has shape (28, 4); (2, 28, 4) is needed"),
