@@ -39,7 +39,7 @@ def test_right_results_in_any_form(trained, data):
     for answer in (results, arrays, table, results | {"LSTM": ...}):
         assert all(verdicts(experiments, answer, data, MODEL_SIZES).values())
     others = [Experiment("softmax", epochs=1), *reversed(experiments), Experiment("GRU", 32, epochs=2)]
-    by_label = {experiment.label: experiment for experiment in others}
+    by_label = {experiment.label: experiment for experiment in experiments}
     for answer in (others, set(others), tuple(others), dict.fromkeys(others), by_label):
         assert all(verdicts(answer, results, data).values())
 
@@ -158,7 +158,10 @@ def test_predictions_of_the_last_five_steps(network):
     for answer, hint in (
         (..., "not answered yet: predictions"),
         (np.array(3), "five values are needed, for T, T - 1, ..., T - 4"),
-        (np.array(right).T, "predictions has shape (20, 5): transposed; five arrays, one for each step, are needed"),
+        (
+            np.array(right).T,
+            "predictions has shape (20, 5): transposed; one array for each of the five steps is needed",
+        ),
         (right[:4], "five values are needed, for T, T - 1, ..., T - 4"),
         ({28: right[0]}, "step 27 is missing; the steps are 28 to 24"),
         (right[::-1], "the steps are in the opposite order; T comes first"),
