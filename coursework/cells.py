@@ -220,7 +220,7 @@ def measure_gate_error(
 def wide_lstm(gru: keras.layers.Layer, units: int, seed: int = 0) -> tuple[keras.layers.Layer, np.ndarray]:
     """An LSTM whose read-out follows the state of a GRU of one unit, for inputs between -3 and 3.
 
-    With its gates at their ends (biases of 40) its output is h = tanh(tanh(W x + U h + b)): a layer of features. Those are
+    With gates at their ends (biases of 40) its output is h = tanh(tanh(W x + U h + b)): a layer of features. Those are
     random, W x + B s + b with the state s = V h, so U = B V; V alone is fitted, to 3,000 random steps of the GRU.
 
     Args:

@@ -98,37 +98,6 @@ def test_a_run_with_a_home_that_can_not_be_written(tmp_path):
     assert "image/png" in outputs[-1].data
 
 
-SETUP = """
-import runpy, sys
-setup = runpy.run_path(sys.argv[1])["main"]
-step = "from pathlib import Path; import time; Path('venv').mkdir(exist_ok=True); log = open('log', 'a', 1)\\n"
-step += "log.write('begun '); time.sleep(1); log.write('done ')"
-setup.__globals__["commands"] = lambda python, folder: [[python, "-c", step]]
-sys.exit(setup("venv"))
-"""
-
-
-@linux
-def test_two_set_ups_at_once_install_once(tmp_path):
-    """Two commands in a fresh checkout. What is installed is made up here, the waiting is real."""
-    for name in ("requirements.txt", "pyproject.toml"):
-        (tmp_path / name).touch()
-    command = [sys.executable, "-c", SETUP, str(ROOT / ".ci" / "venv.py")]
-
-    def start():
-        return subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
-
-    first = start()
-    assert first.stdout.readline().startswith("Setting up venv with Python")
-    first.kill()  # before it is ready: done again
-    first.wait()
-    both = [start() for _ in range(2)]
-    said = [process.communicate()[0] for process in both]
-    assert [process.returncode for process in both] == [0, 0] and sorted(map(bool, said)) == [False, True]
-    assert (tmp_path / "log").read_text().endswith("begun done ") and (tmp_path / "venv" / "ready").exists()
-    assert start().communicate()[0] == ""
-
-
 def test_a_table_that_can_not_be_written_leaves_the_old_one(tmp_path):
     helpers.write_csv("table.csv", ["a"], [[1]])
     with pytest.raises(ZeroDivisionError):

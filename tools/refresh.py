@@ -59,10 +59,10 @@ def refresh() -> int:
 
 def publish() -> int:
     """Put what the README shows of the last run, the moving picture, the reader and the results, into docs/."""
-    for name in ("reading.gif", "reader.html"):
-        if (RUNS / name).is_file():
+    for name, source in {"reading.gif": "reading.gif", "reader.html": "reader-small.html"}.items():
+        if (RUNS / source).is_file():
             with replacing(RESULTS.parent / name) as copy:
-                shutil.copyfile(RUNS / name, copy)
+                shutil.copyfile(RUNS / source, copy)
     header, *rows = results_table(RUNS / "summary.csv")
     write_csv(RESULTS, header, rows)
     return write_readme_table()
