@@ -158,10 +158,12 @@ def test_run_all_in_jupyterlab(browser, lab, name):
         assert page.query_selector_all("mjx-container")  # equations are drawn
         moves_with_its_slider(page)
     if name.startswith("02"):  # the bar fills, and says how long it will take
-        counts = {}  # by the bar's total: there are two bars
+        counts = {}  # by the bar's total: one bar for each sweep, the eight networks first
         for done, total in (pair for text in bars for pair in re.findall(r"(\d+)/(\d+)\s\[", text)):
             counts.setdefault(total, []).append(int(done))
-        assert len(counts) == 2 and all(len(set(seen)) > 2 and seen == sorted(seen) for seen in counts.values()), bars
+        assert all(seen == sorted(seen) for seen in counts.values()) and len(set(counts[max(counts, key=int)])) > 2, (
+            bars
+        )
         assert any(re.search(r"\[\d+:\d+<\d+:\d+", text) for text in bars), bars
     notebook = stored_outputs(page, lab, name)
     page.close()
