@@ -213,7 +213,7 @@ def _grey(file, *parts):
             raise ValueError(f"{name} has pixels from {x.min():g} to {x.max():g}, expected 0-255 or 0-1")
     high = float(max(x.max() for x in parts))  # one scale for the whole file
     if 1 < high < 128:
-        raise ValueError(f"{file}: the pixels end at {high:.7g}, expected 0-255 or 0-1; divide or clip them")
+        raise ValueError(f"{file}: the pixels end at {high:.9g}, expected 0-255 or 0-1; divide or clip them")
     # In place, as a large file needs no third copy; integers up to 1 are images that are binary already.
     parts = [x.reshape(-1, 28, 28).astype(np.float32) for x in parts]
     for name, x in zip(names, parts, strict=True):
