@@ -1,5 +1,6 @@
 """Models and their training."""
 
+import concurrent.futures
 import dataclasses
 
 import keras
@@ -179,23 +180,22 @@ def test_compiling_is_for_recurrent_networks_with_many_updates():
 
 
 def test_compiling_changes_the_time_and_not_what_is_learned(data, monkeypatch):
-    e, modes = tiny(epochs=2, shift=1), []
-    compile_model = training.compile_model
-
-    def look(*arguments, **options):
-        modes.append(options["jit_compile"])
-        return compile_model(*arguments, **options)
-
-    monkeypatch.setattr(training, "compile_model", look)
-    monkeypatch.setattr(training, "pays_to_compile", lambda *_: True)
-    model, _ = training.fit(e, data)
-    again, _ = training.fit(e, data)
-    monkeypatch.setattr(training, "pays_to_compile", lambda *_: False)
-    plain, _ = training.fit(e, data)
-    assert modes == [True, True, False]
-    for a, b, c in zip(*(m.get_weights() for m in (model, again, plain)), strict=True):
-        assert np.array_equal(a, b)
-        assert np.allclose(a, c, atol=1e-4)
+    e, made = tiny(epochs=2, shift=1), training._compiled
+    other = dataclasses.replace(e, seed=1, gate_bias=1.0, shift=0)
+    made.cache_clear()
+    weights = []
+    for compiled in (True, False):
+        monkeypatch.setattr(training, "pays_to_compile", lambda *_, compiled=compiled: compiled)
+        for experiment in (e, other, e):
+            weights.append(training.fit(experiment, data)[0].get_weights())
+    assert made.cache_info().misses == 2  # one program for all three, whatever they start from and read
+    made.cache_clear()
+    with concurrent.futures.ThreadPoolExecutor(2) as threads:  # as a Dask worker has them
+        weights += [model.get_weights() for model, _ in threads.map(lambda _: training.fit(e, data), range(2))]
+    first, _, again, plain, _, plain_again, *threaded = weights
+    for a, b, c, d, *others in zip(first, again, plain, plain_again, *threaded, strict=True):
+        assert np.array_equal(a, b) and np.allclose(a, c, atol=1e-4)
+        assert all(np.array_equal(c, values) for values in (d, *others))
 
 
 def test_an_epoch_shows_each_image_once_at_most_in_an_order_of_its_own(data, monkeypatch):
