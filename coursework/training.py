@@ -82,10 +82,11 @@ class Experiment:
 
 
 def tuned(experiment: Experiment) -> Experiment:
-    """The same network, epochs and seed with a better recipe. Notebook 2."""
+    """The same network and seed with a better recipe and half the epochs. Notebook 2."""
     narrow, wide, gru = experiment.units < 64, experiment.units >= 128, experiment.family == "GRU"
     return dataclasses.replace(
         experiment,
+        epochs=-(-experiment.epochs // 2),
         batch_size=-(-experiment.batch_size // 2) if narrow else experiment.batch_size,
         learning_rate=0.005 if wide and gru else 0.01,
         schedule="cosine",
@@ -146,7 +147,7 @@ def build_model(experiment: Experiment) -> keras.Sequential:
 
 
 def compile_model(model: keras.Model, experiment: Experiment, updates: int = 1, **options: object) -> keras.Model:
-    """Adam on the cross-entropy of the logits; returns the model. Notebook 2.
+    """Adam on the cross-entropy of the logits; returns the model.
 
     Args:
         model: as from `build_model`.
@@ -159,9 +160,8 @@ def compile_model(model: keras.Model, experiment: Experiment, updates: int = 1, 
     rate = experiment.learning_rate
     if experiment.schedule == "cosine":
         warm_up = -(-updates // 3)
-        rate = keras.optimizers.schedules.CosineDecay(
-            0.0, experiment.epochs * updates - warm_up, warmup_target=rate, warmup_steps=warm_up
-        )
+        down = max(1, experiment.epochs * updates - warm_up)
+        rate = keras.optimizers.schedules.CosineDecay(0.0, down, warmup_target=rate, warmup_steps=warm_up)
     model.compile(
         optimizer=keras.optimizers.Adam(rate, clipnorm=experiment.clipnorm or None),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -238,7 +238,7 @@ def fit(
         verbose=0,
     )
     trained.set_weights(model.get_weights())
-    return compile_model(trained, experiment), past.history
+    return compile_model(trained, experiment, updates), past.history
 
 
 @functools.lru_cache(4)

@@ -119,8 +119,9 @@ def test_the_tuned_recipe_changes_the_training_only():
     for e in (Experiment("GRU"), Experiment("LSTM", 64), Experiment("GRU", 128, seed=3), Experiment("LSTM", layers=3)):
         for better in (helpers.tuned(e), helpers.quick(e)):
             assert (better.family, better.units, better.layers, better.seed) == (e.family, e.units, e.layers, e.seed)
-            assert better.label == f"{e.label}, tuned" and helpers.build_model(better).count_params()
-        assert helpers.tuned(e).epochs == e.epochs and helpers.quick(e).epochs == 1
+            assert better.label == f"{e.label}, tuned"
+            assert helpers.compile_model(helpers.build_model(better), better).count_params()
+        assert helpers.tuned(e).epochs == 5 and helpers.quick(e).epochs == 1
 
 
 def test_the_cosine_schedule_rises_in_a_third_of_an_epoch_and_ends_at_zero():
