@@ -15,9 +15,6 @@ import traitlets
 from scipy.interpolate import splev, splprep
 from scipy.special import softmax
 
-from coursework.analysis import fit_probes
-from coursework.arguments import check_integer
-from coursework.backend import keras
 from coursework.data import Data
 from coursework.files import RUNS, replacing
 from coursework.style import COLORS, TITLES, draw_digit, draw_steps, show_figure
@@ -26,6 +23,7 @@ from coursework.trace import read_out, trace
 
 SCRIPT = Path(__file__).with_name("reader.js")
 STYLE = SCRIPT.with_suffix(".css")
+PAGE = SCRIPT.with_suffix(".html")
 SMALL = ("GRU 32", "LSTM 32")  # the networks of the committed page
 OPENING = 2  # the digit shown first: many a network makes up its mind about it late
 
@@ -43,36 +41,6 @@ STROKES = {
     8: ["66,22 50,13 36,23 40,38 55,50 65,66 58,84 43,86 34,74 40,58 56,44 66,32 66,22"],
     9: ["66,26 54,14 38,19 33,35 43,47 58,43 66,28", "66,26 65,46 62,68 58,88"],
 }
-
-PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>Draw a digit and watch the network make up its mind</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:">
-<link rel="icon" href="data:,">
-<style>
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 84rem; margin: 1.2rem auto; padding: 0 .8rem; }
-h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 .5rem; }
-.about { max-width: 52rem; }
-%STYLE%
-</style></head><body>
-<h1>Draw a digit and watch the network make up its mind</h1>
-<p class="about">A recurrent network reads an image from the top, one row per time step, and keeps what it needs in its
-hidden state. It was trained to name the digit after the last row. Here you see its answer, its state and its gates
-after every row, computed in this page from the trained weights. %ABOUT%</p>
-<noscript><p>This page computes a network as you draw, which needs JavaScript; it is switched off here. Nothing is
-loaded from the web or sent to it.</p></noscript>
-<div id="reader"></div>
-<script type="application/json" id="content">%CONTENT%</script>
-<script type="module">
-%SCRIPT%
-const content = JSON.parse(document.getElementById("content").textContent);
-const model = { get: () => content, set() {}, save_changes() {} };
-render({ model, el: document.getElementById("reader") });
-</script>
-</body></html>
-"""
 
 
 class Reader(anywidget.AnyWidget):
@@ -100,7 +68,7 @@ def draw_and_read(networks: Mapping, data: Data, probes: Mapping | None = None) 
     Args:
         networks: dict from label to trained network, LSTM or GRU, as `build_model` makes them.
         data: gives the test images to choose from.
-        probes: dict from label to what `fit_probe` returns, for any of the networks.
+        probes: dict from label to what `fit_probes` returns for the last recurrent layer, for any of the networks.
 
     Returns:
         The widget; its `image` (28, 28) is what was drawn last, as the networks read it.
@@ -144,35 +112,21 @@ def reader_page(networks: Mapping, images: list[dict], probes: Mapping | None = 
         about: a sentence on the images, in HTML.
     """
     content = json.dumps(make_content(networks, images, probes), separators=(",", ":")).replace("<", "\\u003c")
-    page = PAGE.replace("%ABOUT%", about).replace("%CONTENT%", content)
-    return page.replace("%STYLE%", STYLE.read_text("utf-8")).replace("%SCRIPT%", SCRIPT.read_text("utf-8"))
+    page, style, script = (path.read_text("utf-8") for path in (PAGE, STYLE, SCRIPT))
+    page = page.replace("%ABOUT%", about).replace("%CONTENT%", content)
+    return page.replace("%STYLE%", style).replace("%SCRIPT%", script)
 
 
-def test_images(data: Data, each: int = 2) -> list[dict]:
-    """The first test images of each class, as the script takes them: label, and 784 bits in base64."""
-    check_integer(each=each)
-    places = [np.flatnonzero(data.y_test == digit)[:each] for digit in range(10)]
-    order = [place[k] for k in range(each) for place in places if len(place) > k]
+def test_images(data: Data) -> list[dict]:
+    """The first two test images of each class, as the script takes them: label, and 784 bits in base64."""
+    places = [np.flatnonzero(data.y_test == digit) for digit in range(10)]
+    order = [place[k] for k in range(2) for place in places if len(place) > k]
     return [{"label": int(data.y_test[k]), "pixels": in_base64(np.packbits(data.x_test[k] > 0.1))} for k in order]
 
 
 def drawn_images() -> list[dict]:
     """A digit of each class as strokes, lists of [x, y] in points of the pad (112 x 112)."""
     return [{"label": digit, "strokes": [_smooth(points) for points in strokes]} for digit, strokes in STROKES.items()]
-
-
-def fit_probe(model: keras.Model, data: Data, images: int = 2000) -> np.ndarray:
-    """A linear classifier for the last recurrent layer's h after each row, fitted to the first training images.
-
-    Args:
-        model: as for `draw_and_read`.
-        images: how many training images.
-
-    Returns:
-        Weights (T, units + 1, classes), the biases last. A class without an image gets no chance.
-    """
-    states = trace(model, data.x_train[:images], layer=_depth(model) - 1)["h"]
-    return fit_probes(states, data.y_train[:images]).astype(np.float32)
 
 
 def make_content(networks: Mapping, images: list[dict], probes: Mapping | None = None) -> dict:
