@@ -10,7 +10,7 @@ import numpy as np
 from coursework.arguments import as_numbers
 from coursework.cells import keras_layer, run_equations
 from coursework.checks_gates import as_interval, exact, gru_step, reachable_by_lstm
-from coursework.style import COLORS, LINES, MARKERS, draw_digit, draw_steps, show_figure
+from coursework.style import COLORS, LINES, MARKERS, STEP, draw_digit, draw_steps, show_figure
 from coursework.text import show_widget
 
 
@@ -35,11 +35,10 @@ def _panels_figure(panels):
     figure, row = plt.subplots(1, len(panels), figsize=(2.2 * len(panels) + 0.8, 2.5), sharey=True)
     for axes, (title, (values, unit)) in zip(row, panels.items(), strict=True):
         if unit == "pixel":
-            draw_digit(axes, values)
+            draw_digit(axes, values, title=title, xlabel=unit)
         else:
-            picture = draw_steps(axes, values, low, scale)
-        axes.set(title=title, xlabel=unit)
-    row[0].set_ylabel("time step (row)")
+            picture = draw_steps(axes, values, low, scale, title=title, xlabel=unit)
+    row[0].set_ylabel(STEP)
     figure.colorbar(picture, ax=row, label="state", aspect=15)
     return figure
 
@@ -117,7 +116,7 @@ def plot_imitation(gru: np.ndarray, lstms: dict[str, np.ndarray]) -> None:
     styles = itertools.cycle(LINES[1:4])
     for (label, values), (color, line, marker) in zip(lstms.items(), styles, strict=False):
         axes.plot(steps, values, color=color, ls=line, marker=marker, ms=3, lw=1, label=label)
-    axes.set(xlabel="time step (row)", ylabel="output h")
+    axes.set(xlabel=STEP, ylabel="output h")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     gaps = [f"{label} by at most {np.abs(values - gru).max():.3f}" for label, values in lstms.items()]
     show_figure("The GRU's state over the rows, and wide LSTMs that follow it: " + "; ".join(gaps) + ".")
