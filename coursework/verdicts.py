@@ -78,16 +78,6 @@ def award(points: float, verdicts: Verdict | dict[str, Verdict]) -> float:
     return int(earned) if earned == int(earned) else round(earned, 2)
 
 
-def plain(answer):
-    """A dict, list or tuple as a plain one, whatever a subclass of it may do when it is looked at."""
-    if isinstance(answer, dict):
-        return dict(dict.items(answer))
-    for kind in (list, tuple):
-        if isinstance(answer, kind):
-            return kind(kind.__iter__(answer))
-    return answer
-
-
 def kind_of(value):
     """The type of a value, in words."""
     return f"of type {type(value).__name__}"
