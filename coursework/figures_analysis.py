@@ -63,10 +63,10 @@ def plot_accuracy_by_size(parameters: dict[str, int], hits: dict[str, int], tota
     show_figure("Test error over the number of parameters: " + "; ".join(facts) + ".")
 
 
-def plot_images(images: np.ndarray, titles: Sequence, columns: int = 10) -> None:
-    """Binarised images (N, T, pixels) in a grid, each with its title. Notebook 3, Q3.1."""
-    rows = max(1, -(-len(images) // columns))
-    _, grid = plt.subplots(rows, columns, figsize=(1.1 * columns, 1.45 * rows), squeeze=False)
+def plot_images(images: np.ndarray, titles: Sequence) -> None:
+    """Binarised images (N, T, pixels), ten in a row, each with its title. Notebook 3, Q3.1."""
+    rows = max(1, -(-len(images) // 10))
+    _, grid = plt.subplots(rows, 10, figsize=(11, 1.45 * rows), squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
     for axes, (image, title) in zip(grid.flat, zip(images, titles, strict=True), strict=False):
@@ -141,13 +141,7 @@ def show_comparisons(pairs: Iterable[tuple[str, str]], right: dict[str, np.ndarr
 
 
 def plot_states(images: np.ndarray, h: np.ndarray, labels: np.ndarray) -> None:
-    """Each image beside the output of a recurrent layer over time, side by side.
-
-    Args:
-        images: (N, T, 28). h: (N, T, units). labels: the true classes, (N,).
-
-    Notebook 3, Q3.2.
-    """
+    """Each image (N, T, 28) with its label (N,), beside the output h (N, T, units) over time. Notebook 3, Q3.2."""
     high, extend = _range_of(h)
     figure, panels = beside_images(images, labels, width=0.8)
     for axes, states in zip(panels, h, strict=True):
@@ -210,10 +204,7 @@ def plot_by_step(ylabel: str, curves: dict, points: dict | None = None, marks: d
 
 
 def plot_film_strip(images: np.ndarray, probabilities: np.ndarray, labels: np.ndarray) -> None:
-    """Each image beside the class probabilities that are read out after each of its rows.
-
-    Args:
-        images: (N, T, 28). probabilities: (N, T, 10). labels: the true classes, (N,).
+    """Each image (N, T, 28) with its label (N,), beside the probabilities (N, T, 10) read out after each of its rows.
 
     Notebook 3, Q3.3.
     """
@@ -228,11 +219,7 @@ def plot_film_strip(images: np.ndarray, probabilities: np.ndarray, labels: np.nd
 
 
 def plot_commit_steps(readers: dict[str, np.ndarray], ink: np.ndarray) -> None:
-    """When the predictions of several readers settle, beside the last row with ink: histograms over the images.
-
-    Args:
-        readers: dict from a label to commit steps (N,), as of `commit_step`.
-        ink: (N,), of `last_ink`.
+    """Histograms of when each reader's predictions settle, (N,) of `commit_step`, and of `last_ink` (N,).
 
     Notebook 3, Q3.3.
     """
@@ -280,10 +267,7 @@ def plot_row_influence(images: np.ndarray, gradient: np.ndarray, erasure: np.nda
 
 
 def plot_gate_means(traced: dict[str, dict[str, np.ndarray]]) -> None:
-    """Mean of every gate over the images, each unit at each step: one row per cell.
-
-    Args:
-        traced: dict from "LSTM" or "GRU" to the dict that `trace` returns.
+    """Mean of every gate over the images, each unit at each step: a row per cell, which has the dict of its `trace`.
 
     Notebook 3, bonus.
     """
@@ -305,12 +289,9 @@ def plot_gate_means(traced: dict[str, dict[str, np.ndarray]]) -> None:
 
 
 def plot_saturation(traced: dict[str, dict[str, np.ndarray]]) -> None:
-    """How often each unit's gate is nearly closed and nearly open, a point per unit, a marker per gate.
+    """How often each unit's gate is nearly closed and nearly open: a panel per cell, which has the dict of its `trace`.
 
-    Args:
-        traced: dict from "LSTM" or "GRU" to the dict that `trace` returns.
-
-    Notebook 3, bonus.
+    A point per unit, a marker per gate. Notebook 3, bonus.
     """
     size = (4.6 * len(traced), 4.3)
     _, panels = plt.subplots(1, len(traced), figsize=size, sharex=True, sharey=True, squeeze=False)
@@ -370,10 +351,8 @@ def plot_reading(image: np.ndarray, h: np.ndarray, chances: np.ndarray, label: i
     )
 
 
-def save_reading(
-    name: str, image: np.ndarray, h: np.ndarray, chances: np.ndarray, label: int, seconds_per_row: float = 0.2
-) -> None:
-    """The same as `plot_reading` with every row, as the animated GIF `runs/NAME`; the last frame stays longer.
+def save_reading(name: str, image: np.ndarray, h: np.ndarray, chances: np.ndarray, label: int) -> None:
+    """The same as `plot_reading` with every row, as the animated GIF `runs/NAME`: 5 rows a second, the last one longer.
 
     Notebook 3, "One digit being read".
     """
@@ -383,5 +362,5 @@ def save_reading(
         figure, panels = plt.subplots(3, 1, figsize=(2.8, 4.4), layout="none", gridspec_kw=size)
         animation = FuncAnimation(figure, lambda step: _draw_reading(panels, image, h, chances, label, step), steps)
         with replacing(files.RUNS / name) as path:
-            animation.save(path, writer=PillowWriter(fps=1 / seconds_per_row), dpi=80)
+            animation.save(path, writer=PillowWriter(fps=5), dpi=80)
         plt.close(figure)

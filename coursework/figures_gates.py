@@ -78,12 +78,9 @@ def plot_gate_error(biases: np.ndarray, bounds: dict, errors: dict) -> None:
 
 
 def plot_reachable(examples: dict[str, dict]) -> None:
-    """What an LSTM reaches with any gates (bar), and the GRU's new h (dot), a line per example.
+    """What an LSTM reaches with any gates (bar), and the GRU's new h (dot): a line for each labelled example.
 
-    Args:
-        examples: dict from label to the values of a counter-example, see `check_counterexample`.
-
-    Notebook 1, Q1.3.
+    The examples are values as for `check_counterexample`. Notebook 1, Q1.3.
     """
     _, axes = plt.subplots(figsize=(8, 0.5 * len(examples) + 0.9))
     facts = []
@@ -102,14 +99,7 @@ def plot_reachable(examples: dict[str, dict]) -> None:
 
 
 def plot_imitation(gru: np.ndarray, lstms: dict[str, np.ndarray]) -> None:
-    """A GRU's state over time (thick), and what the read-outs of LSTMs make of it.
-
-    Args:
-        gru: (T,).
-        lstms: dict from label to (T,).
-
-    Notebook 1, Q1.3.
-    """
+    """A GRU's state over time (T,), thick, and what the read-outs of LSTMs, by label, make of it. Notebook 1, Q1.3."""
     _, axes = plt.subplots(figsize=(8, 3.4))
     steps = np.arange(1, len(gru) + 1)
     axes.plot(steps, gru, lw=6, alpha=0.35, color=COLORS["GRU"], label="GRU, 1 unit")
@@ -126,17 +116,10 @@ PLAYGROUND_BIASES = {"b_i": -1.0, "b_f": 1.5, "b_o": 2.0, "b_z": 1.5, "b_r": 0.0
 
 
 def gate_playground(digit: np.ndarray) -> None:
-    """Sliders for the constant gate biases of an LSTM and a GRU, and their states over the rows of a digit.
+    """Sliders for the constant gate biases of an LSTM and a GRU, and their states over the rows of a digit (28, 28).
 
     Both have 28 units, W = identity and U = identity / 2. Without widgets, the picture of the starting values remains.
-
-    Args:
-        digit: (28, 28), one binarised image.
-
-    Raises:
-        ValueError: another shape.
-
-    Notebook 1, Q1.2.
+    ValueError for another shape. Notebook 1, Q1.2.
     """
     digit = as_numbers("digit", digit, (28, 28))
 

@@ -61,10 +61,7 @@ def plot_summary_table(experiment_results: dict) -> None:
 def plot_learning_curves(results: dict) -> None:
     """Cross-entropy and error by epoch, training (dashed) and test (solid), a panel per size, a colour per cell.
 
-    Args:
-        results: dict from Experiment to Result, as from `train_all`, for LSTM and GRU of the sizes in MODEL_SIZES.
-
-    Notebook 2.
+    The results are those of `train_all` for LSTM and GRU of the sizes in MODEL_SIZES. Notebook 2.
     """
     _, rows = plt.subplots(2, len(MODEL_SIZES), figsize=(11, 5.5), sharex=True, sharey="row")
     for experiment, result in results.items():
