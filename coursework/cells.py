@@ -44,16 +44,9 @@ def _named_weights(layer):
 
 
 def run_equations(layer: keras.layers.Layer, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What the equations give with the weights of a layer of `keras_layer`, from the zero state, in float64.
+    """(h, c) over time, each (N, T, units), by the equations with the weights of a layer of `keras_layer`, in float64.
 
-    Args:
-        layer: LSTM or GRU.
-        x: (N, T, features).
-
-    Returns:
-        (h, c), each (N, T, units); the GRU's c is its h.
-
-    Notebook 1, Q1.2.
+    From the zero state, for x (N, T, features); the GRU's c is its h. Notebook 1, Q1.2.
     """
     weights, step = _named_weights(layer), _compiled(type(layer).__name__, getattr(layer, "reset_after", False))
     h = c = np.zeros((len(x), layer.units))
@@ -115,13 +108,9 @@ def keras_layer(
 
 
 def final_state(layer: keras.layers.Layer, x: np.ndarray, old_state: np.ndarray | None = None) -> np.ndarray:
-    """What a Keras layer remembers after the last step: c of an LSTM, h of a GRU; float (N, units).
+    """What a built LSTM or GRU remembers after the last step of x (N, T, features): its c or its h, (N, units).
 
-    Args:
-        layer: a built `keras.layers.LSTM` or `GRU`.
-        x: (N, T, features).
-        old_state: (N, units), the state before the first step; None is 0. An LSTM starts with h = 0 beside it.
-
+    `old_state` (N, units) is the state before the first step, None is 0; an LSTM starts with h = 0 beside it.
     Notebook 1, Q1.3.
     """
     # The layer's own weights in a twin that also returns its state.
@@ -147,12 +136,9 @@ def measure_gate_error(
         behaviour: "store_input" (distance from the state of the same layer with B = 1000) or "keep_state" (distance
             from the state before the first step).
         signs: dict from the name of a gate's bias ("b_i", "b_z", ...) to 1 or -1; what is left out is 0.
-        biases: array of K biases.
+        biases: (K,). The largest error over the inputs is found for each: (K,).
         blank: take inputs of 0 in place of random ones.
         seed: of weights, inputs and states.
-
-    Returns:
-        float array (K,): the largest error over the inputs.
 
     Notebook 1, Q1.2.
     """
@@ -177,13 +163,8 @@ def wide_lstm(gru: keras.layers.Layer, units: int, seed: int = 0) -> tuple[keras
     With gates at their ends (biases of 40) its output is h = tanh(tanh(W x + U h + b)): a layer of features. Those are
     random, W x + B s + b with the state s = V h, so U = B V; V alone is fitted, to 3,000 random steps of the GRU.
 
-    Args:
-        gru: a built `keras.layers.GRU` of one unit with one input.
-        units: width of the LSTM.
-        seed: of the features and of the steps.
-
     Returns:
-        (LSTM in float64, V of shape (units,)).
+        (LSTM of so many units in float64, V of shape (units,)).
 
     Notebook 1, Q1.3.
     """
@@ -199,15 +180,8 @@ def wide_lstm(gru: keras.layers.Layer, units: int, seed: int = 0) -> tuple[keras
 def deviation_from_keras(cell: str, reset_after: bool = False, seed: int = 0, dtype: str = "float32") -> float:
     """Largest |h by the equations - h by Keras| over 16 random sequences, with random weights and biases.
 
-    Args:
-        cell: "LSTM" or "GRU".
-        reset_after, dtype: of the layer, which has 8 units and 28 features, as in `keras_layer`.
-        seed: of weights and inputs.
-
-    Returns:
-        float: `run_equations` works in float64, so with a layer in float64 it is rounding alone.
-
-    Notebook 1.
+    The layer, as of `keras_layer`, has 8 units and 28 features. `run_equations` works in float64, so with a layer in
+    float64 it is rounding alone. Notebook 1.
     """
     rng = np.random.default_rng(seed)
     layer = keras_layer(cell, {}, units=8, reset_after=reset_after, dtype=dtype)

@@ -34,10 +34,7 @@ def check_results(
         data: Data.
 
     Returns:
-        dict from a model's label to its Verdict.
-
-    Raises:
-        ValueError: unknown family or size.
+        dict from a model's label to its Verdict. ValueError for an unknown family or size.
 
     Notebook 2.
     """
@@ -155,16 +152,9 @@ def _numbers(name, answer, shape):
 
 @as_verdict
 def check_output(output: object, model: keras.Model, x: np.ndarray) -> Verdict:
-    """Is this the output over time, (T, units), of the model's recurrent layer for one of the images (Q3.2)?
+    """Is this the output over time, (T, units), of the model's recurrent layer for one of the images x (N, T, 28)?
 
-    Args:
-        output: the answer.
-        model: a Sequential classifier whose first layer, and no other, is recurrent.
-        x: the images one of which it should be, (N, T, 28).
-
-    Raises:
-        ValueError: another model.
-
+    The model is a Sequential classifier whose first layer, and no other, is recurrent; ValueError for another one.
     Notebook 3, Q3.2.
     """
     layer = recurrent_layer(model)
@@ -179,17 +169,10 @@ def check_output(output: object, model: keras.Model, x: np.ndarray) -> Verdict:
 
 @as_verdict
 def check_predictions(predictions: object, model: keras.Model, data: Data) -> Verdict:
-    """Are these the classes read out at T, T - 1, ..., T - 4, as if each were the last step (Q3.3)?
+    """Are these the classes of the test images read out at T, T - 1, ..., T - 4, as if each were the last step?
 
-    Args:
-        predictions: the answer: five arrays (N,), as a list in this order or as a dict from the step (28, 27, ...).
-        model: as in `check_output`.
-        data: Data; N test images.
-
-    Raises:
-        ValueError: another model.
-
-    Notebook 3, Q3.3.
+    The answer: five arrays (N,), as a list in this order or as a dict from the step (28, 27, ...). The model is one as
+    for `check_output`, with the same error. Notebook 3, Q3.3.
     """
     truth = _last_read_outs(model, data)
     given = _five("predictions", predictions, data.x_test.shape[1])
@@ -205,11 +188,7 @@ def check_predictions(predictions: object, model: keras.Model, data: Data) -> Ve
 
 @as_verdict
 def check_accuracies(accuracies: object, model: keras.Model, data: Data) -> Verdict:
-    """Are these the test accuracies of the read-outs at T, T - 1, ..., T - 4 (Q3.3)?
-
-    Args:
-        accuracies: the answer: five numbers, as a list in this order or as a dict from the step (28, 27, ...).
-        model, data: as in `check_predictions`, with the same error.
+    """Are these the test accuracies of the read-outs at T, T - 1, ..., T - 4, in a form as for `check_predictions`?
 
     Notebook 3, Q3.3.
     """
@@ -245,16 +224,9 @@ def _five(name, answer, steps):
 
 
 def check_gates_over_time(values: object, model: keras.Model, x: np.ndarray) -> dict[str, Verdict]:
-    """Are these the gates i, f, o and the output h of the model's LSTM layer while it reads the images (bonus)?
+    """Are these the gates and the output of the model's LSTM layer while it reads the images x (N, T, 28)?
 
-    Args:
-        values: the answer: dict with the arrays "i", "f", "o", "h", each (N, T, units).
-        model: a Sequential classifier whose first layer is an LSTM.
-        x: the images, (N, T, 28).
-
-    Returns:
-        dict from name to Verdict.
-
+    The answer: a dict with the arrays "i", "f", "o", "h", each (N, T, units). Each of them has a Verdict.
     Notebook 3, bonus.
     """
     truth = {name: array for name, array in trace(model, x).items() if name in "ifoh"}

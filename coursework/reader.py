@@ -61,7 +61,7 @@ class Reader(anywidget.AnyWidget):
 
 
 def draw_and_read(networks: Mapping, data: Data, probes: Mapping | None = None) -> Reader:
-    """Show a pad to draw a digit on, and what the networks make of it row by row: answers, states, gates.
+    """Show a pad to draw a digit on, and what the networks make of it row by row; returns the widget.
 
     Where widgets don't run, a picture of the first network reading a test image remains.
 
@@ -69,9 +69,6 @@ def draw_and_read(networks: Mapping, data: Data, probes: Mapping | None = None) 
         networks: dict from label to trained network, LSTM or GRU, as `build_model` makes them.
         data: gives the test images to choose from.
         probes: dict from label to what `fit_probes` returns for the last recurrent layer, for any of the networks.
-
-    Returns:
-        The widget; its `image` (28, 28) is what was drawn last, as the networks read it.
 
     Raises:
         ValueError: no network, or one of another shape.
@@ -106,10 +103,7 @@ def save_reader(networks: Mapping, data: Data, probes: Mapping | None = None) ->
 def reader_page(networks: Mapping, images: list[dict], probes: Mapping | None = None, about: str = "") -> str:
     """The whole page as HTML, which loads nothing from anywhere.
 
-    Args:
-        networks, probes: as for `draw_and_read`.
-        images: of `test_images` or `drawn_images`.
-        about: a sentence on the images, in HTML.
+    `images` are those of `test_images` or `drawn_images`, `about` is a sentence on them in HTML.
     """
     content = json.dumps(make_content(networks, images, probes), separators=(",", ":")).replace("<", "\\u003c")
     page, style, script = (path.read_text("utf-8") for path in (PAGE, STYLE, SCRIPT))

@@ -151,14 +151,11 @@ def _input_shape(model):
 
 
 def read_out(model: keras.Model, h: np.ndarray) -> np.ndarray:
-    """What the classification layers say to the recurrent output at every step, as if it were the last one.
+    """Logits (N, T, classes) of the classification layers for every step, as if it were the last one.
 
     Args:
         model: a classifier; all layers after its last recurrent one are applied to each step alone.
         h: outputs of that recurrent layer over time, (N, T, units), as from `trace`.
-
-    Returns:
-        Logits (N, T, classes).
 
     Raises:
         ValueError: a model without a recurrent layer, with several outputs, with layers after the recurrent one that
@@ -191,20 +188,14 @@ def predictions_by_step(model: keras.Model, x: np.ndarray) -> np.ndarray:
 
 
 def row_influence(model: keras.Model, x: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which rows of an image matter for what is read out after each step?
+    """Which rows of the images x (N, T, pixels) matter for what is read out about `classes` (N,) after each step?
 
-    Args:
-        model: a Sequential classifier whose first layer, and no other, is recurrent.
-        x: images, (N, T, pixels).
-        classes: the class of each that is asked about, (N,).
+    The model is a Sequential classifier whose first layer, and no other, is recurrent; ValueError for another one.
 
     Returns:
         (gradient, erasure), arrays (N, T, T) of step by row. Gradient: length of the derivative of log p(class), read
         out after the step, with respect to the pixels of the row. Erasure: by how much log p(class) falls if the row is
         blank. Both are 0 for rows that are still to come.
-
-    Raises:
-        ValueError: another model, or x and classes that do not fit.
 
     Notebook 3, Q3.3.
     """
@@ -236,19 +227,10 @@ def recurrent_layer(model: keras.Model) -> keras.layers.RNN:
 
 
 def predictions_of(model: keras.Model, x: np.ndarray) -> np.ndarray:
-    """The class each image is given; after the last row, if the network answers after every row.
+    """The class that each image of x (N, T, 28) is given, (N,); after the last row, if the network answers after each.
 
-    Args:
-        model: a Keras classifier that gives logits (N, classes), or (N, T, classes) with `every_step`.
-        x: (N, T, 28).
-
-    Returns:
-        int array (N,).
-
-    Raises:
-        ValueError: a model with several outputs, or with one number for each image.
-
-    Notebooks 2 and 3.
+    The model gives logits (N, classes), or (N, T, classes) with `every_step`; ValueError for one with several outputs,
+    or with one number for each image. Notebooks 2 and 3.
     """
     x = as_numbers("x", x, _input_shape(model))
     # Called part by part: `predict` would warn of a new graph for each of several models.
