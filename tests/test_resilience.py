@@ -252,7 +252,8 @@ def stop(source, target):
     replace(source, target)
 
 os.replace = stop
-helpers.train_all([helpers.Experiment(family, 4, epochs=1, batch_size=64) for family in ("GRU", "softmax")], digits, n_jobs=1)
+experiments = [helpers.Experiment(family, 4, epochs=1, batch_size=64) for family in ("GRU", "softmax")]
+helpers.train_all(experiments, digits, n_jobs=1)
 """
 
 
@@ -260,7 +261,7 @@ helpers.train_all([helpers.Experiment(family, 4, epochs=1, batch_size=64) for fa
 def test_a_run_killed_while_it_stores_loses_that_model_only(tmp_path, runs, monkeypatch, stop):
     """1: the probe, 2: the first model's file, 3: its JSON, 4: the second model's file."""
     process = started(tmp_path, "-c", STORING, stop)
-    wait_for((tmp_path / "stopped").exists)
+    wait_for(lambda: (tmp_path / "stopped").exists() or process.poll() is not None)
     process.kill()
     process.wait()
     experiments, digits = [tiny("GRU"), tiny()], helpers.load_data("digits")
@@ -313,7 +314,7 @@ def test_a_run_that_is_stopped_by_ctrl_c_says_so_in_one_line(tmp_path):
     # A shell's background jobs are deaf to Ctrl-C, and what they start too.
     listening = f"import signal; signal.signal(2, signal.default_int_handler)\n{TINY}"
     process = started(tmp_path, "-c", listening, tmp_path / "tiny.ipynb", cell)
-    wait_for((tmp_path / "begun").exists, seconds=120)
+    wait_for(lambda: (tmp_path / "begun").exists() or process.poll() is not None)
     family = process.children(recursive=True)
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=120)[1]
