@@ -23,6 +23,15 @@ def pytest_configure(config):
     config.option.nbval_sanitize_with = str(Path(__file__).parent / config.option.nbval_sanitize_with)
 
 
+LONGEST = ["test_run.py", "test_grading.py", "test_resilience.py", "test_setup.py", "test_sweep.py"]
+
+
+def pytest_collection_modifyitems(items):
+    """Long files first, so that no core waits at the end; the notebooks last, when test_run.py has trained for them."""
+    ranks = {name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (item.path.suffix == ".ipynb", ranks.get(item.path.name, len(ranks))))
+
+
 def cases(number=100):
     """Hypothesis settings: so many cases. One that takes longer than half a minute of a busy machine fails."""
     checks = list(hypothesis.HealthCheck)

@@ -13,34 +13,15 @@ import subprocess
 import nbformat
 import numpy as np
 import pytest
-from scipy.special import softmax
 from test_browser import SHOTS, browser, lab, open_and_run_all
-from test_reader import SIZES, data, networks
+from test_reader import arrays, assert_it_computes_what_keras_computes, data, networks, probes, script
 
 from coursework import reader
-from coursework.trace import read_out, trace
 
 pytestmark = pytest.mark.browser
 
 FIREFOX = shutil.which("firefox-esr") or shutil.which("firefox")
 SEVEN = [(60, 60), (180, 60), (120, 210)]  # in pixels of the pad
-CURVES = """
-const answer = {};
-const put = (name, values) => {
-  const bytes = new Uint8Array(Float32Array.from(values).buffer);
-  let text = "";
-  for (let k = 0; k < bytes.length; k += 30000) text += String.fromCharCode(...bytes.subarray(k, k + 30000));
-  answer[name] = btoa(text);
-};
-const results = images.map((image) => reader.read(reader.openNetwork(network), reader.unpackImage(image)));
-put("head", results.flatMap(({ head }) => head.flatMap((row) => [...row])));
-for (let k = 0; k < network.layers; k++) {
-  for (const name of Object.keys(results[0].layers[k][0])) {
-    put(`${k} ${name}`, results.flatMap(({ layers }) => layers[k].flatMap((state) => [...state[name]])));
-  }
-}
-return answer;
-"""
 # How long the page works on each movement of the pen: its listeners stand between these two.
 TIMED = """
 window.times = [];
@@ -151,13 +132,8 @@ def either(request, browser, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def page_file(networks, data, tmp_path_factory):
+def page_file(networks, probes, data, tmp_path_factory):
     """The page with all networks and probes, as the report holds it."""
-    rng = np.random.default_rng(4)
-    probes = {
-        label: rng.normal(0, 1, (28, model.layers[0].units + 1, 10)).astype(np.float32)
-        for label, model in networks.items()
-    }
     path = tmp_path_factory.mktemp("a page") / "reader.html"
     path.write_text(reader.reader_page(networks, reader.test_images(data), probes), encoding="utf-8")
     return path
@@ -193,27 +169,15 @@ def ink_read(opened):
     return np.array(values).reshape(-1, 28) > 0
 
 
-def test_the_same_numbers_as_keras(either, networks, data, tmp_path):
-    """h, every gate and the probabilities of all eight networks for 100 images, computed in the browser."""
+def test_the_same_numbers_as_keras(either, networks, probes, data, tmp_path):
     blank = tmp_path / "blank.html"
     blank.write_text("<!DOCTYPE html><title>blank</title>")
     either.open(blank.as_uri())
-    script = json.dumps(reader.SCRIPT.read_text(encoding="utf-8"))
-    load = f"URL.createObjectURL(new Blob([{script}], {{ type: 'text/javascript' }}))"
-    x = data.x_test[:100]
-    images = [reader.in_base64(np.packbits(image > 0)) for image in x]
-    for label, model in networks.items():
-        content = reader.make_content({label: model}, [])
-        code = f"const reader = await import({load});"
-        code += f"const images = {json.dumps(images)}; const network = {json.dumps(content['networks'][0])}; {CURVES}"
-        found = {name: np.frombuffer(base64.b64decode(text), "<f4") for name, text in either.run(code).items()}
-        for k in range(len(model.layers) - 3):
-            traced = trace(model, x, layer=k)
-            found |= {f"{k} {name}": np.abs(found[f"{k} {name}"] - v.ravel()).max() for name, v in traced.items()}
-        chances = softmax(read_out(model, traced["h"]), axis=-1)
-        found["head"] = np.abs(found["head"] - chances.ravel()).max()
-        print(type(either).__name__, label, f"largest difference {max(found.values()):.1e}")
-        assert max(found.values()) < 1e-5, (label, found)
+
+    def run(code, content):
+        return arrays(either.run(f"return {script(code, content)}"))
+
+    assert_it_computes_what_keras_computes(run, networks, probes, data.x_test[:100])
 
 
 def test_a_drawing_is_answered_at_once(either, page_file):

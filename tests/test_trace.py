@@ -247,7 +247,7 @@ def test_read_out_at_the_last_step_is_the_models_own_prediction(data):
     assert logits.shape == (len(data.y_test), 28, 10)
     np.testing.assert_allclose(logits[:, -1], model.predict(data.x_test, verbose=0), atol=1e-4)
     accuracy = (logits[:, -1].argmax(-1) == data.y_test).mean()
-    assert accuracy == pytest.approx(history["val_accuracy"][-1], abs=1e-6) and accuracy > 0.2
+    assert accuracy == pytest.approx(history["val_accuracy"][-1], abs=1e-6) and accuracy > 0.15
     assert (helpers.predictions_of(model, data.x_test) == logits[:, -1].argmax(-1)).all()
 
 
