@@ -3,9 +3,10 @@
 import keras
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from conftest import cases, refused
 from coursework.cells import (
     deviation_from_keras,
     final_state,
@@ -14,6 +15,8 @@ from coursework.cells import (
     run_equations,
     wide_lstm,
 )
+
+X = np.random.default_rng(1).normal(size=(2, 6, 3))
 
 
 @pytest.mark.parametrize(("cell", "reset_after"), [("LSTM", False), ("GRU", False), ("GRU", True)])
@@ -30,23 +33,16 @@ def random_layer(cell, units=4, features=3, **options):
     return layer
 
 
-def test_comparison_can_fail():
+def test_states_are_those_of_keras_and_the_comparison_can_fail():
     """A layer in which the input and the forget gate are swapped is told apart."""
-    layer, x = random_layer("LSTM"), np.random.default_rng(1).normal(size=(2, 5, 3))
-    right = run_equations(layer, x)[0]
-    np.testing.assert_allclose(right, layer(x), atol=1e-12)
+    layer = random_layer("LSTM")
+    right, c = run_equations(layer, X)
+    np.testing.assert_allclose(right, layer(X), atol=1e-12)
+    np.testing.assert_allclose(c[:, -1], final_state(layer, X), atol=1e-12)
     layer.set_weights([np.roll(weight, 4, axis=-1) for weight in layer.get_weights()])
-    assert np.abs(right - np.asarray(layer(x))).max() > 0.01
-
-
-def test_c_is_that_of_keras():
-    layer, x = random_layer("LSTM"), np.random.default_rng(1).normal(size=(2, 6, 3))
-    np.testing.assert_allclose(run_equations(layer, x)[1][:, -1], final_state(layer, x), atol=1e-12)
-
-
-def test_a_state_goes_on_where_it_was():
-    layer, x = random_layer("GRU"), np.random.default_rng(1).normal(size=(2, 6, 3))
-    np.testing.assert_allclose(final_state(layer, x[:, 3:], final_state(layer, x[:, :3])), final_state(layer, x))
+    assert np.abs(right - np.asarray(layer(X))).max() > 0.01
+    layer = random_layer("GRU")  # a state goes on where it was
+    np.testing.assert_allclose(final_state(layer, X[:, 3:], final_state(layer, X[:, :3])), final_state(layer, X))
 
 
 @pytest.mark.parametrize(
@@ -58,22 +54,22 @@ def test_a_state_goes_on_where_it_was():
 def test_what_the_equations_do_not_follow_is_refused(cell, options):
     layer = cell(4, **options)
     layer.build((None, None, 3))
-    with pytest.raises(ValueError, match=f"^the equations have {next(iter(options))}=[^\n]*$"):
-        run_equations(layer, np.zeros((1, 2, 3)))
+    with refused(f"^the equations have {next(iter(options))}="):
+        run_equations(layer, X)
 
 
 def test_other_layers_and_layers_without_weights_are_refused():
     for function in (run_equations, final_state):
-        with pytest.raises(ValueError, match="unknown layer 'Dense': use 'LSTM' or 'GRU'"):
-            function(keras.layers.Dense(3), np.zeros((1, 2, 3)))
-        with pytest.raises(ValueError, match="no weights yet"):
-            function(keras.layers.LSTM(3), np.zeros((1, 2, 3)))
+        with refused("unknown layer 'Dense': use 'LSTM' or 'GRU'"):
+            function(keras.layers.Dense(3), X)
+        with refused("no weights yet"):
+            function(keras.layers.LSTM(3), X)
 
 
 SQUARE = keras_layer("GRU", {"W": np.arange(784).reshape(28, 28) / 784, "U": 0.1})
 
 
-@settings(max_examples=60, deadline=None)
+@cases(40)
 @given(
     st.sampled_from(["f4", "f8", "u1", "?", "O", "c8", "S2"]),
     st.sampled_from([(28, 28), (1, 2, 28), (2, 28, 28), (0, 3, 28), (1, 0, 28), (1, 28, 3), (28,), (1, 1, 28, 28)]),
@@ -83,12 +79,11 @@ def test_any_input_is_run_or_refused_in_one_line(dtype, shape):
     x = np.ones(shape, dtype)
     fits = x.ndim == 3 and x.size and x.shape[2] == 28 and x.dtype.kind in "fub"
     for function in (run_equations, final_state):
-        try:
-            found = function(SQUARE, x)
-        except ValueError as error:
-            assert not fits and "\n" not in str(error) and str(error).startswith("x ")
+        if fits:
+            assert np.shape(function(SQUARE, x))[-1] == 28
         else:
-            assert fits and np.shape(found)[-1] == 28
+            with refused("^x "):
+                function(SQUARE, x)
 
 
 def test_hand_set_weights_arrive():
@@ -114,13 +109,13 @@ def test_hand_set_weights_arrive():
     ],
 )
 def test_a_wrong_weight_is_named(weights, message):
-    with pytest.raises(ValueError, match=message):
+    with refused(message):
         keras_layer("GRU", weights, units=64)
 
 
 @pytest.mark.parametrize("cell", ["LSTM", "GRU"])
 def test_gate_errors_stay_below_their_bounds(cell):
-    biases = np.arange(0, 41, 2)
+    biases = np.arange(0, 41, 4)
     share = 1 / (1 + np.exp(1.0 * biases))
     signs = {"LSTM": {"b_i": 1, "b_f": -1}, "GRU": {"b_z": -1}}[cell]
     opposite = {name: -sign for name, sign in signs.items()}
