@@ -7,12 +7,11 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 
 import nbformat
 import pytest
 
-from conftest import ROOT
+from conftest import ROOT, python
 from coursework.files import NOTEBOOKS
 from tools import refresh, report
 
@@ -57,9 +56,9 @@ def test_each_make_command_is_one(command):
 @pytest.mark.parametrize("command", OTHER)
 def test_each_other_command_has_the_options_that_it_is_given(command):
     """With `--help` behind it a program says what it knows, and does nothing."""
-    python, *words = shlex.split(command)
-    assert python in (".venv/bin/python", "python")
-    result = subprocess.run([sys.executable, *words, "--help"], capture_output=True, text=True, cwd=ROOT)
+    program, *words = shlex.split(command)
+    assert program in (".venv/bin/python", "python")
+    result = python(*words, "--help", PYTHONPATH=None)
     assert result.returncode == 0, result.stderr
     options = [word for word in words[2 * (words[0] == "-m") :] if word.startswith("-")]
     assert all(option in result.stdout for option in options), result.stdout
