@@ -113,7 +113,7 @@ def assert_it_computes_what_keras_computes(run, networks, probes, x):
 
 @in_node
 def test_all_networks_compute_what_keras_computes(networks, probes, data):
-    assert_it_computes_what_keras_computes(node, networks, probes, data.x_test[:100])
+    assert_it_computes_what_keras_computes(node, networks, probes, data.x_test[:30])
 
 
 @in_node

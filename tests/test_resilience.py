@@ -27,6 +27,7 @@ from coursework import files
 from helpers import train_all
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's mount or unshare")
+long = pytest.mark.skipif(not LONG, reason="run by `make faults`")
 MNIST5K = functools.cache(data_room._mnist5k)  # two seconds of reading, once
 
 
@@ -133,12 +134,14 @@ def test_a_broken_answer_gives_mnist5k(serve, capfd, fault):
     assert_mnist5k_in_one_line(capfd, FAILED)
 
 
-@pytest.mark.parametrize("fault", HANGS)
-def test_a_host_that_hangs_is_given_ten_seconds(serve, capfd, monkeypatch, fault):
-    if not LONG:  # the test of the resolver below takes the ten seconds in earnest
+@pytest.mark.parametrize("fault", ["a resolver that never answers", *HANGS])
+def test_what_hangs_is_given_ten_seconds(serve, capfd, monkeypatch, fault):
+    if not LONG:
         original = data_room._mnist
-        monkeypatch.setattr(data_room, "_mnist", lambda seconds: original(min(seconds, 1)))
-    serve(HANGS[fault])
+        monkeypatch.setattr(data_room, "_mnist", lambda seconds: original(seconds / 10))
+    serve(HANGS.get(fault))
+    if fault not in HANGS:
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(60))
     # The limit, and what mnist5k takes on a busy machine.
     assert_mnist5k_in_one_line(capfd, [f"MNIST did not arrive within {10 if LONG else 1} seconds"], 15 if LONG else 10)
 
@@ -158,37 +161,6 @@ def test_a_whole_file_arrives_and_is_kept_and_what_broke_is_replaced(serve, monk
     with refused("MNIST could not be downloaded", ConnectionError):
         helpers.load_data("mnist")
     assert_mnist5k_in_one_line(capfd, FAILED)
-
-
-NAMESPACE = """
-import socket, sys, time
-import helpers
-if "resolver" in sys.argv:  # it takes every question and answers none
-    resolver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    resolver.bind(("127.0.0.1", 53))
-from coursework import data as room
-images = room._mnist5k()
-room._mnist5k = lambda: images  # reading them is slow where the machine is busy
-start = time.monotonic()
-data = helpers.load_data("auto")
-assert data.name == "mnist5k" and time.monotonic() - start < 15, time.monotonic() - start
-"""
-
-
-@linux
-@pytest.mark.parametrize("fault", ["no network", "resolver"] if LONG else ["resolver"])
-def test_names_that_nobody_resolves(tmp_path, fault):
-    """The real address of MNIST, in a network namespace of its own: without DNS, and with one that never answers."""
-    (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:30\n")
-    inner = f"mount --bind {tmp_path}/resolv.conf /etc/resolv.conf && ip link set lo up" if fault == "resolver" else ":"
-    prefix = ["unshare", "-n", "-m", "sh", "-c", f'{inner} && exec "$@"', "sh"]
-    if subprocess.run([*prefix, "true"], capture_output=True).returncode:
-        pytest.skip("no right to make a network namespace here")
-    proxies = {name: None for name in os.environ if name.lower().endswith("_proxy")}
-    result = python("-c", NAMESPACE, fault, prefix=prefix, **proxies)
-    assert result.returncode == 0, result.stderr
-    expected = "did not arrive within 10 seconds" if fault == "resolver" else "could not be downloaded"
-    assert result.stdout.count("\n") == 1 and expected in result.stdout and not result.stderr
 
 
 # ---------------------------------------------------------------------------------------------------- killed sweeps
@@ -296,6 +268,7 @@ sys.exit(run.main([]))
 """
 
 
+@long
 def test_two_make_runs_at_once(tmp_path, runs):
     """The same notebook, the same `runs/`: whoever is last wins, and what lies there is whole."""
     both = [started(tmp_path, "-c", TINY, tmp_path / "tiny.ipynb", "for i in range(2000): print(i)") for _ in range(2)]
@@ -303,11 +276,12 @@ def test_two_make_runs_at_once(tmp_path, runs):
         said = process.communicate()[1]
         assert process.returncode == 0, said
     notebook = nbformat.read(runs / "tiny.ipynb", as_version=4)
-    assert notebook.cells[-1].outputs[0].text.endswith("1999\n")
+    assert "".join(output.text for output in notebook.cells[-1].outputs).endswith("1999\n")
     assert (runs / "report" / "tiny.html").read_text(encoding="utf-8").rstrip().endswith("</html>")
     assert not list(runs.rglob(".unfinished*"))
 
 
+@long
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_a_run_that_is_stopped_by_ctrl_c_says_so_in_one_line(tmp_path):
     cell = f"import time; open({str(tmp_path / 'begun')!r}, 'w'); time.sleep(600)"
