@@ -35,6 +35,14 @@ def as_json(code):
     return f"(async () => JSON.stringify((await (async () => {{ {code} }})()) ?? null))()"
 
 
+def draw(page, points):
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    for point in points[1:]:
+        page.mouse.move(*point, steps=10)
+    page.mouse.up()
+
+
 class Chromium:
     """A page of its own in Playwright's Chromium, without network."""
 
@@ -52,11 +60,7 @@ class Chromium:
         return json.loads(self.page.evaluate(as_json(code)))
 
     def draw(self, points):
-        self.page.mouse.move(*points[0])
-        self.page.mouse.down()
-        for point in points[1:]:
-            self.page.mouse.move(*point, steps=10)
-        self.page.mouse.up()
+        draw(self.page, points)
 
     def shoot(self, name):
         self.page.screenshot(path=SHOTS / name, full_page=True)
@@ -371,12 +375,7 @@ def test_the_widget_in_jupyterlab(browser, lab):
     before = output.inner_text()
     assert re.match(r"ink \d+ \(1, 28, 32\)", before)
     box = pad.bounding_box()
-    (x, y), *others = [(box["x"] + x, box["y"] + y) for x, y in SEVEN]
-    page.mouse.move(x, y)
-    page.mouse.down()
-    for point in others:
-        page.mouse.move(*point, steps=10)
-    page.mouse.up()
+    draw(page, [(box["x"] + x, box["y"] + y) for x, y in SEVEN])
     page.screenshot(path=SHOTS / "reader-jupyterlab.png")
     assert page.locator(".reader-say").inner_text().startswith("Your drawing is read as")
     ink = page.evaluate(
