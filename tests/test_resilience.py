@@ -244,6 +244,7 @@ def test_a_run_killed_while_it_stores_loses_that_model_only(tmp_path, runs, monk
     assert [result.history for result in fresh.values()] == [result.history for result in after.values()]
 
 
+@long
 def test_two_runs_at_once_in_one_folder(tmp_path, runs):
     both = [started(tmp_path, "-c", STORING, 0) for _ in range(2)]
     assert [(process.communicate(), process.returncode)[1] for process in both] == [0, 0]
