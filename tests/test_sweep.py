@@ -161,13 +161,10 @@ def test_a_cluster(data, runs, scheduler, start, monkeypatch):
         assert history == result.history and all(map(np.array_equal, model.get_weights(), result.model.get_weights()))
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense:"])
-def test_no_scheduler_at_the_address(data, address, runs):
-    with refused(f"^no Dask scheduler at {address}: start one with 'dask scheduler'$", ConnectionError):
-        train_all([tiny()], data, scheduler=address)
-
-
-def test_without_dask(data, monkeypatch, runs):
+def test_without_a_scheduler_or_dask_one_line_says_what_to_do(data, monkeypatch, runs):
+    for address in ("tcp://127.0.0.1:9", "nonsense:"):
+        with refused(f"^no Dask scheduler at {address}: start one with 'dask scheduler'$", ConnectionError):
+            train_all([tiny()], data, scheduler=address)
     monkeypatch.setitem(sys.modules, "distributed", None)
     with refused("a scheduler needs Dask: pip install distributed", ImportError):
         train_all([tiny()], data, scheduler="tcp://127.0.0.1:9")

@@ -52,9 +52,7 @@ def test_initial_weights_follow_from_the_seed_alone():
     assert all(map(np.array_equal, first, weights(3)))
     assert not np.array_equal(first[0], weights(4)[0])
     assert not np.array_equal(first[1], first[4])  # no two layers start alike: each has its own seed
-
-
-def test_gate_bias_reaches_the_gates_only():
+    # The bias of the gates reaches no candidate.
     bias = helpers.build_model(Experiment("GRU", 5, gate_bias=1.0)).layers[0].cell.bias.numpy()[0]
     assert (bias[:10] == 1).all() and (bias[10:] == 0).all()
 
@@ -126,14 +124,6 @@ def test_numpys_numbers_and_the_deepest_networks_are_built():
     assert len(helpers.build_model(deep).layers) == 15 + 3 and deep == Experiment("GRU", 2, 15, epochs=1)
 
 
-def test_the_tuned_recipe_changes_the_training_only():
-    for e in (Experiment("GRU"), Experiment("LSTM", 64), Experiment("GRU", 128, seed=3), Experiment("LSTM", layers=3)):
-        for better in (helpers.tuned(e), helpers.quick(e)):
-            assert (better.family, better.units, better.layers, better.seed) == (e.family, e.units, e.layers, e.seed)
-            assert better.label == f"{e.label}, tuned"
-        assert helpers.tuned(e).epochs == e.epochs and helpers.quick(e).epochs == 1
-
-
 def test_the_cosine_schedule_rises_in_a_third_of_an_epoch_and_ends_at_zero():
     e = tiny("GRU", epochs=2, learning_rate=0.01, schedule="cosine", clipnorm=0.5)
     optimizer = helpers.compile_model(helpers.build_model(e), e, updates=30).optimizer
@@ -182,9 +172,14 @@ def test_an_epoch_shows_each_image_once_at_most_in_an_order_of_its_own(data, fed
     assert all(np.bincount(epoch.ravel()).max() <= 32 for epoch in (first[:3], first[3:]))
 
 
-def test_labels():
+def test_labels_and_the_tuned_recipe_which_changes_the_training_only():
     experiments = Experiment("GRU"), Experiment("LSTM", 32, 3), Experiment("softmax"), Experiment("MLP", layers=2)
     assert [e.label for e in experiments] == ["GRU 32", "LSTM 3 x 32", "softmax", "MLP 2 x 32"]
+    for e in (Experiment("GRU"), Experiment("LSTM", 64), Experiment("GRU", 128, seed=3), Experiment("LSTM", layers=3)):
+        for better in (helpers.tuned(e), helpers.quick(e)):
+            assert (better.family, better.units, better.layers, better.seed) == (e.family, e.units, e.layers, e.seed)
+            assert better.label == f"{e.label}, tuned"
+        assert helpers.tuned(e).epochs == e.epochs and helpers.quick(e).epochs == 1
 
 
 def test_small_data_gets_small_batches_and_a_higher_rate(data):
