@@ -348,13 +348,12 @@ sys.path.insert(0, "..")
 import numpy as np
 import helpers
 from coursework import reader
-d = helpers.load_data("digits")
 sizes = [(32, 1), (64, 1), (128, 1), (32, 3)]
 eight = [helpers.Experiment(cell, *size) for cell in ("LSTM", "GRU") for size in sizes]
 models = {experiment.label: helpers.build_model(experiment) for experiment in eight}
 probes = {label: np.zeros((28, model.layers[0].units + 1, 10)) for label, model in models.items()}
 ###
-drawing = reader.draw_and_read(models, d, probes)
+drawing = reader.draw_and_read(models, helpers.load_data("digits"), probes)
 ###
 print("ink", int(drawing.image.sum()), helpers.trace(models["GRU 32"], drawing.image[None])["h"].shape)"""
 
@@ -364,16 +363,13 @@ def test_the_widget_in_jupyterlab(browser, lab):
     cells = [nbformat.v4.new_code_cell(source) for source in CELLS.split("\n###\n")]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), lab[2] / "notebooks" / "reader.ipynb")
-    page = browser.new_page(viewport={"width": 1400, "height": 1200})
-    complaints = []
+    page, complaints = browser.new_page(viewport={"width": 1400, "height": 1200}), []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     open_and_run_all(page, lab, "reader.ipynb")
-    output = page.locator(".jp-CodeCell").last.locator(".jp-OutputArea-output")
-    pad = page.locator(".reader-pad")
+    last, pad = page.locator(".jp-CodeCell").last, page.locator(".reader-pad")
     pad.wait_for(timeout=60_000)
     pad.scroll_into_view_if_needed()
-    before = output.inner_text()
-    assert re.match(r"ink \d+ \(1, 28, 32\)", before)
+    assert re.match(r"ink \d+ \(1, 28, 32\)", last.locator(".jp-OutputArea-output").inner_text())
     box = pad.bounding_box()
     draw(page, [(box["x"] + x, box["y"] + y) for x, y in SEVEN])
     page.screenshot(path=SHOTS / "reader-jupyterlab.png")
@@ -382,7 +378,7 @@ def test_the_widget_in_jupyterlab(browser, lab):
         "(() => { const c = document.querySelector('.reader-image canvas');"
         "return c.getContext('2d').getImageData(0, 0, 28, 28).data.filter((v, k) => k % 4 === 3 && v > 0).length })()"
     )
-    page.locator(".jp-CodeCell").last.locator(".cm-content").click()
+    last.locator(".cm-content").click()
     page.keyboard.press("Control+Enter")
     page.get_by_text(f"ink {ink} (1, 28, 32)").wait_for(timeout=60_000)
     assert not complaints, complaints
