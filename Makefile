@@ -59,8 +59,8 @@ marks: setup ## marks and feedback again, after grading texts by hand; an LMS's 
 test-grading: setup ## the tests of the grading, with all sample submissions
 	@ALL_SAMPLES=1 COURSEWORK_DATA=digits $(PY) -m pytest $(LONG) tests/test_grading*.py $(wildcard tests/test_handout.py)
 
-bench: setup ## how fast the training is, beside the alternatives [DATA=]
-	@$(PY) benchmarks/bench.py $${DATA:+--data "$$DATA"}
+bench: setup ## how fast the training is, beside the alternatives
+	@$(PY) benchmarks/bench.py
 
 faults: setup ## long: many killed runs, bad networks and bad parameters
 	@COURSEWORK_LONG=1 $(PY) -m pytest $(LONG) -s tests/test_resilience.py tests/test_run.py

@@ -6,18 +6,18 @@ thread; the systems take turns. A rate is the median over the epochs but the fir
 """
 
 import argparse
-import itertools
 import json
-import math
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import time
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+
+import numpy as np
+from scipy.stats import gmean
 
 HERE = Path(__file__).resolve().parent
 SIZES = [(family, *size) for family in ("LSTM", "GRU") for size in ((32, 1), (64, 1), (128, 1), (32, 3))]
@@ -27,8 +27,6 @@ SYSTEMS = {"PyTorch": "torch", "Keras on JAX": "jax", "textbook Keras": "keras",
 
 def images(updates):
     """Random binary images and labels, as many as so many updates read."""
-    import numpy as np
-
     rng = np.random.default_rng(0)
     return (rng.random((BATCH * updates, 28, 28)) < 0.2).astype(np.float32), rng.integers(0, 10, BATCH * updates)
 
@@ -86,8 +84,7 @@ def measure(system, updates):
     for size in SIZES:
         stamps = []
         TRAIN[system](size, *images(updates), lambda stamps=stamps: stamps.append((time.process_time(), time.time())))
-        spans = [[b - a for a, b in zip(before, after, strict=True)] for before, after in itertools.pairwise(stamps)]
-        rates[label(size)] = [BATCH * updates / statistics.median(span) for span in zip(*spans, strict=True)]
+        rates[label(size)] = (BATCH * updates / np.median(np.diff(stamps, axis=0), axis=0)).tolist()
     return rates
 
 
@@ -111,28 +108,18 @@ def in_turns(systems, repeats, updates):
                 raise SystemExit(f"{system} failed: {done.stderr.strip().splitlines()[-1]}")
             for model, rates in json.loads(done.stdout.splitlines()[-1]).items():
                 found[system].setdefault(model, []).append(rates)
-    return {
-        s: {m: [statistics.median(v) for v in zip(*runs, strict=True)] for m, runs in found[s].items()} for s in systems
-    }
+    return {s: {m: np.median(runs, axis=0).tolist() for m, runs in found[s].items()} for s in systems}
 
 
 def rows_of(rates):
-    """The ratio to each other system first, then the rates, for CPU time; at the end the geometric means."""
+    """The ratio to each other system, by CPU time (by wall time), then the rates of CPU time; geometric means last."""
     others = [system for system in rates if system != "bundle"]
-    ratios = {m: [rates["bundle"][m][0] / rates[s][m][0] for s in others] for m in rates["bundle"]}
-    wall = {m: [rates["bundle"][m][1] / rates[s][m][1] for s in others] for m in rates["bundle"]}
-    for model, values in ratios.items():
-        cells = [f"{cpu:.2f} ({by_wall:.2f})" for cpu, by_wall in zip(values, wall[model], strict=True)]
+    ratios = {m: [np.divide(rates["bundle"][m], rates[s][m]) for s in others] for m in rates["bundle"]}
+    for model, pairs in ratios.items():
+        cells = ["{:.2f} ({:.2f})".format(*pair) for pair in pairs]
         yield [model, *cells, *(f"{rates[s][model][0]:,.0f}" for s in ("bundle", *others))]
-    means = [
-        [math.prod(column) ** (1 / len(ratios)) for column in zip(*table.values(), strict=True)]
-        for table in (ratios, wall)
-    ]
-    yield [
-        "geometric mean",
-        *(f"{cpu:.2f} ({by_wall:.2f})" for cpu, by_wall in zip(*means, strict=True)),
-        *[""] * (len(others) + 1),
-    ]
+    means = ["{:.2f} ({:.2f})".format(*pair) for pair in gmean(list(ratios.values()))]
+    yield ["geometric mean", *means, *[""] * (len(others) + 1)]
 
 
 def main(repeats, updates):

@@ -48,12 +48,9 @@ def shuffle_pixels(data: Data, seed: int) -> Data:
 
 
 def commit_step(predictions: np.ndarray) -> np.ndarray:
-    """After how many rows (1 to T) the prediction of each image has its final value and never changes again.
+    """After how many rows (1 to T) the prediction of each image has its final value and never changes again: (N,).
 
-    Args:
-        predictions: (N, T), the class read out after each row.
-
-    Notebook 3, Q3.3.
+    `predictions` (N, T) holds the class read out after each row. Notebook 3, Q3.3.
     """
     predictions = as_numbers("predictions", predictions, ("N", "T"))
     wrong = predictions != predictions[:, -1:]
@@ -85,13 +82,8 @@ def class_means(h: np.ndarray, y: np.ndarray) -> np.ndarray:
 def class_variances(h: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Variance of the states h (N, T, units) between the means of the classes in y (N,), and within the classes.
 
-    Both are sums over the units and means over the images, as in a one-way analysis of variance; together they are
-    the variance of the states.
-
-    Returns:
-        (between, within), two arrays (T,).
-
-    Notebook 3, Q3.2.
+    Two arrays (T,), sums over the units and means over the images, as in a one-way analysis of variance; together they
+    are the variance of the states. Notebook 3, Q3.2.
     """
     h = as_numbers("h", h, ("N", "T", "units")).astype(np.float64)
     y = as_labels("y", y, len(h))
@@ -149,19 +141,13 @@ def probe_predictions(weights: np.ndarray, h: np.ndarray) -> np.ndarray:
     return (np.einsum("ntu,tuk->ntk", h, weights[:, :-1], optimize=True) + weights[:, -1]).argmax(-1)
 
 
-def saturation(gate: np.ndarray, low: float = 0.1, high: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
-    """Share of images and steps at which each unit's gate is below `low` and above `high`.
+def saturation(gate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Share of images and steps at which each unit's gate (N, T, units) is below 0.1, and above 0.9: each (units,).
 
-    Args:
-        gate: (N, T, units), activations in [0, 1].
-
-    Returns:
-        (closed, opened), two arrays (units,). Karpathy, Johnson and Fei-Fei (2015) plot one over the other.
-
-    Notebook 3, bonus.
+    Karpathy, Johnson and Fei-Fei (2015) plot one over the other. Notebook 3, bonus.
     """
     gate = as_numbers("gate", gate, ("N", "T", "units"))
-    return (gate < low).mean((0, 1)), (gate > high).mean((0, 1))
+    return (gate < 0.1).mean((0, 1)), (gate > 0.9).mean((0, 1))
 
 
 def mean_correlation(a: np.ndarray, b: np.ndarray) -> float:

@@ -25,14 +25,13 @@ def check_integer(least: int = 1, most: int = MOST, **values: object) -> None:
             raise ValueError(f"{name} must be at most {most}, not {short_repr(value)}")
 
 
-def as_numbers(name: str, value, shape: tuple | None = None, kinds: str = "biuf") -> np.ndarray:
-    """`value` as an array of finite real numbers.
+def as_numbers(name: str, value, shape: tuple | None = None) -> np.ndarray:
+    """`value` as an array of real numbers, floats finite in float32.
 
     Args:
         name: how the error calls the value.
         value: array, tensor, list or number.
         shape: what it must have; a letter stands for any length of at least 1, the same letter for the same length.
-        kinds: which of NumPy's kinds of dtype are numbers here; floats must be finite in float32.
 
     Raises:
         ValueError: in one line, with the shape that was found and the one that is expected.
@@ -44,7 +43,7 @@ def as_numbers(name: str, value, shape: tuple | None = None, kinds: str = "biuf"
         array = np.asarray(value)
     except Exception as error:  # ragged lists, or whatever an object's own conversion raises
         raise ValueError(f"{name} must be an array of numbers{wanted}") from error
-    if array.dtype.kind not in kinds:
+    if array.dtype.kind not in "biuf":
         raise ValueError(f"{name} must be an array of numbers{wanted}, not of {array.dtype}")
     if shape is not None and not _fits(array.shape, shape):
         hint = f"; a single one is {name}[None]" if array.ndim == len(shape) - 1 else ""
@@ -57,13 +56,7 @@ def as_numbers(name: str, value, shape: tuple | None = None, kinds: str = "biuf"
 def as_labels(name: str, value, count: int | None = None) -> np.ndarray:
     """`value` as digits 0 to 9, int64 of shape (N,): also from (N, 1), from one-hot (N, 10), and from whole floats.
 
-    Args:
-        name: how the error calls the value.
-        value: array or list.
-        count: N, if it must be a certain number.
-
-    Raises:
-        ValueError: in one line, if it is anything else.
+    ValueError in one line, which calls the value `name`, for anything else, and if there are not `count` of them.
     """
     labels = as_numbers(name, value)
     if labels.ndim == 2 and labels.shape[1] == 10 and np.isin(labels, (0, 1)).all() and (labels.sum(1) == 1).all():

@@ -10,32 +10,28 @@ from coursework.arguments import as_numbers, check_choice, check_integer, short_
 from coursework.backend import keras
 from coursework.equations import equations, real_symbol
 
+# Keras's order of the blocks in a layer's weights; "" is the candidate.
+KERAS_ORDER = {"LSTM": ("_i", "_f", "", "_o"), "GRU": ("_z", "_r", "")}
+
 
 @functools.cache
 def _compiled(cell, reset_after):
     """The equations as a NumPy function: dict of x, h_prev, c_prev and weights -> (new h, new c; the GRU's c is h)."""
     step = equations(cell, reset_after=reset_after)
-    filled = [(real_symbol("c"), step.state), (real_symbol("g"), step.candidate), *step.gates.items()]
     formulas = [step.output, step.state]
-    for pair in filled:
+    for pair in [(real_symbol("c"), step.state), (real_symbol("g"), step.candidate), *step.gates.items()]:
         formulas = [formula.subs(*pair) for formula in formulas]
     symbols = sorted(set().union(*(formula.free_symbols for formula in formulas)), key=str)
     numpy_names = {"dot": lambda matrix, vector: vector @ matrix.T, "sigmoid": expit}
     function = sp.lambdify(symbols, formulas, modules=[numpy_names, "numpy"], cse=True)
-    names = [symbol.name for symbol in symbols]
-    return lambda values: function(*(values[name] for name in names))
-
-
-# Keras's order of the blocks in a layer's weights; "" is the candidate.
-KERAS_ORDER = {"LSTM": ("_i", "_f", "", "_o"), "GRU": ("_z", "_r", "")}
+    return lambda values: function(*(values[symbol.name] for symbol in symbols))
 
 
 def _named_weights(layer):
     """A Keras layer's weights under the names of the equations: W_i (units, features), U_i (units, units), b_i ..."""
     kernel, recurrent, bias = (np.asarray(weight, np.float64) for weight in layer.get_weights())
-    order = KERAS_ORDER[type(layer).__name__]
     named = {}
-    for block, name in enumerate(order):
+    for block, name in enumerate(KERAS_ORDER[type(layer).__name__]):
         columns = np.s_[..., block * layer.units : (block + 1) * layer.units]
         named["W" + name], named["U" + name] = kernel[columns].T, recurrent[columns].T
         if bias.ndim == 1:
@@ -47,54 +43,22 @@ def _named_weights(layer):
     return named
 
 
-FOLLOWED = {"activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True, "go_backwards": False}
-
-
 def run_equations(layer: keras.layers.Layer, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What the equations give with the weights of a Keras layer, from the zero state, in float64.
+    """(h, c) over time, each (N, T, units), by the equations with the weights of a layer of `keras_layer`, in float64.
 
-    Args:
-        layer: a built `keras.layers.LSTM` or `GRU` with the default activations and with biases.
-        x: (N, T, features).
-
-    Returns:
-        (h, c), each (N, T, units); the GRU's c is its h.
-
-    Raises:
-        ValueError: another layer, or another shape of x.
-
-    Notebook 1, Q1.2.
+    From the zero state, for x (N, T, features); the GRU's c is its h. Notebook 1, Q1.2.
     """
-    cell = type(layer).__name__
-    check_choice("layer", cell, tuple(KERAS_ORDER))
-    config = layer.get_config()
-    for option, followed in FOLLOWED.items():
-        if config[option] != followed:
-            raise ValueError(f"the equations have {option}={followed!r}, and this layer has {config[option]!r}")
-    x = as_numbers("x", x, ("N", "T", _features(layer))).astype(np.float64)
-    weights = _named_weights(layer)
-    step = _compiled(cell, getattr(layer, "reset_after", False))
+    weights, step = _named_weights(layer), _compiled(type(layer).__name__, getattr(layer, "reset_after", False))
     h = c = np.zeros((len(x), layer.units))
     history = []
-    for t in range(x.shape[1]):
-        h, c = step({"x": x[:, t], "h_prev": h, "c_prev": c, **weights})
+    for row in np.asarray(x, np.float64).swapaxes(0, 1):
+        h, c = step({"x": row, "h_prev": h, "c_prev": c, **weights})
         history.append((h, c))
     return tuple(np.stack(values, axis=1) for values in zip(*history, strict=True))
 
 
-def _features(layer):
-    if not layer.built:
-        raise ValueError("the layer has no weights yet: build it, or call it once")
-    return layer.get_weights()[0].shape[0]
-
-
 def keras_layer(
-    cell: str,
-    weights: dict,
-    units: int = 28,
-    features: int = 28,
-    reset_after: bool = False,
-    dtype: str = "float32",
+    cell: str, weights: dict, units: int = 28, features: int = 28, reset_after: bool = False, dtype: str = "float32"
 ) -> keras.layers.Layer:
     """A Keras layer with hand-set weights, which returns h at every step.
 
@@ -144,69 +108,45 @@ def keras_layer(
 
 
 def final_state(layer: keras.layers.Layer, x: np.ndarray, old_state: np.ndarray | None = None) -> np.ndarray:
-    """What a Keras layer remembers after the last step: c of an LSTM, h of a GRU.
+    """What a built LSTM or GRU remembers after the last step of x (N, T, features): its c or its h, (N, units).
 
-    Args:
-        layer: a built `keras.layers.LSTM` or `GRU`.
-        x: (N, T, features).
-        old_state: (N, units), the state before the first step; None is 0. An LSTM starts with h = 0 beside it.
-
-    Returns:
-        float array (N, units).
-
-    Raises:
-        ValueError: another layer, or another shape.
-
+    `old_state` (N, units) is the state before the first step, None is 0; an LSTM starts with h = 0 beside it.
     Notebook 1, Q1.3.
     """
-    check_choice("layer", type(layer).__name__, tuple(KERAS_ORDER))
-    x = as_numbers("x", x, ("N", "T", _features(layer)))
     # The layer's own weights in a twin that also returns its state.
     twin = type(layer).from_config(layer.get_config() | {"return_sequences": False, "return_state": True})
-    twin.build((None, None, x.shape[2]))
+    twin.build(np.shape(x))
     twin.set_weights(layer.get_weights())
     if old_state is not None:
-        old_state = as_numbers("old_state", old_state, (len(x), layer.units)).astype(layer.dtype)
+        old_state = np.asarray(old_state, layer.dtype)
         old_state = [np.zeros_like(old_state), old_state] if isinstance(layer, keras.layers.LSTM) else [old_state]
-    return np.asarray(twin(x.astype(layer.dtype), initial_state=old_state)[-1])
+    return np.asarray(twin(np.asarray(x, layer.dtype), initial_state=old_state)[-1])
 
 
 def measure_gate_error(
-    cell: str,
-    behaviour: str,
-    signs: dict,
-    biases: np.ndarray,
-    steps: int = 28,
-    blank: bool = False,
-    seed: int = 0,
+    cell: str, behaviour: str, signs: dict, biases: np.ndarray, blank: bool = False, seed: int = 0
 ) -> np.ndarray:
     """How far a Keras layer in float32 is from storing or keeping exactly when its gates have finite biases.
 
     One unit per bias B, 64 random inputs in [-1, 1], random old states in [-1, 1], U = 0. A gate's bias is B where its
-    activation should be 1 and -B where it should be 0. Store: one step; keep: `steps` steps.
+    activation should be 1 and -B where it should be 0. Store: one step; keep: 28 steps.
 
     Args:
         cell: "LSTM" or "GRU".
         behaviour: "store_input" (distance from the state of the same layer with B = 1000) or "keep_state" (distance
             from the state before the first step).
         signs: dict from the name of a gate's bias ("b_i", "b_z", ...) to 1 or -1; what is left out is 0.
-        biases: array of K biases.
-        steps: number of time steps of "keep_state".
+        biases: (K,). The largest error over the inputs is found for each: (K,).
         blank: take inputs of 0 in place of random ones.
         seed: of weights, inputs and states.
 
-    Returns:
-        float array (K,): the largest error over the inputs.
-
     Notebook 1, Q1.2.
     """
-    check_choice("cell", cell, ("LSTM", "GRU"))
     check_choice("behaviour", behaviour, ("store_input", "keep_state"))
     biases, rng = as_numbers("biases", biases, ("K",)).astype(np.float64), np.random.default_rng(seed)
-    units, features = len(biases), 8
-    store = behaviour == "store_input"
+    units, features, store = len(biases), 8, behaviour == "store_input"
     W = np.tile(rng.normal(size=features), (units, 1))
-    x = rng.uniform(-1, 1, (64, 1 if store else steps, features)).astype(np.float32) * (not blank)
+    x = rng.uniform(-1, 1, (64, 1 if store else 28, features)) * (not blank)
     old = np.repeat(rng.uniform(-1, 1, (64, 1)), units, axis=1).astype(np.float32)
 
     def state(B):
@@ -223,17 +163,11 @@ def wide_lstm(gru: keras.layers.Layer, units: int, seed: int = 0) -> tuple[keras
     With gates at their ends (biases of 40) its output is h = tanh(tanh(W x + U h + b)): a layer of features. Those are
     random, W x + B s + b with the state s = V h, so U = B V; V alone is fitted, to 3,000 random steps of the GRU.
 
-    Args:
-        gru: a built `keras.layers.GRU` of one unit with one input.
-        units: width of the LSTM.
-        seed: of the features and of the steps.
-
     Returns:
-        (LSTM in float64, V of shape (units,)).
+        (LSTM of so many units in float64, V of shape (units,)).
 
     Notebook 1, Q1.3.
     """
-    check_integer(units=units)
     rng = np.random.default_rng(seed)
     s, x = rng.uniform(-1, 1, (3000, 1)), rng.uniform(-3, 3, (3000, 1))
     W, B, b = rng.normal(0, [[1], [2], [2]], (units, 3, 1)).transpose(1, 0, 2)
@@ -243,30 +177,14 @@ def wide_lstm(gru: keras.layers.Layer, units: int, seed: int = 0) -> tuple[keras
     return keras_layer("LSTM", weights, units, features=1, dtype="float64"), V
 
 
-def deviation_from_keras(
-    cell: str,
-    reset_after: bool = False,
-    units: int = 8,
-    features: int = 28,
-    steps: int = 28,
-    seed: int = 0,
-    dtype: str = "float32",
-) -> float:
+def deviation_from_keras(cell: str, reset_after: bool = False, seed: int = 0, dtype: str = "float32") -> float:
     """Largest |h by the equations - h by Keras| over 16 random sequences, with random weights and biases.
 
-    Args:
-        cell: "LSTM" or "GRU".
-        reset_after, units, features, dtype: of the layer, as in `keras_layer`.
-        steps: length of the sequences.
-        seed: of weights and inputs.
-
-    Returns:
-        float: `run_equations` works in float64, so with a layer in float64 it is rounding alone.
-
-    Notebook 1.
+    The layer, as of `keras_layer`, has 8 units and 28 features. `run_equations` works in float64, so with a layer in
+    float64 it is rounding alone. Notebook 1.
     """
     rng = np.random.default_rng(seed)
-    layer = keras_layer(cell, {}, units, features, reset_after, dtype)
+    layer = keras_layer(cell, {}, units=8, reset_after=reset_after, dtype=dtype)
     layer.set_weights([rng.normal(0, 0.4, weight.shape) for weight in layer.get_weights()])
-    x = rng.normal(size=(16, steps, features)).astype(dtype)
+    x = rng.normal(size=(16, 28, 28)).astype(dtype)
     return float(np.abs(run_equations(layer, x)[0] - np.asarray(layer(x))).max())

@@ -36,11 +36,8 @@ def check_gates(cell: str, behaviour: str, answer: dict, z_keeps: int = 1) -> Ve
             it may take any value. `...` and None: not answered yet.
         z_keeps: 1: z = 1 keeps the state (Cho et al. 2014, Keras); 0: z = 1 replaces it (Chung et al. 2014).
 
-    Returns:
-        Verdict. A wrong answer never raises.
-
     Raises:
-        ValueError: unknown cell, behaviour or convention.
+        ValueError: unknown cell, behaviour or convention; never for a wrong answer.
 
     Notebook 1, Q1.1 and Q1.2.
     """
@@ -115,10 +112,7 @@ def check_counterexample(values: dict) -> Verdict:
     Args:
         values: dict with a real number for each of x, h_prev, c_prev, w, u, b and the GRU's gates z and r in [0, 1].
             The candidate is tanh(w x + u h + b). c_prev must be consistent: h_prev = o_prev tanh(c_prev) for some
-            o_prev in [0, 1].
-
-    Returns:
-        Verdict. A wrong answer never raises.
+            o_prev in [0, 1]. A wrong answer never raises.
 
     Notebook 1, Q1.3.
     """
@@ -144,29 +138,16 @@ def check_counterexample(values: dict) -> Verdict:
 
 
 def gru_step(numbers: dict) -> mpmath.ctx_iv.ivmpf:
-    """The GRU's new h (one unit, z = 1 keeps), as an interval around it.
-
-    Args:
-        numbers: dict with intervals (`as_interval`) for x, h_prev, w, u, b, z, r.
-
-    Notebook 1, Q1.3.
-    """
+    """The GRU's new h (one unit, z = 1 keeps) from intervals for x, h_prev, w, u, b, z, r. Notebook 1, Q1.3."""
     return _on_intervals(one_unit(equations("GRU").full_state), numbers)
 
 
 def reachable_by_lstm(numbers: dict) -> tuple[mpmath.ctx_iv.ivmpf, mpmath.ctx_iv.ivmpf]:
-    """All that h = o tanh(f c_prev + i g) can be for gates in the closed [0, 1], with g = tanh(w x + u h_prev + b).
+    """Both ends of h = o tanh(f c_prev + i g) for gates in the closed [0, 1], with g = tanh(w x + u h_prev + b).
 
     f c_prev + i g fills [min(0, c_prev) + min(0, g), max(0, c_prev) + max(0, g)], and this interval contains 0. tanh is
-    increasing and o only shrinks towards 0, so h fills exactly [tanh(low), tanh(high)], ends included.
-
-    Args:
-        numbers: dict with intervals (`as_interval`) for x, h_prev, c_prev, w, u, b.
-
-    Returns:
-        (low, high): intervals around the two ends.
-
-    Notebook 1, Q1.3.
+    increasing and o only shrinks towards 0, so h fills exactly [tanh(low), tanh(high)], ends included. From intervals
+    for x, h_prev, c_prev, w, u, b. Notebook 1, Q1.3.
     """
     terms = numbers["c_prev"], _on_intervals(one_unit(equations("LSTM").candidate), numbers)
     high = sum(map(_positive_part, terms))
@@ -267,53 +248,45 @@ def exact(name: str, value) -> sp.Expr:
 
 
 def _exact_number(name, value):
+    """One entry as a SymPy number, see `exact`."""
+    shown = f"{name} = {short_repr(value)}"
     if isinstance(value, (str, bytes)):
         raise Wrong(f"{name} is text, and text is never evaluated; write a number without quotation marks")
     if isinstance(value, (complex, np.complexfloating)) and value.imag == 0:
         value = value.real
-    if isinstance(value, sp.Expr):
-        return _exact_expression(name, value)
     if isinstance(value, (np.integer, np.bool_)) and not isinstance(value, np.timedelta64):
         value = int(value)
-    if not isinstance(value, (int, float, np.floating, Fraction, Decimal)):
-        raise Wrong(f"{name} is {kind_of(value)}; a real number is needed")
-    try:
-        return _short(name, sp.Rational(*map(int, value.as_integer_ratio())))
-    except (ValueError, OverflowError):
-        raise Wrong(f"{name} = {short_repr(value)} is not a finite number") from None
-
-
-def _exact_expression(name, value):
+    if not isinstance(value, sp.Expr):
+        if not isinstance(value, (int, float, np.floating, Fraction, Decimal)):
+            raise Wrong(f"{name} is {kind_of(value)}; a real number is needed")
+        try:
+            value = sp.Rational(*map(int, value.as_integer_ratio()))
+        except (ValueError, OverflowError):
+            raise Wrong(f"{shown} is not a finite number") from None
     if value.free_symbols:
         raise Wrong(f"{name} is a formula with symbols; a number is needed")
-    if value.is_Rational:
-        return _short(name, value)
     if any(power.exp.has(sp.exp) for power in value.atoms(sp.exp)):  # digits of such towers take for ever
         raise Wrong(f"{name} is too involved a formula; write the number as a fraction or as a float")
+    is_fraction = value.is_Rational or value.is_Float
     try:
-        number = value if value.is_Float else value.evalf(DIGITS, maxn=2 * DIGITS, strict=True)
+        near = value if is_fraction else value.evalf(DIGITS, maxn=2 * DIGITS, strict=True)
     except sp.core.evalf.PrecisionExhausted:
-        number = sp.S.Zero
-    if not (number.is_Float or number.is_zero):
-        raise Wrong(f"{name} = {short_repr(value)} is not a finite real number")
-    if value.is_Float:
-        return _short(name, number)
-    if number.is_zero or (number - 1).is_zero:
-        raise Wrong(f"{name} = {short_repr(value)} can't be told from 0 or from 1; write it as a fraction")
-    _short(name, number.n(60))
-    return value
-
-
-def _short(name, number):
-    """The fraction, or the Float as a fraction, if both of its parts are short."""
-    if number.is_Float:
-        _, mantissa, exponent, length = number._mpf_
-        bits, number = max(length, length + exponent, -exponent), number if mantissa else sp.S.Zero
-    else:
-        bits = max(number.p.bit_length(), number.q.bit_length())
-    if bits > MAX_BITS:
+        near = sp.S.Zero
+    if not (near.is_Rational or near.is_Float):
+        raise Wrong(f"{shown} is not a finite real number")
+    if not is_fraction and (near.is_zero or (near - 1).is_zero):
+        raise Wrong(f"{shown} can't be told from 0 or from 1; write it as a fraction")
+    if _bits(near if is_fraction else near.n(60)) > MAX_BITS:
         raise Wrong(f"{name} has more than {MAX_BITS} binary digits; a shorter number is needed")
-    return sp.Rational(number)
+    return sp.Rational(value) if is_fraction else value
+
+
+def _bits(number):
+    """Length of a fraction's longer part; of a Float without writing it as a fraction, which may be a huge one."""
+    if number.is_Float:
+        _, _, exponent, length = number._mpf_
+        return max(length, length + exponent, -exponent)
+    return max(number.p.bit_length(), number.q.bit_length())
 
 
 def _check_range(name, number, value):

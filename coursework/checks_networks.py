@@ -12,7 +12,7 @@ from coursework.data import Data
 from coursework.store import stored
 from coursework.trace import layer_outputs, read_out, recurrent_layer, trace
 from coursework.training import MODEL_SIZES, Experiment
-from coursework.verdicts import Verdict, Wrong, as_verdict, kind_of, plain
+from coursework.verdicts import Verdict, Wrong, as_verdict, kind_of
 
 TOLERANCE = 1e-3  # of outputs and gates: three digits are enough
 
@@ -34,25 +34,19 @@ def check_results(
         data: Data.
 
     Returns:
-        dict from a model's label to its Verdict.
-
-    Raises:
-        ValueError: unknown family or size.
+        dict from a model's label to its Verdict. ValueError for an unknown family or size.
 
     Notebook 2.
     """
     check_choice("family", family, ("LSTM", "GRU"))
     for size in sizes:
         check_choice("size", size, MODEL_SIZES)
-    labels = {f"{family} {size}": MODEL_SIZES.index(size) for size in sizes}
-    return {
-        label: _check_result(label, family, place, recipe, experiments, experiment_results, data)
-        for label, place in labels.items()
-    }
+    answer = recipe, experiments, experiment_results, data
+    return {f"{family} {size}": _check_result(family, MODEL_SIZES.index(size), *answer) for size in sizes}
 
 
 @as_verdict
-def _check_result(label, family, place, recipe, experiments, experiment_results, data):
+def _check_result(family, place, recipe, experiments, experiment_results, data):
     loss, accuracy = _reported(family, place, experiment_results)
     experiments = _given("experiments", experiments)
     if not isinstance(experiments, (list, tuple, dict, set)):
@@ -61,13 +55,10 @@ def _check_result(label, family, place, recipe, experiments, experiment_results,
         experiments = [*experiments, *experiments.values()]
     *layers, units = map(int, MODEL_SIZES[place].split(" x "))
     sheet = Experiment(family, units, *layers, **recipe)
-    of_this_size = [
-        e
-        for e in experiments
-        if isinstance(e, Experiment) and (e.family, e.units, e.layers) == (family, units, sheet.layers)
-    ]
+    of_this_size = [e for e in experiments if isinstance(e, Experiment)]
+    of_this_size = [e for e in of_this_size if (e.family, e.units, e.layers) == (family, units, sheet.layers)]
     if not of_this_size:
-        raise Wrong(f"experiments holds no Experiment for {label}")
+        raise Wrong(f"experiments holds no Experiment for {family} {MODEL_SIZES[place]}")
     fitting = [e for e in of_this_size if dataclasses.replace(e, seed=sheet.seed) == sheet]
     if not fitting:
         mine, wanted = dataclasses.asdict(of_this_size[0]), dataclasses.asdict(sheet)
@@ -126,7 +117,6 @@ def _same_share(a, b, total):
 
 def _given(name, answer):
     """An answer, unless it is still missing."""
-    answer = plain(answer)
     if answer is None or answer is ...:
         raise Wrong(f"not answered yet: {name}")
     return answer
@@ -144,10 +134,9 @@ def _as_list(answer):
 
 def _numbers(name, answer, shape):
     """An answer as an array of finite numbers of the right shape."""
+    answer = _given(name, answer)
     try:
-        values = np.asarray(_given(name, answer))
-    except Wrong:
-        raise
+        values = np.asarray(answer)
     except Exception:  # ragged lists, or whatever an object's own conversion raises
         values = np.empty(0, object)
     if values.dtype.kind not in "iuf":
@@ -163,16 +152,9 @@ def _numbers(name, answer, shape):
 
 @as_verdict
 def check_output(output: object, model: keras.Model, x: np.ndarray) -> Verdict:
-    """Is this the output over time, (T, units), of the model's recurrent layer for one of the images (Q3.2)?
+    """Is this the output over time, (T, units), of the model's recurrent layer for one of the images x (N, T, 28)?
 
-    Args:
-        output: the answer.
-        model: a Sequential classifier whose first layer, and no other, is recurrent.
-        x: the images one of which it should be, (N, T, 28).
-
-    Raises:
-        ValueError: another model.
-
+    The model is a Sequential classifier whose first layer, and no other, is recurrent; ValueError for another one.
     Notebook 3, Q3.2.
     """
     layer = recurrent_layer(model)
@@ -187,23 +169,14 @@ def check_output(output: object, model: keras.Model, x: np.ndarray) -> Verdict:
 
 @as_verdict
 def check_predictions(predictions: object, model: keras.Model, data: Data) -> Verdict:
-    """Are these the classes read out at T, T - 1, ..., T - 4, as if each were the last step (Q3.3)?
+    """Are these the classes of the test images read out at T, T - 1, ..., T - 4, as if each were the last step?
 
-    Args:
-        predictions: the answer: five arrays (N,), as a list in this order or as a dict from the step (28, 27, ...).
-        model: as in `check_output`.
-        data: Data; N test images.
-
-    Raises:
-        ValueError: another model.
-
-    Notebook 3, Q3.3.
+    The answer: five arrays (N,), as a list in this order or as a dict from the step (28, 27, ...). The model is one as
+    for `check_output`, with the same error. Notebook 3, Q3.3.
     """
     truth = _last_read_outs(model, data)
-    given = [
-        _numbers(f"the prediction at T - {back}", values, (len(data.y_test),))
-        for back, values in enumerate(_five("predictions", predictions, data.x_test.shape[1]))
-    ]
+    given = _five("predictions", predictions, data.x_test.shape[1])
+    given = [_numbers(f"the prediction at T - {k}", values, data.y_test.shape) for k, values in enumerate(given)]
     agree = np.array([[(a == b).mean() for b in truth] for a in given])
     if (np.diag(agree) >= 0.99).all():
         return
@@ -215,19 +188,13 @@ def check_predictions(predictions: object, model: keras.Model, data: Data) -> Ve
 
 @as_verdict
 def check_accuracies(accuracies: object, model: keras.Model, data: Data) -> Verdict:
-    """Are these the test accuracies of the read-outs at T, T - 1, ..., T - 4 (Q3.3)?
-
-    Args:
-        accuracies: the answer: five numbers, as a list in this order or as a dict from the step (28, 27, ...).
-        model, data: as in `check_predictions`, with the same error.
+    """Are these the test accuracies of the read-outs at T, T - 1, ..., T - 4, in a form as for `check_predictions`?
 
     Notebook 3, Q3.3.
     """
     truth = [(classes == data.y_test).mean() for classes in _last_read_outs(model, data)]
-    given = [
-        _share(float(_numbers(f"the accuracy at T - {back}", value, ())))
-        for back, value in enumerate(_five("accuracies", accuracies, data.x_test.shape[1]))
-    ]
+    given = _five("accuracies", accuracies, data.x_test.shape[1])
+    given = [_share(float(_numbers(f"the accuracy at T - {k}", value, ()))) for k, value in enumerate(given)]
     for back, (mine, true) in enumerate(zip(given, truth, strict=True)):
         if not _same_share(mine, true, len(data.y_test)):
             raise Wrong(f"the accuracy at T - {back} is not {mine:.4f}")
@@ -248,26 +215,18 @@ def _five(name, answer, steps):
             raise Wrong(f"step {missing[0]} is missing; the steps are {steps} to {steps - 4}")
         return [answer[step] for step in range(steps, steps - 5, -1)]
     values = _as_list(answer)
-    if values is None or len(values) != 5:
-        if values and all(np.shape(value) == (5,) for value in values):
-            raise Wrong(
-                f"{name} has shape ({len(values)}, 5): transposed; one array for each of the five steps is needed"
-            )
-        raise Wrong("five values are needed, for T, T - 1, ..., T - 4")
-    return values
+    if values is not None and len(values) == 5:
+        return values
+    if values and all(np.shape(value) == (5,) for value in values):
+        shape = f"({len(values)}, 5)"
+        raise Wrong(f"{name} has shape {shape}: transposed; one array for each of the five steps is needed")
+    raise Wrong("five values are needed, for T, T - 1, ..., T - 4")
 
 
 def check_gates_over_time(values: object, model: keras.Model, x: np.ndarray) -> dict[str, Verdict]:
-    """Are these the gates i, f, o and the output h of the model's LSTM layer while it reads the images (bonus)?
+    """Are these the gates and the output of the model's LSTM layer while it reads the images x (N, T, 28)?
 
-    Args:
-        values: the answer: dict with the arrays "i", "f", "o", "h", each (N, T, units).
-        model: a Sequential classifier whose first layer is an LSTM.
-        x: the images, (N, T, 28).
-
-    Returns:
-        dict from name to Verdict.
-
+    The answer: a dict with the arrays "i", "f", "o", "h", each (N, T, units). Each of them has a Verdict.
     Notebook 3, bonus.
     """
     truth = {name: array for name, array in trace(model, x).items() if name in "ifoh"}

@@ -115,9 +115,6 @@ def equations(cell: str, z_keeps: int = 1, reset_after: bool = False) -> Equatio
         reset_after: where the GRU's reset gate acts. False: on h_prev, before the recurrent weights (Cho et al. 2014,
             this course); True: after them, with a bias b_U of its own (Keras's default).
 
-    Returns:
-        Equations.
-
     Raises:
         ValueError: unknown cell or convention.
 

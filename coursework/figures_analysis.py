@@ -15,8 +15,10 @@ from coursework.style import (
     COLORS,
     LINES,
     MARKERS,
+    STEP,
     TITLES,
     beside_images,
+    draw_classes,
     draw_digit,
     draw_steps,
     log_ticks,
@@ -61,19 +63,16 @@ def plot_accuracy_by_size(parameters: dict[str, int], hits: dict[str, int], tota
     show_figure("Test error over the number of parameters: " + "; ".join(facts) + ".")
 
 
-def plot_images(images: np.ndarray, titles: Sequence, columns: int = 10) -> None:
-    """Binarised images (N, T, pixels) in a grid, each with its title. Notebook 3, Q3.1."""
-    if len(images) != len(titles):
-        raise ValueError(f"{len(images)} images, but {len(titles)} titles")
-    titles = [str(title) for title in titles]
-    rows = max(1, -(-len(images) // columns))
-    _, grid = plt.subplots(rows, columns, figsize=(1.1 * columns, 1.45 * rows), squeeze=False)
-    for place, axes in enumerate(grid.flat):
+def plot_images(images: np.ndarray, titles: Sequence) -> None:
+    """Binarised images (N, T, pixels), ten in a row, each with its title. Notebook 3, Q3.1."""
+    rows = max(1, -(-len(images) // 10))
+    _, grid = plt.subplots(rows, 10, figsize=(11, 1.45 * rows), squeeze=False)
+    for axes in grid.flat:
         axes.axis("off")
-        if place < len(images):
-            draw_digit(axes, images[place])
-            axes.set_title(titles[place], fontsize=9)
-    show_figure(f"{len(images)} images of digits: {'; '.join(titles)}.")
+    for axes, (image, title) in zip(grid.flat, zip(images, titles, strict=True), strict=False):
+        draw_digit(axes, image)
+        axes.set_title(title, fontsize=9)
+    show_figure(f"{len(images)} images of digits: {'; '.join(map(str, titles))}.")
 
 
 def _range_of(values):
@@ -97,9 +96,8 @@ def plot_over_time(images: np.ndarray, traced: dict[str, np.ndarray], names: Seq
     """
     size = (2.1 * (len(names) + 1), 1.9 * len(images) + 0.9)
     figure, grid = plt.subplots(len(images), len(names) + 1, figsize=size, squeeze=False, sharey=True)
-    for row, image in zip(grid, images, strict=True):
-        draw_digit(row[0], image)
-        row[0].set_ylabel("time step (row)")
+    for axes, image in zip(grid[:, 0], images, strict=True):
+        draw_digit(axes, image, ylabel=STEP)
     for column, name in zip(grid.T[1:], names, strict=True):
         high, extend = _range_of(traced[name])
         low = 0 if name in "ifozr" else -high
@@ -143,18 +141,11 @@ def show_comparisons(pairs: Iterable[tuple[str, str]], right: dict[str, np.ndarr
 
 
 def plot_states(images: np.ndarray, h: np.ndarray, labels: np.ndarray) -> None:
-    """Each image beside the output of a recurrent layer over time, side by side.
-
-    Args:
-        images: (N, T, 28). h: (N, T, units). labels: the true classes, (N,).
-
-    Notebook 3, Q3.2.
-    """
+    """Each image (N, T, 28) with its label (N,), beside the output h (N, T, units) over time. Notebook 3, Q3.2."""
     high, extend = _range_of(h)
     figure, panels = beside_images(images, labels, width=0.8)
     for axes, states in zip(panels, h, strict=True):
-        picture = draw_steps(axes, states, -high, high, width=0.8)
-        axes.set(xlabel="hidden unit", title="output h")
+        picture = draw_steps(axes, states, -high, high, width=0.8, xlabel="hidden unit", title="output h")
     figure.colorbar(picture, ax=panels, label="output h", aspect=15, extend=extend)
     digits = ", ".join(map(str, labels))
     show_figure(f"The digits {digits}, each beside the output h: alike in the blank rows at the top, different below.")
@@ -165,12 +156,9 @@ def plot_class_means(means: np.ndarray) -> None:
     high, extend = _range_of(means)
     figure, grid = plt.subplots(2, 5, figsize=(11, 4.8), sharex=True, sharey=True)
     for digit, axes in enumerate(grid.flat):
-        picture = draw_steps(axes, means[digit], -high, high)
-        axes.set_title(f"digit {digit}")
-    for axes in grid[:, 0]:
-        axes.set_ylabel("time step (row)")
-    for axes in grid[1]:
-        axes.set_xlabel("hidden unit")
+        labels = {"title": f"digit {digit}", "xlabel": "hidden unit", "ylabel": STEP}
+        picture = draw_steps(axes, means[digit], -high, high, **labels)
+        axes.label_outer()
     figure.colorbar(picture, ax=grid, label="mean output h", shrink=0.8, extend=extend)
     spread = np.nanstd(means, axis=0).mean(-1)
     show_figure(
@@ -179,16 +167,13 @@ def plot_class_means(means: np.ndarray) -> None:
     )
 
 
-def plot_by_step(
-    ylabel: str, curves: dict, points: dict | None = None, first_step: int = 1, marks: dict | None = None
-) -> None:
+def plot_by_step(ylabel: str, curves: dict, points: dict | None = None, marks: dict | None = None) -> None:
     """Curves over the time step.
 
     Args:
         ylabel: what is measured, with its unit.
         curves: dict from a label to values per step, or to (values, low, high) with an interval.
         points: dict from a label to {step: value}, drawn as single large markers.
-        first_step: the number of the first value.
         marks: dict from a step to the word that stands at a thin vertical line there.
 
     Notebook 3.
@@ -199,7 +184,7 @@ def plot_by_step(
         color, _, _ = LINES[place % len(LINES)]
         _, style, marker = LINES[(place + place // len(LINES)) % len(LINES)]  # a sixth curve is not the first again
         values, low, high = values if isinstance(values, tuple) else (values, None, None)
-        steps = np.arange(first_step, first_step + len(values))
+        steps = np.arange(1, len(values) + 1)
         axes.plot(steps, values, linestyle=style, color=color, marker=marker, label=label)
         if low is not None:
             axes.fill_between(steps, low, high, color=color, alpha=0.25, linewidth=0)
@@ -209,10 +194,9 @@ def plot_by_step(
         facts.append(f"{label}, " + ", ".join(f"{value:.2f} at step {step}" for step, value in values.items()))
     for step, word in (marks or {}).items():
         axes.axvline(step, color="#888888", linewidth=1)
-        axes.text(
-            step + 0.15, 0.02, word, transform=axes.get_xaxis_transform(), va="bottom", fontsize=8, color="#555555"
-        )
-    axes.set(xlabel="time step (row)", ylabel=ylabel)
+        foot = {"transform": axes.get_xaxis_transform(), "va": "bottom"}
+        axes.text(step + 0.15, 0.02, word, fontsize=8, color="#555555", **foot)
+    axes.set(xlabel=STEP, ylabel=ylabel)
     axes.set_xticks([1, *range(4, axes.get_xlim()[1].astype(int) + 1, 4)])
     axes.grid()
     axes.legend()
@@ -220,30 +204,22 @@ def plot_by_step(
 
 
 def plot_film_strip(images: np.ndarray, probabilities: np.ndarray, labels: np.ndarray) -> None:
-    """Each image beside the class probabilities that are read out after each of its rows.
-
-    Args:
-        images: (N, T, 28). probabilities: (N, T, 10). labels: the true classes, (N,).
+    """Each image (N, T, 28) with its label (N,), beside the probabilities (N, T, 10) read out after each of its rows.
 
     Notebook 3, Q3.3.
     """
     figure, panels = beside_images(images, labels, width=0.6)
     steps = commit_step(probabilities.argmax(-1))
     for axes, chances, step in zip(panels, probabilities, steps, strict=True):
-        picture = draw_steps(axes, chances, 0, 1, width=0.6)
+        picture = draw_classes(axes, chances, width=0.6, title=f"settled at {step}")
         axes.axhline(step - 0.5, color="white", linestyle="--", linewidth=1.5)
-        axes.set(xlabel="class", title=f"settled at {step}", xticks=range(1, 11, 3), xticklabels=range(0, 10, 3))
     figure.colorbar(picture, ax=panels, label="probability", aspect=15)
     facts = ", ".join(f"the {label} at step {step}" for label, step in zip(labels, steps, strict=True))
     show_figure(f"Digits beside their class probabilities after each row. The prediction settles: {facts}.")
 
 
 def plot_commit_steps(readers: dict[str, np.ndarray], ink: np.ndarray) -> None:
-    """When the predictions of several readers settle, beside the last row with ink: histograms over the images.
-
-    Args:
-        readers: dict from a label to commit steps (N,), as of `commit_step`.
-        ink: (N,), of `last_ink`.
+    """Histograms of when each reader's predictions settle, (N,) of `commit_step`, and of `last_ink` (N,).
 
     Notebook 3, Q3.3.
     """
@@ -275,8 +251,7 @@ def plot_row_influence(images: np.ndarray, gradient: np.ndarray, erasure: np.nda
     high, fall = np.percentile(gradient, 99), np.percentile(np.abs(erasure), 99)
     facts = []
     for row, image, slopes, falls, title in zip(grid, images, gradient, erasure, titles, strict=True):
-        draw_digit(row[0], image)
-        row[0].set(title=title, ylabel="row of the image")
+        draw_digit(row[0], image, title=title, ylabel="row of the image")
         pictures = draw_steps(row[1], slopes, 0, high), draw_steps(row[2], falls, -fall, fall)
         pictures[1].set_cmap("PuOr")
         row[1].set_ylabel("read out after step")
@@ -292,10 +267,7 @@ def plot_row_influence(images: np.ndarray, gradient: np.ndarray, erasure: np.nda
 
 
 def plot_gate_means(traced: dict[str, dict[str, np.ndarray]]) -> None:
-    """Mean of every gate over the images, each unit at each step: one row per cell.
-
-    Args:
-        traced: dict from "LSTM" or "GRU" to the dict that `trace` returns.
+    """Mean of every gate over the images, each unit at each step: a row per cell, which has the dict of its `trace`.
 
     Notebook 3, bonus.
     """
@@ -309,21 +281,17 @@ def plot_gate_means(traced: dict[str, dict[str, np.ndarray]]) -> None:
             axes.axis("off")
         for axes, name in zip(row[: len(names)], names, strict=True):
             means = traced[cell][name].mean(0)
-            picture = draw_steps(axes, means, 0, 1)
-            axes.set(title=f"{cell}: {TITLES[name]}", xlabel="hidden unit")
+            picture = draw_steps(axes, means, 0, 1, title=f"{cell}: {TITLES[name]}", xlabel="hidden unit")
             facts.append(f"{cell} {name} from {means[0].mean():.2f} at step 1 to {means[-1].mean():.2f} at the last")
-        row[0].set_ylabel("time step (row)")
+        row[0].set_ylabel(STEP)
     figure.colorbar(picture, ax=grid, label="mean of the gate", shrink=0.8)
     show_figure("Mean of each gate over the images, by time step and hidden unit: " + "; ".join(facts) + ".")
 
 
 def plot_saturation(traced: dict[str, dict[str, np.ndarray]]) -> None:
-    """How often each unit's gate is nearly closed and nearly open, a point per unit, a marker per gate.
+    """How often each unit's gate is nearly closed and nearly open: a panel per cell, which has the dict of its `trace`.
 
-    Args:
-        traced: dict from "LSTM" or "GRU" to the dict that `trace` returns.
-
-    Notebook 3, bonus.
+    A point per unit, a marker per gate. Notebook 3, bonus.
     """
     size = (4.6 * len(traced), 4.3)
     _, panels = plt.subplots(1, len(traced), figsize=size, sharex=True, sharey=True, squeeze=False)
@@ -367,12 +335,8 @@ def plot_reading(image: np.ndarray, h: np.ndarray, chances: np.ndarray, label: i
         image: (T, 28). h: (T, units), units a multiple of 4. chances: (T, 10). label: the true class.
         steps: row numbers, 1 to T.
 
-    Raises:
-        ValueError: shapes that do not belong together, or a row that the image does not have.
-
     Notebook 3, "One digit being read".
     """
-    _check_reading(image, h, chances, steps)
     size = (1.45 * len(steps), 3.6)
     _, grid = plt.subplots(3, len(steps), figsize=size, squeeze=False, height_ratios=[2, 0.7, 1])
     for column, step in enumerate(steps):
@@ -387,30 +351,16 @@ def plot_reading(image: np.ndarray, h: np.ndarray, chances: np.ndarray, label: i
     )
 
 
-def save_reading(
-    name: str, image: np.ndarray, h: np.ndarray, chances: np.ndarray, label: int, seconds_per_row: float = 0.2
-) -> None:
-    """The same as `plot_reading` with every row, as the animated GIF `runs/NAME`; the last frame stays longer.
+def save_reading(name: str, image: np.ndarray, h: np.ndarray, chances: np.ndarray, label: int) -> None:
+    """The same as `plot_reading` with every row, as the animated GIF `runs/NAME`: 5 rows a second, the last one longer.
 
     Notebook 3, "One digit being read".
     """
     steps = [*range(1, len(image) + 1), *[len(image)] * 8]
-    _check_reading(image, h, chances, steps)
     size = {"left": 0.12, "right": 0.97, "top": 0.93, "bottom": 0.06, "hspace": 0.12, "height_ratios": [2, 0.6, 1]}
     with plt.ioff(), plt.rc_context({"savefig.bbox": "standard"}):  # every frame has the same size
         figure, panels = plt.subplots(3, 1, figsize=(2.8, 4.4), layout="none", gridspec_kw=size)
         animation = FuncAnimation(figure, lambda step: _draw_reading(panels, image, h, chances, label, step), steps)
         with replacing(files.RUNS / name) as path:
-            animation.save(path, writer=PillowWriter(fps=1 / seconds_per_row), dpi=80)
+            animation.save(path, writer=PillowWriter(fps=5), dpi=80)
         plt.close(figure)
-
-
-def _check_reading(image, h, chances, steps):
-    if image.ndim != 2 or not len(image) == len(h) == len(chances) or h.shape[1] % 4:
-        raise ValueError(
-            f"image {image.shape}, h {h.shape} and chances {chances.shape} must have the same T, and units be a "
-            "multiple of 4"
-        )
-    wrong = [step for step in steps if not 1 <= step <= len(image)]
-    if wrong:
-        raise ValueError(f"step {wrong[0]} is out of range: use 1 to {len(image)}")

@@ -10,7 +10,7 @@ import numpy as np
 from coursework.arguments import as_numbers
 from coursework.cells import keras_layer, run_equations
 from coursework.checks_gates import as_interval, exact, gru_step, reachable_by_lstm
-from coursework.style import COLORS, LINES, MARKERS, draw_digit, draw_steps, show_figure
+from coursework.style import COLORS, LINES, MARKERS, STEP, draw_digit, draw_steps, show_figure
 from coursework.text import show_widget
 
 
@@ -35,11 +35,10 @@ def _panels_figure(panels):
     figure, row = plt.subplots(1, len(panels), figsize=(2.2 * len(panels) + 0.8, 2.5), sharey=True)
     for axes, (title, (values, unit)) in zip(row, panels.items(), strict=True):
         if unit == "pixel":
-            draw_digit(axes, values)
+            draw_digit(axes, values, title=title, xlabel=unit)
         else:
-            picture = draw_steps(axes, values, low, scale)
-        axes.set(title=title, xlabel=unit)
-    row[0].set_ylabel("time step (row)")
+            picture = draw_steps(axes, values, low, scale, title=title, xlabel=unit)
+    row[0].set_ylabel(STEP)
     figure.colorbar(picture, ax=row, label="state", aspect=15)
     return figure
 
@@ -79,12 +78,9 @@ def plot_gate_error(biases: np.ndarray, bounds: dict, errors: dict) -> None:
 
 
 def plot_reachable(examples: dict[str, dict]) -> None:
-    """What an LSTM reaches with any gates (bar), and the GRU's new h (dot), a line per example.
+    """What an LSTM reaches with any gates (bar), and the GRU's new h (dot): a line for each labelled example.
 
-    Args:
-        examples: dict from label to the values of a counter-example, see `check_counterexample`.
-
-    Notebook 1, Q1.3.
+    The examples are values as for `check_counterexample`. Notebook 1, Q1.3.
     """
     _, axes = plt.subplots(figsize=(8, 0.5 * len(examples) + 0.9))
     facts = []
@@ -103,21 +99,14 @@ def plot_reachable(examples: dict[str, dict]) -> None:
 
 
 def plot_imitation(gru: np.ndarray, lstms: dict[str, np.ndarray]) -> None:
-    """A GRU's state over time (thick), and what the read-outs of LSTMs make of it.
-
-    Args:
-        gru: (T,).
-        lstms: dict from label to (T,).
-
-    Notebook 1, Q1.3.
-    """
+    """A GRU's state over time (T,), thick, and what the read-outs of LSTMs, by label, make of it. Notebook 1, Q1.3."""
     _, axes = plt.subplots(figsize=(8, 3.4))
     steps = np.arange(1, len(gru) + 1)
     axes.plot(steps, gru, lw=6, alpha=0.35, color=COLORS["GRU"], label="GRU, 1 unit")
     styles = itertools.cycle(LINES[1:4])
     for (label, values), (color, line, marker) in zip(lstms.items(), styles, strict=False):
         axes.plot(steps, values, color=color, ls=line, marker=marker, ms=3, lw=1, label=label)
-    axes.set(xlabel="time step (row)", ylabel="output h")
+    axes.set(xlabel=STEP, ylabel="output h")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     gaps = [f"{label} by at most {np.abs(values - gru).max():.3f}" for label, values in lstms.items()]
     show_figure("The GRU's state over the rows, and wide LSTMs that follow it: " + "; ".join(gaps) + ".")
@@ -127,17 +116,10 @@ PLAYGROUND_BIASES = {"b_i": -1.0, "b_f": 1.5, "b_o": 2.0, "b_z": 1.5, "b_r": 0.0
 
 
 def gate_playground(digit: np.ndarray) -> None:
-    """Sliders for the constant gate biases of an LSTM and a GRU, and their states over the rows of a digit.
+    """Sliders for the constant gate biases of an LSTM and a GRU, and their states over the rows of a digit (28, 28).
 
     Both have 28 units, W = identity and U = identity / 2. Without widgets, the picture of the starting values remains.
-
-    Args:
-        digit: (28, 28), one binarised image.
-
-    Raises:
-        ValueError: another shape.
-
-    Notebook 1, Q1.2.
+    ValueError for another shape. Notebook 1, Q1.2.
     """
     digit = as_numbers("digit", digit, (28, 28))
 

@@ -5,7 +5,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from coursework.files import write_csv
-from coursework.style import COLORS, MARKERS, draw_digit, log_ticks, show_figure
+from coursework.style import COLORS, MARKERS, STEP, draw_digit, log_ticks, show_figure
 from coursework.training import MODEL_SIZES
 
 
@@ -19,14 +19,13 @@ def plot_rows_as_steps(image: np.ndarray, steps: np.ndarray) -> None:
     Notebook 2.
     """
     _, panels = plt.subplots(1, len(steps), figsize=(2.1 * len(steps), 2.4), sharey=True)
+    frame = {"fill": False, "color": COLORS["GRU"], "linewidth": 2}
     for axes, step in zip(panels, steps, strict=True):
-        draw_digit(axes, np.where(np.arange(1, len(image) + 1)[:, None] <= step, image, np.nan))
+        seen = np.where(np.arange(1, len(image) + 1)[:, None] <= step, image, np.nan)
+        draw_digit(axes, seen, title=f"step {step}", xlabel="pixel")
         axes.set_facecolor("#DDDDDD")
-        axes.add_patch(
-            plt.Rectangle((0.5, step - 0.5), image.shape[1], 1, fill=False, color=COLORS["GRU"], linewidth=2)
-        )
-        axes.set(title=f"step {step}", xlabel="pixel")
-    panels[0].set_ylabel("time step (row)")
+        axes.add_patch(plt.Rectangle((0.5, step - 0.5), image.shape[1], 1, **frame))
+    panels[0].set_ylabel(STEP)
     show_figure(f"A digit after {', '.join(map(str, steps))} of its {len(image)} rows; the rows to come are hidden.")
 
 
@@ -62,30 +61,24 @@ def plot_summary_table(experiment_results: dict) -> None:
 def plot_learning_curves(results: dict) -> None:
     """Cross-entropy and error by epoch, training (dashed) and test (solid), a panel per size, a colour per cell.
 
-    Args:
-        results: dict from Experiment to Result, as from `train_all`, for LSTM and GRU of the sizes in MODEL_SIZES.
-
-    Notebook 2.
+    The results are those of `train_all` for LSTM and GRU of the sizes in MODEL_SIZES. Notebook 2.
     """
     _, rows = plt.subplots(2, len(MODEL_SIZES), figsize=(11, 5.5), sharex=True, sharey="row")
-    for result in results.values():
-        column = MODEL_SIZES.index(result.experiment.label.split(" ", 1)[1])
-        family = result.experiment.family
-        epochs = range(1, result.experiment.epochs + 1)
-        for axes, values, scale in (
-            (rows[0][column], "loss", lambda v: v),
-            (rows[1][column], "accuracy", lambda v: 100 * (1 - v)),
-        ):
-            for prefix, style in (("", "--"), ("val_", "-")):
-                label = f"{family}, {'test' if prefix else 'training'}"
-                numbers = [scale(v) for v in result.history[prefix + values]]
-                axes.plot(epochs, numbers, style, color=COLORS[family], marker=MARKERS[family], label=label)
-            axes.set_yscale("log")
-            log_ticks(axes.yaxis)
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    for column, size in enumerate(MODEL_SIZES):
-        rows[0][column].set_title(f"{size} units")
-        rows[1][column].set_xlabel("epoch")
+    for experiment, result in results.items():
+        family, size = experiment.label.split(" ", 1)
+        for part, prefix, line in (("training", "", "--"), ("test", "val_", "-")):
+            style = {"ls": line, "color": COLORS[family], "marker": MARKERS[family], "label": f"{family}, {part}"}
+            error = 100 * (1 - np.array(result.history[f"{prefix}accuracy"]))
+            values = result.history[f"{prefix}loss"], error
+            for axes, curve in zip(rows[:, MODEL_SIZES.index(size)], values, strict=True):
+                axes.plot(range(1, experiment.epochs + 1), curve, **style)
+    for axes in rows.flat:
+        axes.set_yscale("log")
+        log_ticks(axes.yaxis)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    for (above, below), size in zip(rows.T, MODEL_SIZES, strict=True):
+        above.set_title(f"{size} units")
+        below.set_xlabel("epoch")
     rows[0][0].set_ylabel("cross-entropy (nats)")
     rows[1][0].set_ylabel("error (%)")
     rows[0][0].legend(fontsize=8)

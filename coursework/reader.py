@@ -15,17 +15,15 @@ import traitlets
 from scipy.interpolate import splev, splprep
 from scipy.special import softmax
 
-from coursework.analysis import fit_probes
-from coursework.arguments import check_integer
-from coursework.backend import keras
 from coursework.data import Data
 from coursework.files import RUNS, replacing
-from coursework.style import COLORS, TITLES, draw_digit, draw_steps, show_figure
+from coursework.style import COLORS, STEP, TITLES, draw_classes, draw_digit, draw_steps, show_figure
 from coursework.text import show_widget
 from coursework.trace import read_out, trace
 
 SCRIPT = Path(__file__).with_name("reader.js")
 STYLE = SCRIPT.with_suffix(".css")
+PAGE = SCRIPT.with_suffix(".html")
 SMALL = ("GRU 32", "LSTM 32")  # the networks of the committed page
 OPENING = 2  # the digit shown first: many a network makes up its mind about it late
 
@@ -43,36 +41,6 @@ STROKES = {
     8: ["66,22 50,13 36,23 40,38 55,50 65,66 58,84 43,86 34,74 40,58 56,44 66,32 66,22"],
     9: ["66,26 54,14 38,19 33,35 43,47 58,43 66,28", "66,26 65,46 62,68 58,88"],
 }
-
-PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>Draw a digit and watch the network make up its mind</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:">
-<link rel="icon" href="data:,">
-<style>
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 84rem; margin: 1.2rem auto; padding: 0 .8rem; }
-h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 .5rem; }
-.about { max-width: 52rem; }
-%STYLE%
-</style></head><body>
-<h1>Draw a digit and watch the network make up its mind</h1>
-<p class="about">A recurrent network reads an image from the top, one row per time step, and keeps what it needs in its
-hidden state. It was trained to name the digit after the last row. Here you see its answer, its state and its gates
-after every row, computed in this page from the trained weights. %ABOUT%</p>
-<noscript><p>This page computes a network as you draw, which needs JavaScript; it is switched off here. Nothing is
-loaded from the web or sent to it.</p></noscript>
-<div id="reader"></div>
-<script type="application/json" id="content">%CONTENT%</script>
-<script type="module">
-%SCRIPT%
-const content = JSON.parse(document.getElementById("content").textContent);
-const model = { get: () => content, set() {}, save_changes() {} };
-render({ model, el: document.getElementById("reader") });
-</script>
-</body></html>
-"""
 
 
 class Reader(anywidget.AnyWidget):
@@ -93,17 +61,14 @@ class Reader(anywidget.AnyWidget):
 
 
 def draw_and_read(networks: Mapping, data: Data, probes: Mapping | None = None) -> Reader:
-    """Show a pad to draw a digit on, and what the networks make of it row by row: answers, states, gates.
+    """Show a pad to draw a digit on, and what the networks make of it row by row; returns the widget.
 
     Where widgets don't run, a picture of the first network reading a test image remains.
 
     Args:
         networks: dict from label to trained network, LSTM or GRU, as `build_model` makes them.
         data: gives the test images to choose from.
-        probes: dict from label to what `fit_probe` returns, for any of the networks.
-
-    Returns:
-        The widget; its `image` (28, 28) is what was drawn last, as the networks read it.
+        probes: dict from label to what `fit_probes` returns for the last recurrent layer, for any of the networks.
 
     Raises:
         ValueError: no network, or one of another shape.
@@ -138,41 +103,24 @@ def save_reader(networks: Mapping, data: Data, probes: Mapping | None = None) ->
 def reader_page(networks: Mapping, images: list[dict], probes: Mapping | None = None, about: str = "") -> str:
     """The whole page as HTML, which loads nothing from anywhere.
 
-    Args:
-        networks, probes: as for `draw_and_read`.
-        images: of `test_images` or `drawn_images`.
-        about: a sentence on the images, in HTML.
+    `images` are those of `test_images` or `drawn_images`, `about` is a sentence on them in HTML.
     """
     content = json.dumps(make_content(networks, images, probes), separators=(",", ":")).replace("<", "\\u003c")
-    page = PAGE.replace("%ABOUT%", about).replace("%CONTENT%", content)
-    return page.replace("%STYLE%", STYLE.read_text("utf-8")).replace("%SCRIPT%", SCRIPT.read_text("utf-8"))
+    page, style, script = (path.read_text("utf-8") for path in (PAGE, STYLE, SCRIPT))
+    page = page.replace("%ABOUT%", about).replace("%CONTENT%", content)
+    return page.replace("%STYLE%", style).replace("%SCRIPT%", script)
 
 
-def test_images(data: Data, each: int = 2) -> list[dict]:
-    """The first test images of each class, as the script takes them: label, and 784 bits in base64."""
-    check_integer(each=each)
-    places = [np.flatnonzero(data.y_test == digit)[:each] for digit in range(10)]
-    order = [place[k] for k in range(each) for place in places if len(place) > k]
+def test_images(data: Data) -> list[dict]:
+    """The first two test images of each class, as the script takes them: label, and 784 bits in base64."""
+    places = [np.flatnonzero(data.y_test == digit) for digit in range(10)]
+    order = [place[k] for k in range(2) for place in places if len(place) > k]
     return [{"label": int(data.y_test[k]), "pixels": in_base64(np.packbits(data.x_test[k] > 0.1))} for k in order]
 
 
 def drawn_images() -> list[dict]:
     """A digit of each class as strokes, lists of [x, y] in points of the pad (112 x 112)."""
     return [{"label": digit, "strokes": [_smooth(points) for points in strokes]} for digit, strokes in STROKES.items()]
-
-
-def fit_probe(model: keras.Model, data: Data, images: int = 2000) -> np.ndarray:
-    """A linear classifier for the last recurrent layer's h after each row, fitted to the first training images.
-
-    Args:
-        model: as for `draw_and_read`.
-        images: how many training images.
-
-    Returns:
-        Weights (T, units + 1, classes), the biases last. A class without an image gets no chance.
-    """
-    states = trace(model, data.x_train[:images], layer=_depth(model) - 1)["h"]
-    return fit_probes(states, data.y_train[:images]).astype(np.float32)
 
 
 def make_content(networks: Mapping, images: list[dict], probes: Mapping | None = None) -> dict:
@@ -231,12 +179,10 @@ def _show_reading(label, model, image, digit):
     h = trace(model, image[None], layer=layer)["h"]
     chances = softmax(read_out(model, h), axis=-1)[0]
     _, (left, middle, right) = plt.subplots(1, 3, figsize=(8.5, 2.5), sharey=True)
-    draw_digit(left, image)
-    left.set(title=f"a {digit}", xlabel="pixel", ylabel="time step (row)")
-    plt.colorbar(draw_steps(middle, chances, 0, 1), ax=middle, label="probability")
-    middle.set(title=f"{label}: read out", xlabel="class", xticks=range(1, 11, 3), xticklabels=range(0, 10, 3))
-    plt.colorbar(draw_steps(right, h[0], -1, 1), ax=right, label=TITLES["h"])
-    right.set(title=TITLES["h"], xlabel="hidden unit")
+    draw_digit(left, image, title=f"a {digit}", xlabel="pixel", ylabel=STEP)
+    plt.colorbar(draw_classes(middle, chances, title=f"{label}: read out"), ax=middle, label="probability")
+    state = draw_steps(right, h[0], -1, 1, title=TITLES["h"], xlabel="hidden unit")
+    plt.colorbar(state, ax=right, label=TITLES["h"])
     show_figure(
         f"{label} reads a {digit}: the image, the class probabilities and the output h after each row; after the last "
         f"row it says {chances[-1].argmax()}."

@@ -9,13 +9,10 @@ from coursework.arguments import as_numbers
 
 
 def wilson(hits: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """95 % score interval of a proportion (Wilson 1927), NaN where `total` is 0.
+    """95 % score interval (low, high) of the proportion hits / total (Wilson 1927), NaN where `total` is 0.
 
     Args:
         hits, total: numbers of images, or arrays of them that broadcast; an accuracy times N is rounded.
-
-    Returns:
-        (low, high), proportions between 0 and 1, of the broadcast shape.
 
     Raises:
         ValueError: what is no number of images, such as an accuracy.
@@ -57,18 +54,9 @@ class Comparison:
 
 
 def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> Comparison:
-    """Compare two classifiers by what each got right: McNemar's test (1947), exact.
+    """Compare two classifiers by which of the same images each got right, (N,) of bool: McNemar's test (1947), exact.
 
-    Args:
-        right_a, right_b: boolean arrays (N,) over the same images.
-
-    Returns:
-        Comparison.
-
-    Raises:
-        ValueError: arrays of another type, or of different lengths.
-
-    Notebooks 2 and 3.
+    ValueError for arrays of another type, or of different lengths. Notebooks 2 and 3.
     """
     right_a, right_b = np.asarray(right_a), np.asarray(right_b)
     if right_a.dtype != bool or right_b.dtype != bool or right_a.shape != right_b.shape or right_a.ndim != 1:

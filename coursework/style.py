@@ -34,6 +34,7 @@ TITLES = {
     "h": "output h",
     "c": "state c",
 }
+STEP = "time step (row)"
 plt.rcParams.update(
     {
         "figure.dpi": 100,
@@ -57,18 +58,24 @@ def show_figure(alt):
     plt.close(figure)
 
 
-def draw_steps(axes, values, low, high, width=1):
+def draw_steps(axes, values, low, high, width=1, **labels):
     """Rows of `values` (T, units) as time steps 1 to T, downwards; the panel is `width` times as wide as high."""
     steps, columns = values.shape
     axes.set_box_aspect(1 / width)
+    axes.set(**labels)
     return axes.imshow(values, vmin=low, vmax=high, aspect="auto", extent=(0.5, columns + 0.5, steps + 0.5, 0.5))
 
 
-def draw_digit(axes, image):
+def draw_digit(axes, image, **labels):
     """An image (T, pixels) in black on white, its rows numbered as time steps, in a square panel."""
-    picture = draw_steps(axes, image, 0, 1)
-    picture.set_cmap("gray_r")
+    draw_steps(axes, image, 0, 1, **labels).set_cmap("gray_r")
     axes.set_xticks([1, 14, 28])
+
+
+def draw_classes(axes, chances, **labels):
+    """Class probabilities (T, 10) over the time steps, in a narrow panel."""
+    axes.set(xlabel="class", xticks=range(1, 11, 3), xticklabels=range(0, 10, 3))
+    return draw_steps(axes, chances, 0, 1, **labels)
 
 
 def beside_images(images, labels, width):
@@ -77,18 +84,12 @@ def beside_images(images, labels, width):
     Returns:
         (figure, the empty panels).
     """
-    figure, ((*panels,),) = plt.subplots(
-        1,
-        2 * len(images),
-        figsize=(1.75 * len(images) * (1 + width), 2.1),
-        sharey=True,
-        squeeze=False,
-        width_ratios=[1, width] * len(images),
-    )
+    size = (1.75 * len(images) * (1 + width), 2.1)
+    ratios = [1, width] * len(images)
+    figure, (panels,) = plt.subplots(1, len(ratios), figsize=size, sharey=True, squeeze=False, width_ratios=ratios)
     for axes, image, label in zip(panels[::2], images, labels, strict=True):
-        draw_digit(axes, image)
-        axes.set(xlabel="pixel", title=f"a {label}")
-    panels[0].set_ylabel("time step (row)")
+        draw_digit(axes, image, xlabel="pixel", title=f"a {label}")
+    panels[0].set_ylabel(STEP)
     return figure, panels[1::2]
 
 

@@ -53,22 +53,19 @@ def _gates(layer, x, h):
     bias = 0 if cell.bias is None else keras.ops.cast(cell.bias, dtype)
     if isinstance(cell, keras.layers.LSTMCell):
         i, f, g, o = keras.ops.split(x @ kernel + before @ recurrent_kernel + bias, 4, axis=-1)
-        i, f, o = map(cell.recurrent_activation, (i, f, o))
-        values = {"i": i, "f": f, "g": cell.activation(g), "o": o}
-        values = {name: np.asarray(value) for name, value in values.items()}
-        c = values["c"] = np.zeros_like(h)
+        i, f, o = (np.asarray(cell.recurrent_activation(gate)) for gate in (i, f, o))
+        g, c = np.asarray(cell.activation(g)), np.zeros_like(h)
         for t in range(h.shape[1]):  # c[:, -1] is still zero at t = 0
-            c[:, t] = values["f"][:, t] * c[:, t - 1] + values["i"][:, t] * values["g"][:, t]
-        rebuilt = values["o"] * np.asarray(cell.activation(c))
+            c[:, t] = f[:, t] * c[:, t - 1] + i[:, t] * g[:, t]
+        values, rebuilt = {"i": i, "f": f, "g": g, "o": o, "c": c}, o * np.asarray(cell.activation(c))
     else:
         own, recurrent = bias if cell.reset_after and cell.bias is not None else (bias, 0)
         x_z, x_r, x_g = keras.ops.split(x @ kernel + own, 3, axis=-1)
         h_z, h_r, h_g = keras.ops.split(before @ recurrent_kernel + recurrent, 3, axis=-1)
         z, r = cell.recurrent_activation(x_z + h_z), cell.recurrent_activation(x_r + h_r)
         inner = r * h_g if cell.reset_after else (r * before) @ keras.ops.split(recurrent_kernel, 3, axis=-1)[2]
-        values = {"z": z, "r": r, "g": cell.activation(x_g + inner)}
-        values = {name: np.asarray(value) for name, value in values.items()}
-        rebuilt = values["z"] * before + (1 - values["z"]) * values["g"]
+        z, r, g = map(np.asarray, (z, r, cell.activation(x_g + inner)))
+        values, rebuilt = {"z": z, "r": r, "g": g}, z * before + (1 - z) * g
     allowed = 0.02 if cell.compute_dtype in ("float16", "bfloat16") else 1e-5
     if not np.abs(rebuilt - h).max() <= allowed * max(1, np.abs(h).max()):
         raise ValueError(f"the layer {layer.name!r} does something that trace does not follow: its gates do not give h")
@@ -89,7 +86,7 @@ def layer_outputs(layer: keras.layers.RNN, x: np.ndarray) -> np.ndarray:
 
 def _every_step(layer):
     """A twin of a layer, with the same weights, that returns every step."""
-    twin = type(layer).from_config({**layer.get_config(), "return_sequences": True, "return_state": False})
+    twin = type(layer).from_config(layer.get_config() | {"return_sequences": True, "return_state": False})
     twin.build((None, None, layer.cell.kernel.shape[0]))
     twin.set_weights(layer.get_weights())
     return twin
@@ -115,17 +112,16 @@ def _layer_and_its_input(model, x, choice):
     model = _copy(model)
     layers = [layer for layer in model.layers if isinstance(layer, (keras.layers.RNN, keras.layers.Bidirectional))]
     if not layers:
-        inner = [layer.name for layer in model.layers if isinstance(layer, keras.Model)]
-        advice = f"; trace the model inside it: {', '.join(map(repr, inner))}" if inner else ""
-        raise ValueError(f"the model {model.name!r} has no recurrent layer of its own{advice}")
-    names = ", ".join(f"{number}: {layer.name!r}" for number, layer in enumerate(layers))
-    if choice is None and len(layers) > 1:
-        raise ValueError(f"the model has {len(layers)} recurrent layers; choose one with layer= ({names})")
-    known = isinstance(choice, (str, int, np.integer)) and not isinstance(choice, bool)
-    chosen = [layer for number, layer in enumerate(layers) if known and choice in (layer.name, number)]
-    if choice is not None and not chosen:
+        raise ValueError(f"the model {model.name!r} has no recurrent layer of its own")
+    chosen = [layer for number, layer in enumerate(layers) if choice in (None, number, layer.name)]
+    if len(chosen) != 1:
+        names = ", ".join(f"{number}: {layer.name!r}" for number, layer in enumerate(layers))
+        if chosen:
+            raise ValueError(f"the model has {len(layers)} recurrent layers; choose one with layer= ({names})")
         raise ValueError(f"no recurrent layer {short_repr(choice)}; choose one of {names}")
-    recurrent = chosen[0] if chosen else layers[0]
+    (recurrent,) = chosen
+    if len(recurrent._inbound_nodes) > 1:
+        raise ValueError(f"the model uses {recurrent.name!r} more than once; trace the layer alone")
     inputs = recurrent.input
     if isinstance(inputs, (list, tuple)):
         what = "a mask (cut the padded steps off)" if inputs[-1].dtype == "bool" else "an initial state"
@@ -139,20 +135,12 @@ def _layer_and_its_input(model, x, choice):
 def _copy(model):
     """The model again, its layers in no other model: the `input` and `output` of each are those in this one."""
     try:
-        if not model.built:
-            raise ValueError
         inputs, copy = len(model.inputs), keras.models.clone_model(model)
         copy.set_weights(model.get_weights())
     except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"the model {model.name!r} must be built, and Sequential or functional") from error
     if inputs != 1:
         raise ValueError(f"the model has {inputs} inputs; trace the layer alone, with its own input")
-    if any(getattr(layer, "stateful", False) for layer in model.layers):
-        raise ValueError("the model holds a stateful layer, which is not supported: its start is not zero")
-    if not isinstance(model, keras.Sequential):
-        for layer in model.get_config()["layers"]:
-            if len(layer["inbound_nodes"]) > 1:
-                raise ValueError(f"the model uses {layer['name']!r} more than once; trace the layer alone")
     return copy
 
 
@@ -163,14 +151,11 @@ def _input_shape(model):
 
 
 def read_out(model: keras.Model, h: np.ndarray) -> np.ndarray:
-    """What the classification layers say to the recurrent output at every step, as if it were the last one.
+    """Logits (N, T, classes) of the classification layers for every step, as if it were the last one.
 
     Args:
         model: a classifier; all layers after its last recurrent one are applied to each step alone.
         h: outputs of that recurrent layer over time, (N, T, units), as from `trace`.
-
-    Returns:
-        Logits (N, T, classes).
 
     Raises:
         ValueError: a model without a recurrent layer, with several outputs, with layers after the recurrent one that
@@ -184,16 +169,15 @@ def read_out(model: keras.Model, h: np.ndarray) -> np.ndarray:
         raise ValueError(f"the model {model.name!r} has no recurrent layer to read out")
     last = recurrent[-1]
     h = as_numbers("h", h, ("N", "T", last.cell.units))
-    n, steps, units = h.shape
-    alone = not last.return_sequences  # the layers after it then take one state of each image
     try:
         (output,) = copy.outputs
         head = keras.Model(last.output, output)
     except ValueError as error:
         raise ValueError("read_out needs one output that depends on the last recurrent layer's output only") from error
-    logits = _in_parts(lambda part: head(part, training=False), h.reshape(n * steps, units) if alone else h, 50_000)
-    logits = _as_logits(logits.reshape(n, steps, -1) if alone and logits.ndim == 2 else logits)
-    if logits.shape[:2] != (n, steps) or logits.ndim != 3:
+    states = h if last.return_sequences else h.reshape(-1, h.shape[-1])  # the head may take one state of each image
+    logits = _as_logits(_in_parts(lambda part: head(part, training=False), states, 50_000))
+    logits = logits if last.return_sequences else logits.reshape(*h.shape[:2], -1)
+    if logits.shape[:2] != h.shape[:2] or logits.ndim != 3:
         raise ValueError("the layers after the recurrent one mix the steps; read_out needs an answer at each")
     return logits
 
@@ -204,20 +188,14 @@ def predictions_by_step(model: keras.Model, x: np.ndarray) -> np.ndarray:
 
 
 def row_influence(model: keras.Model, x: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which rows of an image matter for what is read out after each step?
+    """Which rows of the images x (N, T, pixels) matter for what is read out about `classes` (N,) after each step?
 
-    Args:
-        model: a Sequential classifier whose first layer, and no other, is recurrent.
-        x: images, (N, T, pixels).
-        classes: the class of each that is asked about, (N,).
+    The model is a Sequential classifier whose first layer, and no other, is recurrent; ValueError for another one.
 
     Returns:
         (gradient, erasure), arrays (N, T, T) of step by row. Gradient: length of the derivative of log p(class), read
         out after the step, with respect to the pixels of the row. Erasure: by how much log p(class) falls if the row is
         blank. Both are 0 for rows that are still to come.
-
-    Raises:
-        ValueError: another model, or x and classes that do not fit.
 
     Notebook 3, Q3.3.
     """
@@ -249,19 +227,10 @@ def recurrent_layer(model: keras.Model) -> keras.layers.RNN:
 
 
 def predictions_of(model: keras.Model, x: np.ndarray) -> np.ndarray:
-    """The class each image is given; after the last row, if the network answers after every row.
+    """The class that each image of x (N, T, 28) is given, (N,); after the last row, if the network answers after each.
 
-    Args:
-        model: a Keras classifier that gives logits (N, classes), or (N, T, classes) with `every_step`.
-        x: (N, T, 28).
-
-    Returns:
-        int array (N,).
-
-    Raises:
-        ValueError: a model with several outputs, or with one number for each image.
-
-    Notebooks 2 and 3.
+    The model gives logits (N, classes), or (N, T, classes) with `every_step`; ValueError for one with several outputs,
+    or with one number for each image. Notebooks 2 and 3.
     """
     x = as_numbers("x", x, _input_shape(model))
     # Called part by part: `predict` would warn of a new graph for each of several models.

@@ -58,16 +58,9 @@ def answered(*answers: object) -> bool:
 
 
 def award(points: float, verdicts: Verdict | dict[str, Verdict]) -> float:
-    """Print what a check says, and return the points it is worth.
+    """Print what a check says, and return the points it is worth, which nbgrader takes from the cell as its mark.
 
-    Args:
-        points: of the whole question.
-        verdicts: a Verdict, or a dict from name to Verdict; each of these is worth the same share.
-
-    Returns:
-        The points earned. nbgrader takes the value that a check cell returns as its mark.
-
-    All notebooks.
+    In a dict from name to Verdict, each is worth the same share of the question's points. All notebooks.
     """
     if isinstance(verdicts, Verdict):
         print(verdicts)
@@ -76,16 +69,6 @@ def award(points: float, verdicts: Verdict | dict[str, Verdict]) -> float:
         print(f"{name}: {verdict}")
     earned = points * sum(map(bool, verdicts.values())) / len(verdicts)
     return int(earned) if earned == int(earned) else round(earned, 2)
-
-
-def plain(answer):
-    """A dict, list or tuple as a plain one, whatever a subclass of it may do when it is looked at."""
-    if isinstance(answer, dict):
-        return dict(dict.items(answer))
-    for kind in (list, tuple):
-        if isinstance(answer, kind):
-            return kind(kind.__iter__(answer))
-    return answer
 
 
 def kind_of(value):

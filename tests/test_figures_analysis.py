@@ -23,7 +23,7 @@ def test_each_curve_is_drawn_in_its_own_style(shown):
 def test_intervals_points_and_marks(shown):
     values = np.linspace(0.1, 0.9, 28)
     helpers.plot_by_step(
-        "accuracy", {"a": (values, values - 0.1, values + 0.1)}, {"known": {28: 0.9, 27: 0.8}}, 1, {5: "ink"}
+        "accuracy", {"a": (values, values - 0.1, values + 0.1)}, {"known": {28: 0.9, 27: 0.8}}, {5: "ink"}
     )
     ((figure, alt),) = shown
     axes = figure.axes[0]
@@ -34,8 +34,6 @@ def test_intervals_points_and_marks(shown):
 def test_titles_that_are_numbers(shown):
     helpers.plot_images(IMAGES, LABELS)
     assert [axes.get_title() for axes in shown[0][0].axes] == [str(label) for label in LABELS]
-    with refused("10 images, but 9 titles"):
-        helpers.plot_images(IMAGES, LABELS[:9])
 
 
 @pytest.mark.parametrize("scale", [1, 400])
@@ -86,14 +84,11 @@ def test_row_influence_and_film(shown):
     assert film.count("at step") == 3
 
 
-def test_a_reading_that_does_not_fit_is_refused(shown):
+def test_a_reading_has_a_column_for_each_of_its_steps(shown):
     chances = rng.dirichlet(np.ones(10), size=28)
     helpers.plot_reading(IMAGES[0], H[0], chances, 3, [1, 28])
-    assert len(shown[0][0].axes) == 6
-    with refused("step 29 is out of range"):
-        helpers.plot_reading(IMAGES[0], H[0], chances, 3, [29])
-    with refused("must have the same T"):
-        helpers.plot_reading(IMAGES[0], H[0][:5], chances, 3, [1])
+    ((figure, alt),) = shown
+    assert len(figure.axes) == 6 and alt.endswith(f"{chances[27].argmax()} after row 28.")
 
 
 def test_comparisons_are_shown_and_returned(capsys):

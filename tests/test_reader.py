@@ -10,7 +10,6 @@ import keras
 import numpy as np
 import pytest
 from scipy.special import softmax
-from sklearn.linear_model import LogisticRegression
 
 from conftest import refused
 from coursework import reader
@@ -224,18 +223,6 @@ def test_commit_step():
 
 
 # The page and the widget
-
-
-def test_the_probe_is_scikit_learns(data, networks):
-    """The same answers, from the packed weights; a class without images is never named."""
-    model, rows = networks["GRU 3 x 32"], np.flatnonzero(data.y_train != 4)[:500]
-    few = type(data)("few", data.x_train[rows], data.y_train[rows], data.x_test, data.y_test)
-    probe = reader.fit_probe(model, few)
-    assert probe.shape == (28, 33, 10) and probe.dtype == np.float32
-    states, h = (trace(model, x, layer=2)["h"] for x in (few.x_train, few.x_test))
-    for t in (6, 27):
-        expected = LogisticRegression(max_iter=200).fit(states[:, t], few.y_train).predict(h[:, t])
-        assert ((h[:, t] @ probe[t, :-1] + probe[t, -1]).argmax(-1) == expected).mean() > 0.99
 
 
 def test_files_of_a_run(networks, data, tmp_path, monkeypatch):

@@ -171,13 +171,8 @@ def doubled():
     return layer
 
 
-def nested():
-    return network(keras.Sequential([keras.Input((9, 5)), keras.layers.GRU(3)], name="inner"))
-
-
 REFUSED = {
     "no recurrent layer": lambda: network(keras.layers.Dense(3)),
-    "trace the model inside it: 'inner'": nested,
     "no weights yet|must be built": lambda: keras.Sequential([keras.layers.GRU(3)]),
     "no weights yet": lambda: keras.layers.GRU(3),
     "SimpleRNN with SimpleRNNCell": lambda: keras.layers.SimpleRNN(3),

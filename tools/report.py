@@ -12,6 +12,8 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from coursework.files import RUNS, read_csv, replacing
 
+TEMPLATES = jinja2.FileSystemLoader(Path(__file__).parent)
+
 
 def without_widgets(notebook: nbformat.NotebookNode) -> None:
     """Drop what only a live kernel can show."""
@@ -48,37 +50,11 @@ class OfflineRenderer(IPythonRenderer):
         return self.block_math(rf"\begin{{{name}}}{body}\end{{{name}}}")
 
 
-# Jupyter's own page without the scripts that it loads from the web; no line is too long to read, and each picture has
-# a text.
-OFFLINE_TEMPLATE = """
-{%- extends 'lab/index.html.j2' -%}
-{%- block html_head_js -%}{%- endblock -%}
-{%- block html_head_js_mathjax -%}{%- endblock -%}
-{%- block html_head_js_mermaidjs -%}{%- endblock -%}
-{%- block extra_css -%}
-<style>main { max-width: 72rem; margin: auto; } nav { padding: 0.5rem 80px; }
-.jp-InputArea pre { white-space: pre-wrap; }
-mtd[columnalign="right"] { text-align: right; } mtd[columnalign="left"] { text-align: left; }</style>
-{%- endblock -%}
-{%- block body_header -%}
-{{ super() }}
-<nav><a href="index.html">All notebooks</a></nav>
-{%- endblock -%}
-{%- block data_png scoped -%}
-<div class="jp-RenderedImage jp-OutputArea-output">
-<img src="data:image/png;base64,{{ output.data['image/png'] }}"
- alt="{{ output | get_metadata('alt', 'image/png') | e }}">
-</div>
-{%- endblock -%}
-"""
-
-
 class OfflineExporter(HTMLExporter):
     """A page that shows the same without network: nothing is loaded from elsewhere."""
 
     def __init__(self, **options):
-        loader = jinja2.DictLoader({"offline.html.j2": OFFLINE_TEMPLATE})
-        super().__init__(template_file="offline.html.j2", extra_loaders=[loader], **options)
+        super().__init__(template_file="notebook.html.j2", extra_loaders=[TEMPLATES], **options)
 
     @jinja2.pass_context
     def markdown2html(self, context, source):
@@ -103,37 +79,6 @@ class OfflineExporter(HTMLExporter):
         return super().from_notebook_node(notebook, resources, **options)
 
 
-INDEX = jinja2.Template(
-    """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>LSTM and GRU gates</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-body { font: 16px/1.5 sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-td, th { padding: .2rem 1.5rem .2rem 0; text-align: right; border-bottom: 1px solid #ddd; }
-td:first-child, th:first-child { text-align: left; }
-.notebooks { display: grid; grid-template-columns: repeat(auto-fit, minmax(17rem, 1fr)); gap: 1.5rem; }
-.notebooks a { color: inherit; text-decoration: none; border: 1px solid #ccc; border-radius: 4px; overflow: hidden; }
-.notebooks a:hover, .notebooks a:focus { border-color: #0072B2; }
-.notebooks span { display: block; padding: .5rem .8rem; color: #0072B2; }
-.notebooks img { display: block; width: 100%; height: 11rem; object-fit: cover; object-position: left; }
-</style></head><body>
-<h1>LSTM and GRU gates</h1>
-{% if reader %}<p><a href="reader.html">Draw a digit and watch a network read it</a></p>{% endif %}
-<div class="notebooks">{% for page, title, picture, alt in pages %}
-<a href="{{ page }}">{% if picture %}<img src="data:image/png;base64,{{ picture }}" alt="{{ alt | e }}">{% endif %}
-<span>{{ title | e }}</span></a>{% endfor %}
-</div>
-{% if table %}<h2>Results</h2>
-<table><tr>{% for cell in table[0] %}<th scope="col">{{ cell | e }}</th>{% endfor %}</tr>
-{% for row in table[1:] %}<tr>{% for cell in row %}<td>{{ cell | e }}</td>{% endfor %}</tr>
-{% endfor %}</table>{% endif %}
-{% if data %}<p>Data: {{ data | e }}</p>{% endif %}
-</body></html>
-"""
-)
-
-
 def report(executed: list[Path]) -> Path:
     """Write `runs/report/`: a page per notebook, the reader if there is one, `index.html`; returns the index's path."""
     folder = RUNS / "report"
@@ -156,7 +101,8 @@ def report(executed: list[Path]) -> Path:
             shutil.copyfile(RUNS / "reader.html", copy)
     index = folder / "index.html"
     table = results_table(RUNS / "summary.csv")
-    write_text(index, INDEX.render(pages=pages, reader=reader, table=table, data=data))
+    contents = jinja2.Environment(loader=TEMPLATES, autoescape=True).get_template("contents.html.j2")
+    write_text(index, contents.render(pages=pages, reader=reader, table=table, data=data))
     return index
 
 
