@@ -113,22 +113,19 @@ def _workers(n_jobs, scheduler):
             yield joblib.Parallel(**options)
         return
     try:
-        yield joblib.Parallel(n_jobs, initializer=_exit_with_parent, initargs=(os.getpid(),), **options)
+        # Idle workers stay for a while: the next call often follows soon, and a new one imports TensorFlow first.
+        options |= {"initializer": _exit_with_parent, "initargs": (os.getpid(),), "idle_worker_timeout": 20}
+        yield joblib.Parallel(n_jobs, **options)
     except BaseException as error:
-        _stop_workers(n_jobs, kill_workers=True)  # else they would train on
+        if n_jobs > 1:
+            with contextlib.suppress(OSError):  # without /dev/shm there are none: joblib works in this process
+                get_reusable_executor().shutdown(kill_workers=True)  # else they would train on
         if isinstance(error, TerminatedWorkerError):
             raise RuntimeError(
                 "a training process was killed, perhaps for want of memory; finished models are kept: run this again, "
                 "with n_jobs=1 if memory is short"
             ) from None
         raise
-    _stop_workers(n_jobs)  # joblib would keep them, 1 GB each, for another five minutes
-
-
-def _stop_workers(n_jobs, **how):
-    if n_jobs > 1:
-        with contextlib.suppress(OSError):  # without /dev/shm there are none: joblib works in this process
-            get_reusable_executor().shutdown(**how)
 
 
 def _dask_client(scheduler):

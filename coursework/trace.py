@@ -201,21 +201,25 @@ def row_influence(model: keras.Model, x: np.ndarray, classes: np.ndarray) -> tup
     """
     layer, twin = recurrent_layer(model), _every_step(recurrent_layer(model))
     x = as_numbers("x", x, ("N", "T", layer.cell.kernel.shape[0])).astype(np.float32)
-    chosen = np.eye(10, dtype=np.float32)[as_labels("classes", classes, len(x))][:, None]
+    chosen = np.eye(10, dtype=np.float32)[as_labels("classes", classes, len(x))]
     head = keras.Sequential([keras.Input((layer.units,)), *_copy(model).layers[1:]])
+    count, steps = x.shape[:2]
 
     def log_chances(x):
-        h = keras.ops.reshape(twin(x), (-1, layer.units))
-        return keras.ops.sum(keras.ops.log_softmax(keras.ops.reshape(head(h), (*x.shape[:2], -1))) * chosen, -1)
+        """For (images, copies) of x: log p(class) after each step."""
+        h = keras.ops.reshape(twin(keras.ops.reshape(x, (-1, *x.shape[2:]))), (-1, layer.units))
+        values = keras.ops.reshape(keras.ops.log_softmax(head(h)), (count, -1, steps, 10))
+        return keras.ops.sum(values * chosen[:, None, None], -1)
 
-    rows = tf.convert_to_tensor(x)
-    with tf.GradientTape(persistent=True) as tape:
-        tape.watch(rows)
-        steps = tf.unstack(log_chances(rows), axis=1)
-    gradient = np.stack([tf.norm(tape.gradient(step, rows), axis=-1) for step in steps], axis=1)
-    blank = [np.where(np.arange(len(steps))[:, None] == row, 0, x) for row in range(len(steps))]
-    left = np.stack([log_chances(tf.constant(images)) for images in blank], axis=-1)
-    return gradient, np.stack(steps, axis=1)[..., None] - left
+    # A copy of an image for each step, so that one pass backwards serves them all; and one for each row that is blank.
+    copies = tf.repeat(x[:, None], steps, axis=1)
+    with tf.GradientTape() as tape:
+        tape.watch(copies)
+        after = log_chances(copies)
+        own = tf.reduce_sum(tf.linalg.diag_part(after))
+    gradient = tf.norm(tape.gradient(own, copies), axis=-1).numpy()
+    left = log_chances(copies * (1 - np.eye(steps, dtype=np.float32))[:, :, None]).numpy()
+    return gradient, after.numpy()[:, 0, :, None] - left.transpose(0, 2, 1)
 
 
 def recurrent_layer(model: keras.Model) -> keras.layers.RNN:

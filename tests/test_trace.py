@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import log_softmax
 
 import helpers
 from conftest import cases, refused
@@ -299,3 +300,22 @@ def test_outputs_that_are_no_logits_are_refused(make, message):
     for function, x in ((helpers.predictions_of, random_x()), (helpers.read_out, h)):
         with refused(message):
             function(model, x)
+
+
+def test_the_influence_of_a_row_is_what_its_definition_says():
+    model = helpers.build_model(helpers.Experiment("GRU", 6, seed=3))
+    x, classes = np.random.default_rng(0).random((3, 28, 28)).astype(np.float32), np.array([1, 4, 9])
+
+    def log_chances(x):
+        logits = helpers.read_out(model, helpers.layer_outputs(model.layers[0], x))
+        return log_softmax(logits, axis=-1)[np.arange(3), :, classes]
+
+    gradient, erasure = helpers.row_influence(model, x, classes)
+    for row in (0, 11, 27):
+        blank, moved = x.copy(), x.copy()
+        blank[:, row] = 0
+        assert np.allclose(erasure[:, :, row], log_chances(x) - log_chances(blank), atol=1e-5)
+        assert not gradient[:, :row, row].any() and not erasure[:, :row, row].any()
+        moved[:, row, 5] += 0.05  # no derivative is longer than the gradient
+        slope = np.abs(log_chances(moved) - log_chances(x)) / 0.05
+        assert (slope <= 1.05 * gradient[:, :, row] + 1e-4).all() and gradient[:, row:, row].min() > 0

@@ -1,5 +1,6 @@
 """Models and their training."""
 
+import concurrent.futures
 import dataclasses
 import json
 
@@ -179,7 +180,8 @@ def test_labels_and_the_tuned_recipe_which_changes_the_training_only():
         for better in (helpers.tuned(e), helpers.quick(e)):
             assert (better.family, better.units, better.layers, better.seed) == (e.family, e.units, e.layers, e.seed)
             assert better.label == f"{e.label}, tuned"
-        assert helpers.tuned(e).epochs == e.epochs and helpers.quick(e).epochs == 1
+            assert helpers.compile_model(helpers.build_model(better), better).count_params()
+        assert helpers.tuned(e).epochs == 5 and helpers.quick(e).epochs == 1
 
 
 def test_small_data_gets_small_batches_and_a_higher_rate(data):
@@ -205,19 +207,22 @@ def test_compiling_is_for_recurrent_networks_with_many_updates():
 
 
 def test_compiling_changes_the_time_and_not_what_is_learned(data, monkeypatch):
-    modes, weights, compile_model = [], [], training.compile_model
-
-    def look(*arguments, **options):
-        modes.append(options["jit_compile"])
-        return compile_model(*arguments, **options)
-
-    monkeypatch.setattr(training, "compile_model", look)
-    for pays in (True, True, False):
-        monkeypatch.setattr(training, "pays_to_compile", lambda *_, pays=pays: pays)
-        weights.append(training.fit(tiny("GRU", epochs=2, shift=1), data)[0].get_weights())
-    assert modes == [True, True, False]
-    for a, b, c in zip(*weights, strict=True):
+    e, made = tiny("GRU", epochs=2, shift=1), training._compiled
+    other = dataclasses.replace(e, seed=1, gate_bias=1.0, shift=0)
+    made.cache_clear()
+    weights = []
+    for compiled in (True, False):
+        monkeypatch.setattr(training, "pays_to_compile", lambda *_, compiled=compiled: compiled)
+        for experiment in (e, other, e):
+            weights.append(training.fit(experiment, data)[0].get_weights())
+    assert made.cache_info().misses == 2  # one program for all three, whatever they start from and read
+    made.cache_clear()
+    with concurrent.futures.ThreadPoolExecutor(2) as threads:  # as a Dask worker has them
+        weights += [model.get_weights() for model, _ in threads.map(lambda _: training.fit(e, data), range(2))]
+    first, _, again, plain, _, plain_again, *threaded = weights
+    for a, b, c, d, *others in zip(first, again, plain, plain_again, *threaded, strict=True):
         assert np.array_equal(a, b) and np.allclose(a, c, atol=1e-4)
+        assert all(np.array_equal(c, values) for values in (d, *others))
 
 
 def test_training_learns_and_reports_the_test_images(data):
