@@ -37,16 +37,16 @@ def test_verdicts():
 
 
 def test_the_interval_of_the_difference_covers_the_truth():
-    """About 95 of 100 intervals should; 2,000 simulated test sets of 300 images."""
+    """About 95 of 100 intervals should; 500 simulated test sets of 300 images."""
     rng = np.random.default_rng(0)
-    cells = rng.multinomial(300, [0.9, 0.05, 0.03, 0.02], size=2000)  # both, only a, only b, neither
+    cells = rng.multinomial(300, [0.9, 0.05, 0.03, 0.02], size=500)  # both, only a, only b, neither
     covered = 0
     for both, only_a, only_b, neither in cells:
         a = np.repeat([True, True, False, False], [both, only_a, only_b, neither])
         b = np.repeat([True, False, True, False], [both, only_a, only_b, neither])
         result = helpers.mcnemar(a, b)
         covered += result.low <= 0.02 <= result.high
-    assert 0.93 < covered / 2000 < 0.97
+    assert 0.93 < covered / 500 < 0.97
 
 
 def test_wilson_against_the_quadratic_it_solves():

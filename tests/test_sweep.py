@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections import Counter
 
 import numpy as np
 import psutil
@@ -136,16 +137,16 @@ def test_a_cluster(data, runs, scheduler, start, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(store, "TRAINING_CODE", "other code")
         with refused(r"^the worker on .* has other training code, Keras or TensorFlow", RuntimeError):
-            train_all([tiny()], data, scheduler=scheduler)
-    experiments = [tiny("GRU", epochs=30, seed=seed) for seed in range(3)] + [tiny("CNN", epochs=2, shift=1)]
+            train_all([tiny(), tiny(seed=1)], data, scheduler=scheduler)  # one for each, so that both have started
+    experiments = [tiny("GRU", epochs=100, seed=seed) for seed in range(3)] + [tiny("CNN", epochs=2, shift=1)]
     marks = runs / "temporary"
     marks.mkdir(parents=True)
     monkeypatch.setattr(tempfile, "tempdir", str(marks))
 
     def kill():
-        def busy():  # two models under way, none of them finished
-            epochs = [mark.name.rsplit("-", 1)[0] for mark in marks.glob("epochs-*/*")]
-            return len(set(epochs)) >= 2 and len(epochs) < 30
+        def busy():  # two models under way, neither of them finished
+            epochs = Counter(mark.name.rsplit("-", 1)[0] for mark in marks.glob("epochs-*/*"))
+            return sum(2 < count < 100 for count in epochs.values()) == 2
 
         wait_for(busy)
         workers[0].send_signal(signal.SIGKILL)

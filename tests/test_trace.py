@@ -181,7 +181,7 @@ REFUSED = {
     "got LSTMCell": lambda: keras.layers.LSTMCell(3),
     "got NoneType": lambda: None,
     "forward_layer and backward_layer": lambda: keras.layers.Bidirectional(keras.layers.GRU(3)),
-    "stateful": lambda: random_layer("GRU", stateful=True),
+    "is stateful, which is not supported": lambda: random_layer("GRU", stateful=True),
     "has 2 inputs": two_inputs,
     "more than once": shared_layer,
     "does something that trace does not follow": doubled,  # the guard: gates that do not give its output
