@@ -6,7 +6,7 @@ import numpy as np
 import sympy as sp
 from scipy.special import expit
 
-from coursework.arguments import as_numbers, check_choice, check_integer, short_repr
+from coursework.arguments import as_numbers, check_choice, short_repr
 from coursework.backend import keras
 from coursework.equations import equations, real_symbol
 
@@ -79,9 +79,6 @@ def keras_layer(
     Notebook 1, Q1.1, Q1.2 and Q1.3.
     """
     check_choice("cell", cell, ("LSTM", "GRU"))
-    check_integer(units=units, features=features)
-    if not isinstance(weights, dict):
-        raise ValueError(f"weights is of type {type(weights).__name__}; a dict from name to array is needed")
     options = {"recurrent_initializer": "zeros"}  # an orthogonal matrix takes seconds for a wide layer
     options |= {"reset_after": reset_after} if cell == "GRU" else {}
     layer = getattr(keras.layers, cell)(units, return_sequences=True, dtype=dtype, **options)

@@ -128,9 +128,9 @@ def show_comparisons(pairs: Iterable[tuple[str, str]], right: dict[str, np.ndarr
     """
     results = {pair: mcnemar(*(right[name] for name in pair)) for pair in pairs}
     adjusted = holm([result.p for result in results.values()])
-    verdicts = {pair: result.verdict(p) for (pair, result), p in zip(results.items(), adjusted, strict=True)}
-    rows = []
+    rows, verdicts = [], {}
     for ((a, b), result), p in zip(results.items(), adjusted, strict=True):
+        verdicts[a, b] = result.verdict(p)
         interval = f"{100 * result.low:+.2f} to {100 * result.high:+.2f}"
         numbers = measured(100 * result.difference, "+.2f"), measured(interval), measured(result.only_a, "d")
         p = f"{p:.3f}" if p >= 0.001 else "<.001"

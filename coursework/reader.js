@@ -147,14 +147,11 @@ export function stroke(ink, [x0, y0], [x1, y1]) {
 
 /** The part of the pad that has ink, or null. */
 function inkBox(ink) {
-  let [top, left, bottom, right] = [PAD, PAD, 0, 0];
-  ink.forEach((value, k) => {
-    if (value === 0) return;
-    const [y, x] = [Math.floor(k / PAD), k % PAD];
-    [top, bottom] = [Math.min(top, y), Math.max(bottom, y + 1)];
-    [left, right] = [Math.min(left, x), Math.max(right, x + 1)];
-  });
-  return bottom ? { top, left, height: bottom - top, width: right - left } : null;
+  const inked = range(PAD * PAD).filter((k) => ink[k] > 0);
+  if (!inked.length) return null;
+  const [ys, xs] = [inked.map((k) => Math.floor(k / PAD)), inked.map((k) => k % PAD)];
+  const [top, left] = [Math.min(...ys), Math.min(...xs)];
+  return { top, left, height: Math.max(...ys) + 1 - top, width: Math.max(...xs) + 1 - left };
 }
 
 /** Mean ink of a box of the pad in each of rows x columns equal parts. */
@@ -276,10 +273,7 @@ function paint(canvas, values, colour) {
 
 /** The pad: black, as opaque as there is ink. */
 function paintInk(canvas, ink) {
-  [canvas.width, canvas.height] = [PAD, PAD];
-  const image = new ImageData(PAD, PAD);
-  ink.forEach((value, k) => (image.data[4 * k + 3] = 255 * value));
-  canvas.getContext("2d").putImageData(image, 0, 0);
+  paint(canvas, range(PAD).map((y) => ink.subarray(y * PAD, (y + 1) * PAD)), (value) => [0, 0, 0, 255 * value]);
 }
 
 const percent = (share) => `${100 * share}%`;
@@ -421,7 +415,7 @@ class Reader {
   /** A control was moved. */
   change({ name, value, checked, selectedIndex }) {
     if (name === "network") this.openNetwork(selectedIndex);
-    if (name === "unit") this.showUnit(Number(value) - 1);
+    if (name === "unit") this.showUnit(value - 1);
     if (name === "layer") {
       this.layer = selectedIndex;
       this.draw();

@@ -37,16 +37,9 @@ def refresh() -> int:
     """Execute the notebooks where they are, with their own parameters, and store the outputs in them."""
     for path in NOTEBOOKS:
         notebook = nbformat.read(path, as_version=4)
-        client = nbclient.NotebookClient(
-            notebook,
-            kernel_name="python3",
-            extra_arguments=QUIET,
-            resources={"metadata": {"path": str(path.parent)}},
-            record_timing=False,
-            store_widget_state=False,
-        )
+        options = {"kernel_name": "python3", "extra_arguments": QUIET, "record_timing": False}
         try:
-            client.execute()
+            nbclient.execute(notebook, str(path.parent), **options, store_widget_state=False)
         except CellExecutionError as error:
             why = f"{error.ename}: {error.evalue}"
             print(f"{path.name}: a cell failed: {why}; its outputs were not stored", file=sys.stderr)
