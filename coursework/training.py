@@ -241,7 +241,7 @@ def fit(
     return compile_model(trained, experiment, updates), past.history
 
 
-@functools.lru_cache(4)
+@functools.lru_cache(16)
 def _compiled(program, updates, compile_it, thread):
     """A model with its training step, and the state of a new optimiser; two threads never share one."""
     # Several updates without Python between them; an interrupt waits for the end of such a group.
