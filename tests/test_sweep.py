@@ -138,7 +138,7 @@ def test_a_cluster(data, runs, scheduler, start, monkeypatch):
         patch.setattr(store, "TRAINING_CODE", "other code")
         with refused(r"^the worker on .* has other training code, Keras or TensorFlow", RuntimeError):
             train_all([tiny(), tiny(seed=1)], data, scheduler=scheduler)  # one for each, so that both have started
-    experiments = [tiny("GRU", epochs=100, seed=seed) for seed in range(3)] + [tiny("CNN", epochs=2, shift=1)]
+    experiments = [tiny("GRU", epochs=50, seed=seed) for seed in range(3)] + [tiny("CNN", epochs=2, shift=1)]
     marks = runs / "temporary"
     marks.mkdir(parents=True)
     monkeypatch.setattr(tempfile, "tempdir", str(marks))
@@ -146,7 +146,7 @@ def test_a_cluster(data, runs, scheduler, start, monkeypatch):
     def kill():
         def busy():  # two models under way, neither of them finished
             epochs = Counter(mark.name.rsplit("-", 1)[0] for mark in marks.glob("epochs-*/*"))
-            return sum(2 < count < 100 for count in epochs.values()) == 2
+            return sum(1 < count < 50 for count in epochs.values()) == 2
 
         wait_for(busy)
         workers[0].send_signal(signal.SIGKILL)
