@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 import sympy as sp
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from test_checks_gates import ANY_VALUE, one_line
 
 import helpers
+from conftest import cases, refused, tiny
 from coursework import files
-from coursework.verdicts import Verdict
 from helpers import MODEL_SIZES, Experiment, train_all
 
 RECIPE = {"epochs": 1, "batch_size": 64}
@@ -44,27 +48,24 @@ def test_right_results_in_any_form(trained, data):
         assert all(verdicts(answer, results, data).values())
 
 
-def changed(pairs, place, pair):
-    return {"GRU": [*pairs[:place], pair, *pairs[place + 1 :]]}
-
-
 def test_each_wrong_table_has_its_hint(trained, data):
     experiments, results = trained
     pairs = results["GRU"]
     (loss, accuracy), seen = pairs[0], train_all(experiments[:1], data)[experiments[0]].history["accuracy"][-1]
+    first = lambda pair: {"GRU": [pair, *pairs[1:]]}  # noqa: E731
     for answer, hint in (
         (..., "not answered yet: experiment_results"),
         ({}, "not answered yet: experiment_results['GRU']"),
         ([pairs], "experiment_results is of type list; a dict from family to pairs is needed"),
         ({"GRU": pairs[:3]}, "GRU: a list of pairs for 32, 64, 128, 3 x 32 is needed, in this order"),
-        (changed(pairs, 0, "ab"), "GRU 32: a pair of two numbers (loss, accuracy) is needed"),
-        (changed(pairs, 0, (10**400, 0.5)), "GRU 32: a pair of two numbers (loss, accuracy) is needed"),
-        (changed(pairs, 0, (loss, np.nan)), "GRU 32: loss and accuracy must be finite numbers"),
-        (changed(pairs, 0, (loss, 100 * accuracy)), "is above 1; give the share, not the percentage"),
-        (changed(pairs, 0, (accuracy, loss)), "the share, not the percentage|have changed places"),
-        (changed(pairs, 0, (loss, seen)), "this is the value on the training images; the test images are asked for"),
-        (changed(pairs, 0, (loss + 0.1, accuracy)), "but evaluating the stored model gives"),
-        (changed(pairs, 0, (loss, accuracy + 0.02)), "but evaluating the stored model gives"),
+        (first("ab"), "GRU 32: a pair of two numbers (loss, accuracy) is needed"),
+        (first((10**400, 0.5)), "GRU 32: a pair of two numbers (loss, accuracy) is needed"),
+        (first((loss, np.nan)), "GRU 32: loss and accuracy must be finite numbers"),
+        (first((loss, 100 * accuracy)), "is above 1; give the share, not the percentage"),
+        (first((accuracy, loss)), "the share, not the percentage|have changed places"),
+        (first((loss, seen)), "this is the value on the training images; the test images are asked for"),
+        (first((loss + 0.1, accuracy)), "but evaluating the stored model gives"),
+        (first((loss, accuracy + 0.02)), "but evaluating the stored model gives"),
     ):
         verdict = verdicts(experiments, answer, data)["GRU 32"]
         assert not verdict and any(text in verdict.hint for text in hint.split("|")), verdict
@@ -72,25 +73,24 @@ def test_each_wrong_table_has_its_hint(trained, data):
 
 def test_each_wrong_experiment_has_its_hint(trained, data):
     experiments, results = trained
-    other_batch = [dataclasses.replace(experiment, batch_size=32) for experiment in experiments]
+    with_other = lambda **changes: [dataclasses.replace(experiments[0], **changes)]  # noqa: E731
     for answer, hint in (
         (None, "not answered yet: experiments"),
         ("GRU", "experiments is of type str; a list of Experiment is needed"),
         (experiments[1:], "experiments holds no Experiment for GRU 32"),
-        (other_batch, "batch_size is 32; the sheet asks for 64"),
-        ([dataclasses.replace(experiments[0], shift=2)], "shift is 2; the sheet asks for 0"),
-        ([dataclasses.replace(experiments[0], clipnorm=0.5)], "clipnorm is 0.5; the sheet asks for 0.0"),
-        ([dataclasses.replace(experiments[0], schedule="cosine")], "schedule is cosine; the sheet asks for constant"),
-        ([dataclasses.replace(experiments[0], seed=9)], "no trained model with these settings lies in"),
+        (with_other(batch_size=32), "batch_size is 32; the sheet asks for 64"),
+        (with_other(shift=2), "shift is 2; the sheet asks for 0"),
+        (with_other(clipnorm=0.5), "clipnorm is 0.5; the sheet asks for 0.0"),
+        (with_other(schedule="cosine"), "schedule is cosine; the sheet asks for constant"),
+        (with_other(seed=9), "no trained model with these settings lies in"),
     ):
         verdict = verdicts(answer, results, data)["GRU 32"]
         assert not verdict and hint in verdict.hint, verdict
 
 
-def test_full_training_must_reach_what_is_in_reach(trained, data, monkeypatch):
+def test_full_training_must_reach_what_is_in_reach(trained, data):
     """After ten epochs guessing is too little; with so few it may be all there is."""
-    experiments, _ = trained
-    silly = dataclasses.replace(experiments[0], epochs=10, learning_rate=1e-9)
+    silly = dataclasses.replace(trained[0][0], epochs=10, learning_rate=1e-9)
     result = train_all([silly], data, n_jobs=1)[silly]
     results = {"GRU": [(result.loss, result.accuracy)] * 4}
     verdict = verdicts([silly], results, data, epochs=10, learning_rate=1e-9)["GRU 32"]
@@ -98,22 +98,25 @@ def test_full_training_must_reach_what_is_in_reach(trained, data, monkeypatch):
 
 
 # ---------------------------------------------------------------------------------------------------------------- Q3
+IMAGES = np.random.default_rng(0).integers(0, 2, (20, 28, 28)).astype(np.float32)
+NOISE = helpers.Data("noise", IMAGES, np.arange(20) % 10, IMAGES, np.arange(20) % 10)
+
+
+def classifier(*layers):
+    keras.utils.set_random_seed(0)
+    return keras.Sequential([keras.Input((28, 28)), *layers, keras.layers.Dense(10)])
+
+
 @pytest.fixture(scope="module")
 def network():
-    """A GRU classifier that was not trained, and 20 images."""
-    keras.utils.set_random_seed(0)
-    layers = [keras.layers.GRU(8), keras.layers.ReLU(), keras.layers.Dense(10)]
-    images = np.random.default_rng(0).integers(0, 2, (20, 28, 28)).astype(np.float32)
-    model = keras.Sequential([keras.Input((28, 28)), *layers])
-    labels = np.arange(20) % 10
-    return model, helpers.Data("noise", images, labels, images, labels)
+    """A GRU classifier that was not trained."""
+    return classifier(keras.layers.GRU(8), keras.layers.ReLU())
 
 
 def test_output_over_time(network):
-    model, data = network
-    right = helpers.layer_outputs(model.layers[0], data.x_test)
-    for answer in (right[3], right[19].tolist(), right[0].astype("float64")):
-        assert helpers.check_output(answer, model, data.x_test)
+    right = helpers.layer_outputs(network.layers[0], IMAGES)
+    for answer in (right[3], right[19].tolist(), right[0].astype("float64"), right[3].round(3)):  # three digits do
+        assert helpers.check_output(answer, network, IMAGES)
     for answer, hint in (
         (None, "not answered yet: the output"),
         (right[3].T, "the output has shape (8, 28): transposed; (28, 8) is asked for"),
@@ -121,61 +124,54 @@ def test_output_over_time(network):
         (right, "the output has shape (20, 28, 8); (28, 8) is needed"),
         ([[1], [2, 3]], "the output is no array of numbers"),
         (right[3] + np.nan, "the output holds NaN or infinite values"),
-        (helpers.trace(model, data.x_test)["z"][3], "the layer gives this output for none of the images"),
+        (helpers.trace(network, IMAGES)["z"][3], "the layer gives this output for none of the images"),
         (right[3][::-1], "the layer gives this output for none of the images"),
     ):
-        verdict = helpers.check_output(answer, model, data.x_test)
+        verdict = helpers.check_output(answer, network, IMAGES)
         assert not verdict and verdict.hint == hint
-    assert helpers.check_output(right[3].round(3), model, data.x_test)  # three digits are enough
 
 
-def test_an_output_of_as_many_units_as_steps(network):
+def test_an_output_of_as_many_units_as_steps():
     """Its shape does not say which way round it is."""
-    _, data = network
-    model = keras.Sequential([keras.Input((28, 28)), keras.layers.GRU(28), keras.layers.Dense(10)])
-    right = helpers.layer_outputs(model.layers[0], data.x_test)[3]
-    assert helpers.check_output(right, model, data.x_test)
-    assert "transposed: units x T" in helpers.check_output(right.T, model, data.x_test).hint
+    model = classifier(keras.layers.GRU(28))
+    right = helpers.layer_outputs(model.layers[0], IMAGES)[3]
+    assert helpers.check_output(right, model, IMAGES)
+    assert "transposed: units x T" in helpers.check_output(right.T, model, IMAGES).hint
 
 
-def read_outs(network):
-    model, data = network
-    h = helpers.layer_outputs(model.layers[0], data.x_test)
-    return [helpers.read_out(model, h[:, : 28 - back])[:, -1].argmax(-1) for back in range(5)]
+@pytest.fixture(scope="module")
+def last_five(network):
+    """The classes that are read out after T, T - 1, ..., T - 4 rows."""
+    h = helpers.layer_outputs(network.layers[0], IMAGES)
+    found = [helpers.read_out(network, h[:, : 28 - back])[:, -1].argmax(-1) for back in range(5)]
+    assert len({tuple(classes) for classes in found}) == 5  # else the order could not be told
+    return found
 
 
-def test_predictions_of_the_last_five_steps(network):
-    right = read_outs(network)
-    assert len({tuple(classes) for classes in right}) == 5  # else the order could not be told
-    for answer in (
-        right,
-        tuple(right),
-        np.array(right),
-        tf.stack(right),
-        {28 - back: right[back] for back in range(5)},
-    ):
-        assert helpers.check_predictions(answer, *network)
+def test_predictions_of_the_last_five_steps(network, last_five):
+    right = last_five
+    by_step = {28 - back: right[back] for back in range(5)}
+    for answer in (right, tuple(right), np.array(right), tf.stack(right), by_step):
+        assert helpers.check_predictions(answer, network, NOISE)
+    turned = "predictions has shape (20, 5): transposed; one array for each of the five steps is needed"
     for answer, hint in (
         (..., "not answered yet: predictions"),
         (np.array(3), "five values are needed, for T, T - 1, ..., T - 4"),
-        (
-            np.array(right).T,
-            "predictions has shape (20, 5): transposed; one array for each of the five steps is needed",
-        ),
+        (np.array(right).T, turned),
         (right[:4], "five values are needed, for T, T - 1, ..., T - 4"),
         ({28: right[0]}, "step 27 is missing; the steps are 28 to 24"),
         (right[::-1], "the steps are in the opposite order; T comes first"),
         ([*right[:2], right[0], *right[3:]], "at T - 2, the trained classification layers give other classes"),
         ([right[0][:9], *right[1:]], "the prediction at T - 0 has shape (9,); (20,) is needed"),
     ):
-        verdict = helpers.check_predictions(answer, *network)
+        verdict = helpers.check_predictions(answer, network, NOISE)
         assert not verdict and verdict.hint.startswith(hint)
 
 
-def test_accuracies_of_the_last_five_steps(network):
-    right = [float((classes == network[1].y_test).mean()) for classes in read_outs(network)]
+def test_accuracies_of_the_last_five_steps(network, last_five):
+    right = [float((classes == NOISE.y_test).mean()) for classes in last_five]
     for answer in (right, np.array(right), {28 - back: np.float32(right[back]) for back in range(5)}):
-        assert helpers.check_accuracies(answer, *network)
+        assert helpers.check_accuracies(answer, network, NOISE)
     for answer, hint in (
         (None, "not answered yet: accuracies"),
         ([100 * value for value in right], "give the share, not the percentage"),
@@ -183,14 +179,12 @@ def test_accuracies_of_the_last_five_steps(network):
         ([*right[:3], [1], right[4]], "the accuracy at T - 3 has shape (1,); () is needed"),
         (["0.5"] * 5, "the accuracy at T - 0 is no array of numbers"),
     ):
-        verdict = helpers.check_accuracies(answer, *network)
+        verdict = helpers.check_accuracies(answer, network, NOISE)
         assert not verdict and verdict.hint.endswith(hint)
 
 
 def test_gates_over_time():
-    keras.utils.set_random_seed(0)
-    model = keras.Sequential([keras.Input((28, 28)), keras.layers.LSTM(4), keras.layers.Dense(10)])
-    x = np.random.default_rng(0).integers(0, 2, (2, 28, 28)).astype(np.float32)
+    model, x = classifier(keras.layers.LSTM(4)), IMAGES[:2]
     right = helpers.trace(model, x)
     assert all(helpers.check_gates_over_time(right, model, x).values())
     assert all(helpers.check_gates_over_time({name: right[name].tolist() for name in "ifoh"}, model, x).values())
@@ -213,22 +207,56 @@ def test_gates_over_time():
         assert helpers.check_gates_over_time(answer, model, x)["i"].hint == hint
 
 
-def test_points_are_shared_among_the_verdicts(capsys):
-    yes, no = Verdict(True), Verdict(False, "why")
-    assert (helpers.award(5, yes), helpers.award(5, no)) == (5, 0)
-    assert helpers.award(8, {"i": yes, "f": yes, "o": no, "h": yes}) == 6
-    assert helpers.award(10, {"a": yes, "b": no, "c": no}) == 3.33
-    assert capsys.readouterr().out.splitlines()[:3] == ["Right.", "Not yet: why", "i: Right."]
-
-
 def test_a_wrong_call_is_told_what_is_wrong(network, trained, data):
-    model, noise = network
-    mlp = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(10)])
-    gru = keras.layers.GRU
-    two = keras.Sequential([keras.Input((28, 28)), gru(3, return_sequences=True), gru(4), keras.layers.Dense(10)])
-    for wrong in (mlp, two, model.layers[0], None):
-        for check, of in ((helpers.check_output, noise.x_test), (helpers.check_predictions, noise)):
-            with pytest.raises(ValueError, match="whose first layer, and no other, is recurrent"):
+    two = classifier(keras.layers.GRU(3, return_sequences=True), keras.layers.GRU(4))
+    for wrong in (classifier(keras.layers.Flatten()), two, network.layers[0], None):
+        for check, of in ((helpers.check_output, IMAGES), (helpers.check_predictions, NOISE)):
+            with refused("whose first layer, and no other, is recurrent"):
                 check(..., wrong, of)
-    with pytest.raises(ValueError, match="unknown size '16': use '32' or"):
+    with refused("unknown size '16': use '32' or"):
         verdicts(*trained, data, sizes=("16",))
+
+
+# -------------------------------------------------------------------------------------------------- any answer at all
+class Hostile:
+    """What a student's object may do when it is looked at."""
+
+    def __array__(self, *_, **__):
+        raise RuntimeError("no array")
+
+    def __float__(self):
+        raise KeyError("no float")
+
+
+ARRAYS = hnp.arrays(
+    st.sampled_from(["f4", "f8", "f2", "i4", "u1", "?", "c8", "O", "S2", "M8[s]"]),
+    st.sampled_from([(2, 5, 4), (28, 3), (20, 28, 3), (5, 4), (0, 5, 4), (2, 0, 4), (5,), (5, 20), (20, 5), ()]),
+)
+ODD = ANY_VALUE | ARRAYS | st.lists(ARRAYS, max_size=3) | st.builds(Hostile) | st.just([Hostile()] * 5)
+VALUES = st.floats(0, 1) | st.floats(0, 1) | ODD
+FIVE = st.lists(VALUES, min_size=4, max_size=6) | st.fixed_dictionaries(dict.fromkeys(range(24, 29), VALUES))
+LSTM = classifier(keras.layers.LSTM(3))
+GATES = st.dictionaries(st.sampled_from("ifoh"), st.just(np.zeros((20, 28, 3))) | ODD)
+
+
+@cases(30)
+@given(FIVE | GATES | ODD)
+def test_any_answer_to_q3_gets_one_line(network, answer):
+    assert one_line(helpers.check_output(answer, network, IMAGES))
+    assert one_line(helpers.check_predictions(answer, network, NOISE))
+    assert one_line(helpers.check_accuracies(answer, network, NOISE))
+    assert all(map(one_line, helpers.check_gates_over_time(answer, LSTM, IMAGES).values()))
+
+
+PAIRS = st.lists(st.tuples(VALUES, VALUES) | ODD, min_size=3, max_size=5) | ODD
+TABLES = st.dictionaries(st.sampled_from(["GRU", "GRU", "LSTM", "gru"]), PAIRS) | ODD
+RECIPES = st.lists(st.sampled_from([tiny("GRU"), tiny("GRU", layers=3), tiny("LSTM"), None, "GRU", 3])) | ODD
+
+
+@cases(40)
+@given(RECIPES, TABLES)
+def test_any_answer_to_q2_gets_one_line(tmp_path_factory, experiments, results):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "RUNS", tmp_path_factory.getbasetemp() / "none")
+        found = helpers.check_results("GRU", ("32", "3 x 32"), {"epochs": 10}, experiments, results, NOISE)
+    assert all(map(one_line, found.values()))

@@ -1,29 +1,15 @@
 """Figures of notebook 3: all that is given is drawn, and stands in the text for readers who can't see it."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 import helpers
-from coursework import style
+from conftest import refused
 
 rng = np.random.default_rng(0)
 IMAGES = rng.integers(0, 2, (10, 28, 28)).astype(np.float32)
 H = np.tanh(rng.normal(size=(10, 28, 8)))
 LABELS = np.arange(10)
-
-
-@pytest.fixture
-def shown(monkeypatch):
-    """What was shown: a list of (figure, alt text)."""
-    figures = []
-    monkeypatch.setattr(
-        style.IPython.display,
-        "display",
-        lambda figure, metadata: figures.append((figure, metadata["image/png"]["alt"])),
-    )
-    yield figures
-    plt.close("all")
 
 
 def test_each_curve_is_drawn_in_its_own_style(shown):
@@ -50,17 +36,14 @@ def test_titles_that_are_numbers(shown):
     assert [axes.get_title() for axes in shown[0][0].axes] == [str(label) for label in LABELS]
 
 
-def limits(figure):
-    return {image.get_clim() for axes in figure.axes for image in axes.images if image.get_cmap().name != "gray_r"}
-
-
 @pytest.mark.parametrize("scale", [1, 400])
 def test_colour_scales_hold_what_is_drawn_or_say_so(shown, scale):
     helpers.plot_over_time(IMAGES[:2], {"h": scale * H[:2]}, ["h"])
     helpers.plot_states(IMAGES[:2], scale * H[:2], LABELS[:2])
     helpers.plot_class_means(scale * H)
     for figure, _ in shown:
-        ((low, high),) = limits(figure)
+        drawn = [image for axes in figure.axes for image in axes.images if image.get_cmap().name != "gray_r"]
+        ((low, high),) = {image.get_clim() for image in drawn}
         bars = [axes._colorbar.extend for axes in figure.axes if hasattr(axes, "_colorbar")]
         if scale == 1:
             assert (low, high) == (-1, 1) and bars == ["neither"]
@@ -112,3 +95,13 @@ def test_comparisons_are_shown_and_returned(capsys):
     right = {"a": np.ones(60, bool), "b": np.arange(60) >= 30, "c": np.ones(60, bool)}
     verdicts = helpers.show_comparisons([("a", "b"), ("b", "a"), ("a", "c")], right)
     assert verdicts == {("a", "b"): "better", ("b", "a"): "worse", ("a", "c"): "not separable"}
+
+
+def test_summary_table_draws_and_writes_a_csv(runs):
+    pairs = [(0.1, 0.97), (0.09, 0.975), (0.08, 0.98), (0.1, 0.97)]
+    assert helpers.plot_summary_table({"LSTM": pairs, "GRU": pairs}) is None
+    lines = (runs / "summary.csv").read_text().splitlines()
+    assert lines[0] == "model,test cross-entropy,test accuracy"
+    assert lines[1] == "LSTM 32,0.1,0.97" and lines[8] == "GRU 3 x 32,0.1,0.97"
+    with refused("GRU: expected 4 pairs"):
+        helpers.plot_summary_table({"LSTM": pairs, "GRU": pairs[:3]})

@@ -5,14 +5,13 @@ import inspect
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import coursework
 import helpers
-from conftest import ROOT
+from conftest import ROOT, python
 from coursework.files import NOTEBOOKS
 
 FLOORS = [line.split() for line in re.findall(r"^\d (.+)$", coursework.__doc__, re.M)]
@@ -91,9 +90,8 @@ def test_a_room_imports_lower_floors_only(room):
     ],
 )
 def test_nothing_heavy_is_loaded_for_nothing(modules, without):
-    script = f"import sys, {modules}; print(*[name for name in {without.split()} if name in sys.modules])"
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert result.stdout.split() == []
+    result = python("-c", f"import sys, {modules}; print(*[name for name in {without.split()} if name in sys.modules])")
+    assert (result.returncode, result.stdout.split()) == (0, []), result.stderr
 
 
 def test_the_front_door_is_what_the_notebooks_use():
@@ -125,13 +123,11 @@ def test_each_public_docstring_says_where_it_is_taught():
 
 
 def test_public_functions_have_type_hints():
-    bare = []
     for name in helpers.__all__:
         if inspect.isfunction(thing := getattr(helpers, name)):
             signature = inspect.signature(thing)
             hints = [value.annotation for value in signature.parameters.values()] + [signature.return_annotation]
-            bare += [name] * (inspect.Parameter.empty in hints)
-    assert not bare
+            assert inspect.Parameter.empty not in hints, name
 
 
 def test_nothing_secret_or_personal_is_committed():

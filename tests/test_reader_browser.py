@@ -13,34 +13,15 @@ import subprocess
 import nbformat
 import numpy as np
 import pytest
-from scipy.special import softmax
 from test_browser import SHOTS, browser, lab, open_and_run_all
-from test_reader import SIZES, data, networks
+from test_reader import arrays, assert_it_computes_what_keras_computes, data, networks, probes, script
 
 from coursework import reader
-from coursework.trace import read_out, trace
 
 pytestmark = pytest.mark.browser
 
 FIREFOX = shutil.which("firefox-esr") or shutil.which("firefox")
 SEVEN = [(60, 60), (180, 60), (120, 210)]  # in pixels of the pad
-CURVES = """
-const answer = {};
-const put = (name, values) => {
-  const bytes = new Uint8Array(Float32Array.from(values).buffer);
-  let text = "";
-  for (let k = 0; k < bytes.length; k += 30000) text += String.fromCharCode(...bytes.subarray(k, k + 30000));
-  answer[name] = btoa(text);
-};
-const results = images.map((image) => reader.read(reader.openNetwork(network), reader.unpackImage(image)));
-put("head", results.flatMap(({ head }) => head.flatMap((row) => [...row])));
-for (let k = 0; k < network.layers; k++) {
-  for (const name of Object.keys(results[0].layers[k][0])) {
-    put(`${k} ${name}`, results.flatMap(({ layers }) => layers[k].flatMap((state) => [...state[name]])));
-  }
-}
-return answer;
-"""
 # How long the page works on each movement of the pen: its listeners stand between these two.
 TIMED = """
 window.times = [];
@@ -52,6 +33,14 @@ addEventListener("pointermove", () => window.times.push(performance.now() - wind
 def as_json(code):
     """An expression whose value is what the statements return, as JSON."""
     return f"(async () => JSON.stringify((await (async () => {{ {code} }})()) ?? null))()"
+
+
+def draw(page, points):
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    for point in points[1:]:
+        page.mouse.move(*point, steps=10)
+    page.mouse.up()
 
 
 class Chromium:
@@ -71,11 +60,7 @@ class Chromium:
         return json.loads(self.page.evaluate(as_json(code)))
 
     def draw(self, points):
-        self.page.mouse.move(*points[0])
-        self.page.mouse.down()
-        for point in points[1:]:
-            self.page.mouse.move(*point, steps=10)
-        self.page.mouse.up()
+        draw(self.page, points)
 
     def shoot(self, name):
         self.page.screenshot(path=SHOTS / name, full_page=True)
@@ -151,13 +136,8 @@ def either(request, browser, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def page_file(networks, data, tmp_path_factory):
+def page_file(networks, probes, data, tmp_path_factory):
     """The page with all networks and probes, as the report holds it."""
-    rng = np.random.default_rng(4)
-    probes = {
-        label: rng.normal(0, 1, (28, model.layers[0].units + 1, 10)).astype(np.float32)
-        for label, model in networks.items()
-    }
     path = tmp_path_factory.mktemp("a page") / "reader.html"
     path.write_text(reader.reader_page(networks, reader.test_images(data), probes), encoding="utf-8")
     return path
@@ -193,27 +173,15 @@ def ink_read(opened):
     return np.array(values).reshape(-1, 28) > 0
 
 
-def test_the_same_numbers_as_keras(either, networks, data, tmp_path):
-    """h, every gate and the probabilities of all eight networks for 100 images, computed in the browser."""
+def test_the_same_numbers_as_keras(either, networks, probes, data, tmp_path):
     blank = tmp_path / "blank.html"
     blank.write_text("<!DOCTYPE html><title>blank</title>")
     either.open(blank.as_uri())
-    script = json.dumps(reader.SCRIPT.read_text(encoding="utf-8"))
-    load = f"URL.createObjectURL(new Blob([{script}], {{ type: 'text/javascript' }}))"
-    x = data.x_test[:100]
-    images = [reader.in_base64(np.packbits(image > 0)) for image in x]
-    for label, model in networks.items():
-        content = reader.make_content({label: model}, [])
-        code = f"const reader = await import({load});"
-        code += f"const images = {json.dumps(images)}; const network = {json.dumps(content['networks'][0])}; {CURVES}"
-        found = {name: np.frombuffer(base64.b64decode(text), "<f4") for name, text in either.run(code).items()}
-        for k in range(len(model.layers) - 3):
-            traced = trace(model, x, layer=k)
-            found |= {f"{k} {name}": np.abs(found[f"{k} {name}"] - v.ravel()).max() for name, v in traced.items()}
-        chances = softmax(read_out(model, traced["h"]), axis=-1)
-        found["head"] = np.abs(found["head"] - chances.ravel()).max()
-        print(type(either).__name__, label, f"largest difference {max(found.values()):.1e}")
-        assert max(found.values()) < 1e-5, (label, found)
+
+    def run(code, content):
+        return arrays(either.run(f"return {script(code, content)}"))
+
+    assert_it_computes_what_keras_computes(run, networks, probes, data.x_test[:100])
 
 
 def test_a_drawing_is_answered_at_once(either, page_file):
@@ -380,13 +348,12 @@ sys.path.insert(0, "..")
 import numpy as np
 import helpers
 from coursework import reader
-d = helpers.load_data("digits")
 sizes = [(32, 1), (64, 1), (128, 1), (32, 3)]
 eight = [helpers.Experiment(cell, *size) for cell in ("LSTM", "GRU") for size in sizes]
 models = {experiment.label: helpers.build_model(experiment) for experiment in eight}
 probes = {label: np.zeros((28, model.layers[0].units + 1, 10)) for label, model in models.items()}
 ###
-drawing = reader.draw_and_read(models, d, probes)
+drawing = reader.draw_and_read(models, helpers.load_data("digits"), probes)
 ###
 print("ink", int(drawing.image.sum()), helpers.trace(models["GRU 32"], drawing.image[None])["h"].shape)"""
 
@@ -396,30 +363,22 @@ def test_the_widget_in_jupyterlab(browser, lab):
     cells = [nbformat.v4.new_code_cell(source) for source in CELLS.split("\n###\n")]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), lab[2] / "notebooks" / "reader.ipynb")
-    page = browser.new_page(viewport={"width": 1400, "height": 1200})
-    complaints = []
+    page, complaints = browser.new_page(viewport={"width": 1400, "height": 1200}), []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     open_and_run_all(page, lab, "reader.ipynb")
-    output = page.locator(".jp-CodeCell").last.locator(".jp-OutputArea-output")
-    pad = page.locator(".reader-pad")
+    last, pad = page.locator(".jp-CodeCell").last, page.locator(".reader-pad")
     pad.wait_for(timeout=60_000)
     pad.scroll_into_view_if_needed()
-    before = output.inner_text()
-    assert re.match(r"ink \d+ \(1, 28, 32\)", before)
+    assert re.match(r"ink \d+ \(1, 28, 32\)", last.locator(".jp-OutputArea-output").inner_text())
     box = pad.bounding_box()
-    (x, y), *others = [(box["x"] + x, box["y"] + y) for x, y in SEVEN]
-    page.mouse.move(x, y)
-    page.mouse.down()
-    for point in others:
-        page.mouse.move(*point, steps=10)
-    page.mouse.up()
+    draw(page, [(box["x"] + x, box["y"] + y) for x, y in SEVEN])
     page.screenshot(path=SHOTS / "reader-jupyterlab.png")
     assert page.locator(".reader-say").inner_text().startswith("Your drawing is read as")
     ink = page.evaluate(
         "(() => { const c = document.querySelector('.reader-image canvas');"
         "return c.getContext('2d').getImageData(0, 0, 28, 28).data.filter((v, k) => k % 4 === 3 && v > 0).length })()"
     )
-    page.locator(".jp-CodeCell").last.locator(".cm-content").click()
+    last.locator(".cm-content").click()
     page.keyboard.press("Control+Enter")
     page.get_by_text(f"ink {ink} (1, 28, 32)").wait_for(timeout=60_000)
     assert not complaints, complaints

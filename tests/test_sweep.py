@@ -8,39 +8,28 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections import Counter
 
 import numpy as np
 import psutil
 import pytest
 
-from conftest import ROOT, wait_for
+from conftest import ROOT, refused, tiny, wait_for
 from coursework import files, store, sweep, training
-from helpers import Experiment, train_all
-
-
-@pytest.fixture(autouse=True)
-def runs(monkeypatch, tmp_path):
-    monkeypatch.setattr(files, "RUNS", tmp_path / "local")
-    return tmp_path
-
-
-def tiny(family="GRU", **changes):
-    return Experiment(family, **{"units": 4, "epochs": 1, "batch_size": 64, **changes})
+from helpers import train_all
 
 
 @pytest.fixture(scope="module")
 def trained(data, tmp_path_factory):
     """Two small models trained once, by two workers; tests work on copies."""
-    folder = tmp_path_factory.mktemp("trained")
-    before, files.RUNS = files.RUNS, folder
-    results = train_all([tiny(), tiny("softmax")], data, n_jobs=2)
-    files.RUNS = before
-    return folder, results
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "RUNS", tmp_path_factory.mktemp("trained"))
+        return files.RUNS, train_all([tiny("GRU"), tiny()], data, n_jobs=2)
 
 
 @pytest.fixture
 def at_hand(trained, runs):
-    shutil.copytree(trained[0], files.RUNS)
+    shutil.copytree(trained[0], runs)
     return trained[1]
 
 
@@ -48,8 +37,7 @@ def test_workers_give_what_one_process_gives(trained, data):
     for e, result in trained[1].items():
         model, history = training.fit(e, data)
         assert result.trained and result.history == history
-        for here, there in zip(model.get_weights(), result.model.get_weights(), strict=True):
-            assert np.array_equal(here, there)
+        assert all(map(np.array_equal, model.get_weights(), result.model.get_weights()))
         loss, accuracy = result.model.evaluate(data.x_test, data.y_test, verbose=0)
         assert (result.loss, result.accuracy) == pytest.approx((loss, accuracy), abs=1e-4)
 
@@ -64,7 +52,7 @@ def test_workers_give_what_one_process_gives(trained, data):
     ],
 )
 def test_a_call_that_can_not_work_gets_one_line(data, arguments, message):
-    with pytest.raises(ValueError, match=message):
+    with refused(message):
         train_all(*(data if argument is ... else argument for argument in arguments))
 
 
@@ -83,51 +71,46 @@ def test_as_many_workers_as_the_containers_memory_allows(limit, workers, tmp_pat
     assert sweep._usual_jobs() == workers
 
 
-def test_a_finished_model_is_not_trained_again(at_hand, data, monkeypatch, capsys):
+def test_only_what_is_missing_is_trained_and_the_order_is_kept(at_hand, data, monkeypatch, capsys):
+    results = train_all([tiny("MLP"), *at_hand, tiny("MLP")], data, n_jobs=1)
+    assert list(results) == [tiny("MLP"), *at_hand]
+    assert [result.trained for result in results.values()] == [True, False, False]
+    capsys.readouterr()
     monkeypatch.setattr(sweep, "_train_job", None)  # training would fail
     again = train_all(at_hand, data, n_jobs=1)
-    assert [result.trained for result in again.values()] == [False] * 2
     assert [result.history for result in again.values()] == [result.history for result in at_hand.values()]
     assert capsys.readouterr().out == ""
 
 
-def test_only_what_is_missing_is_trained_and_the_order_is_kept(at_hand, data, monkeypatch):
-    experiments = [tiny("MLP"), *at_hand, tiny("MLP")]
-    results = train_all(experiments, data, n_jobs=1)
-    assert list(results) == [tiny("MLP"), *at_hand]
-    assert [result.trained for result in results.values()] == [True, False, False]
-
-
-def test_an_interrupted_run_keeps_what_was_finished(data, monkeypatch):
-    original, calls = training.fit, []
+def test_an_interrupted_run_keeps_what_was_finished(data, monkeypatch, runs):
+    calls = []
 
     def interrupted(experiment, *rest):
         calls.append(experiment)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return original(experiment, *rest)
+        return training.fit(experiment, *rest)
 
     monkeypatch.setattr(sweep, "fit", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        train_all([tiny("MLP"), tiny("softmax")], data, n_jobs=1)
-    monkeypatch.setattr(sweep, "fit", original)
-    results = train_all([tiny("MLP"), tiny("softmax")], data, n_jobs=1)
+        train_all([tiny("MLP"), tiny()], data, n_jobs=1)
+    results = train_all([tiny("MLP"), tiny()], data, n_jobs=1)
     assert [result.trained for result in results.values()] == [False, True]
 
 
 # ----------------------------------------------------------------------------------------------------------- cluster
-@pytest.fixture
-def start(tmp_path):
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
     """Start a process of Dask; all are killed at the end."""
-    processes = []
+    processes, folder = [], tmp_path_factory.mktemp("dask")
 
     def start(what, *arguments):
         command = [sys.executable, "-m", f"distributed.cli.dask_{what}", *arguments]
-        log = tmp_path / f"{what}-{len(processes)}.log"
+        log = folder / f"{what}-{len(processes)}.log"
         # As on another machine, the workers find helpers.py by PYTHONPATH, not through this process.
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "DASK_LOGGING__DISTRIBUTED": "info"}
         with log.open("w") as file:
-            processes.append(subprocess.Popen(command, stdout=file, stderr=file, cwd=tmp_path, env=environment))
+            processes.append(subprocess.Popen(command, stdout=file, stderr=file, cwd=folder, env=environment))
         processes[-1].log = log
         return processes[-1]
 
@@ -137,73 +120,52 @@ def start(tmp_path):
         process.wait()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def scheduler(start):
     process = start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
     return wait_for(lambda: re.search(r"tcp://[\d.]+:\d+", process.log.read_text()))[0]
 
 
-@pytest.fixture
-def workers(start, scheduler):
+def test_a_cluster(data, runs, scheduler, start, monkeypatch):
+    """Without workers, with workers of other code, and with one that is killed in the middle, which costs its model."""
+    with refused("has no workers: start some with 'dask worker'", ConnectionError):
+        train_all([tiny()], data, scheduler=scheduler)
     options = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1"]
-    processes = [start("worker", scheduler, *options) for _ in range(2)]
-    for process in processes:
+    workers = [start("worker", scheduler, *options) for _ in range(2)]
+    for process in workers:
         wait_for(lambda log=process.log: "Registered to" in log.read_text())
-    return processes
-
-
-def test_a_worker_killed_in_the_middle_costs_its_model_only(data, runs, scheduler, workers, monkeypatch):
-    experiments = [Experiment("GRU", 4, epochs=30, batch_size=64, seed=seed) for seed in range(3)]
-    experiments += [Experiment("CNN", 8, epochs=2, batch_size=64, shift=1)]
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "TRAINING_CODE", "other code")
+        with refused(r"^the worker on .* has other training code, Keras or TensorFlow", RuntimeError):
+            train_all([tiny(), tiny(seed=1)], data, scheduler=scheduler)  # one for each, so that both have started
+    experiments = [tiny("GRU", epochs=50, seed=seed) for seed in range(3)] + [tiny("CNN", epochs=2, shift=1)]
     marks = runs / "temporary"
-    marks.mkdir()
+    marks.mkdir(parents=True)
     monkeypatch.setattr(tempfile, "tempdir", str(marks))
 
     def kill():
-        def busy():  # two models under way, none of them finished
-            epochs = [mark.name.rsplit("-", 1)[0] for mark in marks.glob("epochs-*/*")]
-            return len(set(epochs)) >= 2 and len(epochs) < 30
+        def busy():  # two models under way, neither of them finished
+            epochs = Counter(mark.name.rsplit("-", 1)[0] for mark in marks.glob("epochs-*/*"))
+            return sum(1 < count < 50 for count in epochs.values()) == 2
 
         wait_for(busy)
         workers[0].send_signal(signal.SIGKILL)
-        killed.append(True)
 
-    killed = []
     thread = threading.Thread(target=kill)
     thread.start()
     there = train_all(experiments, data, scheduler=scheduler)
     thread.join()
-    assert killed and workers[0].wait() == -signal.SIGKILL
+    assert workers[0].wait() == -signal.SIGKILL and workers[1].poll() is None
     assert [result.trained for result in there.values()] == [True] * 4
-    # Only the killed worker's model was started a second time.
-    assert workers[1].poll() is None
-
-    monkeypatch.setattr(files, "RUNS", runs / "again")
-    here = train_all(experiments, data, n_jobs=2)
-    for e in experiments:
-        assert here[e].trained and here[e].history == there[e].history
-        for a, b in zip(here[e].model.get_weights(), there[e].model.get_weights(), strict=True):
-            assert np.array_equal(a, b)
+    for e, result in there.items():
+        model, history = training.fit(e, data)
+        assert history == result.history and all(map(np.array_equal, model.get_weights(), result.model.get_weights()))
 
 
-def test_other_code_on_a_worker_is_refused(data, runs, scheduler, workers, monkeypatch):
-    monkeypatch.setattr(store, "TRAINING_CODE", "other code")
-    with pytest.raises(RuntimeError, match=r"^the worker on .* has other training code, Keras or TensorFlow"):
-        train_all([Experiment("softmax", epochs=1)], data, scheduler=scheduler)
-
-
-def test_a_scheduler_without_workers(data, runs, scheduler):
-    with pytest.raises(ConnectionError, match="has no workers: start some with 'dask worker'"):
-        train_all([Experiment("softmax", epochs=1)], data, scheduler=scheduler)
-
-
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense:"])
-def test_no_scheduler_at_the_address(data, address):
-    with pytest.raises(ConnectionError, match=f"^no Dask scheduler at {address}: start one with 'dask scheduler'$"):
-        train_all([tiny()], data, scheduler=address)
-
-
-def test_without_dask(data, monkeypatch):
+def test_without_a_scheduler_or_dask_one_line_says_what_to_do(data, monkeypatch, runs):
+    for address in ("tcp://127.0.0.1:9", "nonsense:"):
+        with refused(f"^no Dask scheduler at {address}: start one with 'dask scheduler'$", ConnectionError):
+            train_all([tiny()], data, scheduler=address)
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(ImportError, match="a scheduler needs Dask: pip install distributed"):
+    with refused("a scheduler needs Dask: pip install distributed", ImportError):
         train_all([tiny()], data, scheduler="tcp://127.0.0.1:9")

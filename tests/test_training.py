@@ -2,20 +2,18 @@
 
 import concurrent.futures
 import dataclasses
+import json
 
 import keras
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import helpers
-from coursework import files, training
+from conftest import cases, refused, tiny
+from coursework import training
 from helpers import Experiment
-
-
-def tiny(family="GRU", **changes):
-    return Experiment(family, **{"units": 4, "epochs": 1, "batch_size": 64, **changes})
 
 
 @pytest.mark.parametrize(
@@ -32,24 +30,16 @@ def tiny(family="GRU", **changes):
         ("CNN", 32, 1, 10 * 8 + (72 + 1) * 8 + (7 * 7 * 8 + 1) * 32 + 33 * 10),
     ],
 )
-def test_the_networks_are_the_sheets(family, units, layers, parameters):
-    model = helpers.build_model(Experiment(family, units, layers))
-    assert model.count_params() == parameters
-    assert model.output_shape == (None, 10)
-
-
-def test_a_recurrent_network_is_recurrent_relu_dense_relu_logits():
-    layers = helpers.build_model(Experiment("LSTM", layers=3)).layers
-    assert [type(layer).__name__ for layer in layers] == ["LSTM", "LSTM", "LSTM", "ReLU", "Dense", "Dense"]
-    assert layers[4].units == 64 and layers[4].activation is keras.activations.relu
-    assert layers[5].activation is keras.activations.linear
-
-
-def test_the_recipe_is_the_sheets():
-    e = Experiment("GRU")
+def test_the_networks_and_the_recipe_are_the_sheets(family, units, layers, parameters):
+    e = Experiment(family, units, layers)
     model = helpers.compile_model(helpers.build_model(e), e)
-    assert (e.epochs, e.batch_size) == (10, 256)
-    assert isinstance(model.optimizer, keras.optimizers.Adam)
+    assert model.count_params() == parameters and model.output_shape == (None, 10)
+    if family in ("LSTM", "GRU"):
+        kinds = [type(layer).__name__ for layer in model.layers]
+        assert kinds == [family] * layers + ["ReLU", "Dense", "Dense"]
+        assert model.layers[-2].units == 64 and model.layers[-2].activation is keras.activations.relu
+    assert model.layers[-1].activation is keras.activations.linear
+    assert (e.epochs, e.batch_size) == (10, 256) and isinstance(model.optimizer, keras.optimizers.Adam)
     assert float(model.optimizer.learning_rate) == pytest.approx(0.001)
     assert model.loss.from_logits if hasattr(model.loss, "from_logits") else model.loss._fn_kwargs["from_logits"]
 
@@ -60,22 +50,16 @@ def test_initial_weights_follow_from_the_seed_alone():
 
     first = weights(3)
     keras.utils.set_random_seed(99)
-    np.random.default_rng(1)
-    assert all(np.array_equal(a, b) for a, b in zip(first, weights(3), strict=True))
+    assert all(map(np.array_equal, first, weights(3)))
     assert not np.array_equal(first[0], weights(4)[0])
-    # No two layers start alike: each has its own seed.
-    assert not np.array_equal(first[1], first[4])
-
-
-def test_gate_bias_reaches_the_gates_only():
-    z_r, candidate = np.split(
-        helpers.build_model(Experiment("GRU", 5, gate_bias=1.0)).layers[0].cell.bias.numpy()[0], [10]
-    )
-    assert (z_r == 1).all() and (candidate == 0).all()
+    assert not np.array_equal(first[1], first[4])  # no two layers start alike: each has its own seed
+    # The bias of the gates reaches no candidate.
+    bias = helpers.build_model(Experiment("GRU", 5, gate_bias=1.0)).layers[0].cell.bias.numpy()[0]
+    assert (bias[:10] == 1).all() and (bias[10:] == 0).all()
 
 
 def test_every_step_gives_logits_after_every_row(data):
-    model, history = training.fit(tiny(every_step=True), data)
+    model, history = training.fit(tiny("GRU", every_step=True), data)
     assert model.predict(data.x_test[:3], verbose=0).shape == (3, 28, 10)
     assert np.isfinite(history["loss"]).all()
 
@@ -105,9 +89,35 @@ def test_every_step_gives_logits_after_every_row(data):
     ],
 )
 def test_bad_settings_get_one_clear_line(arguments, message):
-    with pytest.raises(ValueError, match=message) as caught:
+    with refused(message):
         Experiment(**{"family": "GRU", **arguments})
-    assert "\n" not in str(caught.value)
+
+
+FAMILY = st.sampled_from([*training.FAMILIES, "RNN"])
+KINDS = {
+    "units": st.integers(-1, 5),
+    "layers": st.integers(0, 17),
+    "seed": st.integers(-1, 2**32),
+    "shift": st.integers(0, 3) | st.sampled_from([np.int64(1), np.uint8(2)]),
+    "learning_rate": st.floats() | st.sampled_from([1, np.float32(0.1)]),
+    "gate_bias": st.floats(),
+    "schedule": st.sampled_from(["constant", "cosine", ""]),
+    "every_step": st.booleans(),
+}
+ODD = st.one_of(st.none(), st.text(max_size=9), st.floats(), st.integers(), st.binary(max_size=4), st.just([]))
+
+
+@cases(200)
+@given(st.fixed_dictionaries({"family": FAMILY}, optional=KINDS), st.sampled_from([*KINDS]), ODD)
+def test_any_setting_is_taken_or_refused_in_one_line(usual, name, odd):
+    for arguments in (usual, usual | {name: odd}):
+        try:
+            e = Experiment(**arguments)
+        except ValueError as error:
+            assert "\n" not in str(error) and len(str(error)) < 200
+        else:
+            assert e == dataclasses.replace(e) and type(e.units) is int and type(e.learning_rate) is float
+            assert json.loads(json.dumps(e.__dict__)) and e.label
 
 
 def test_numpys_numbers_and_the_deepest_networks_are_built():
@@ -115,7 +125,57 @@ def test_numpys_numbers_and_the_deepest_networks_are_built():
     assert len(helpers.build_model(deep).layers) == 15 + 3 and deep == Experiment("GRU", 2, 15, epochs=1)
 
 
-def test_the_tuned_recipe_changes_the_training_only():
+def test_the_cosine_schedule_rises_in_a_third_of_an_epoch_and_ends_at_zero():
+    e = tiny("GRU", epochs=2, learning_rate=0.01, schedule="cosine", clipnorm=0.5)
+    optimizer = helpers.compile_model(helpers.build_model(e), e, updates=30).optimizer
+    rates = [float(optimizer._learning_rate(step)) for step in (0, 5, 10, 35, 60)]
+    assert rates == pytest.approx([0, 0.005, 0.01, 0.005, 0], abs=1e-6)
+    assert optimizer.clipnorm == 0.5
+
+
+@pytest.fixture
+def fed(monkeypatch):
+    """fed(experiment, data): (x, y, steps per epoch), the batches that Keras would be given, (batch, image, ...)."""
+
+    def fed(experiment, data):
+        seen = []
+
+        def look(self, batches, **options):
+            seen.extend([*map(np.stack, zip(*batches, strict=True)), options["steps_per_epoch"]])
+            raise StopIteration
+
+        monkeypatch.setattr(keras.Sequential, "fit", look)
+        with pytest.raises(StopIteration):
+            training.fit(experiment, data)
+        return seen
+
+    return fed
+
+
+def test_shifted_images_are_the_images_moved_by_a_pixel_anew_in_each_epoch(data, fed):
+    seen = fed(tiny(epochs=2, shift=1), data)[0].reshape(-1, 28, 28)
+    padded = np.pad(data.x_train, ((0, 0), (1, 1), (1, 1)))
+    moved = {(i, j): padded[:, i : i + 28, j : j + 28] for i in range(3) for j in range(3)}
+    counts = dict.fromkeys(moved, 0)
+    for image in seen:
+        ways = [way for way, images in moved.items() if (images == image).all((1, 2)).any()]
+        counts[ways[0]] += 1  # nothing but moved images
+    assert min(counts.values()) > 30  # 640 images, 9 ways
+    first, second = np.split(seen, 2)
+    assert not all((second == image).all((1, 2)).any() for image in first)
+
+
+def test_an_epoch_shows_each_image_once_at_most_in_an_order_of_its_own(data, fed):
+    numbered = dataclasses.replace(data, y_train=np.arange(320) % 10)
+    (_, first, steps), (_, other, _) = (fed(tiny(epochs=2, batch_size=96, seed=seed), numbered) for seed in (0, 1))
+    assert first.shape == (6, 96) and steps == 3  # 32 of the 320 images wait for another epoch
+    assert not np.array_equal(first[:3], first[3:]) and not np.array_equal(first, other)
+    assert all(np.bincount(epoch.ravel()).max() <= 32 for epoch in (first[:3], first[3:]))
+
+
+def test_labels_and_the_tuned_recipe_which_changes_the_training_only():
+    experiments = Experiment("GRU"), Experiment("LSTM", 32, 3), Experiment("softmax"), Experiment("MLP", layers=2)
+    assert [e.label for e in experiments] == ["GRU 32", "LSTM 3 x 32", "softmax", "MLP 2 x 32"]
     for e in (Experiment("GRU"), Experiment("LSTM", 64), Experiment("GRU", 128, seed=3), Experiment("LSTM", layers=3)):
         for better in (helpers.tuned(e), helpers.quick(e)):
             assert (better.family, better.units, better.layers, better.seed) == (e.family, e.units, e.layers, e.seed)
@@ -124,52 +184,18 @@ def test_the_tuned_recipe_changes_the_training_only():
         assert helpers.tuned(e).epochs == 5 and helpers.quick(e).epochs == 1
 
 
-def test_the_cosine_schedule_rises_in_a_third_of_an_epoch_and_ends_at_zero():
-    e = Experiment("GRU", 4, epochs=2, learning_rate=0.01, schedule="cosine", clipnorm=0.5)
-    optimizer = helpers.compile_model(helpers.build_model(e), e, updates=30).optimizer
-    rates = [float(optimizer._learning_rate(step)) for step in (0, 5, 10, 35, 60)]
-    assert rates == pytest.approx([0, 0.005, 0.01, 0.005, 0], abs=1e-6)
-    assert optimizer.clipnorm == 0.5
-
-
-def test_shifted_images_are_the_images_moved_by_a_pixel_anew_in_each_epoch(data, monkeypatch):
-    seen = []
-
-    def look(self, batches, **options):
-        seen.append(np.concatenate([x for x, _ in batches]))
-        raise StopIteration
-
-    monkeypatch.setattr(keras.Sequential, "fit", look)
-    with pytest.raises(StopIteration):
-        training.fit(tiny("softmax", epochs=2, shift=1), data)
-    padded = np.pad(data.x_train, ((0, 0), (1, 1), (1, 1)))
-    moved = {(i, j): padded[:, i : i + 28, j : j + 28] for i in range(3) for j in range(3)}
-    counts = dict.fromkeys(moved, 0)
-    for image in seen[0]:
-        ways = [way for way, images in moved.items() if (images == image).all((1, 2)).any()]
-        assert ways  # nothing but moved images
-        counts[ways[0]] += 1
-    assert min(counts.values()) > 30  # 640 images, 9 ways
-    first, second = np.split(seen[0], 2)
-    assert not all((second == image).all((1, 2)).any() for image in first)
-
-
-def test_labels():
-    labels = [
-        e.label
-        for e in (Experiment("GRU"), Experiment("LSTM", 32, 3), Experiment("softmax"), Experiment("MLP", layers=2))
-    ]
-    assert labels == ["GRU 32", "LSTM 3 x 32", "softmax", "MLP 2 x 32"]
-
-
 def test_small_data_gets_small_batches_and_a_higher_rate(data):
-    assert helpers.recipe_for(data) == {"batch_size": 32, "learning_rate": 0.003}
-    assert helpers.recipe_for(data, 8, 0.01) == {"batch_size": 8, "learning_rate": 0.03}
     large = dataclasses.replace(data, x_train=np.zeros((20_000, 28, 28)), y_train=np.zeros(20_000, int))
-    assert helpers.recipe_for(large) == {"batch_size": 256, "learning_rate": 0.001}
-    assert helpers.recipe_for(large, 100, 0.5) == {"batch_size": 100, "learning_rate": 0.5}
+    for images, given_by_hand, recipe in (
+        (data, (), (32, 0.003)),
+        (data, (8, 0.01), (8, 0.03)),
+        (large, (), (256, 0.001)),
+        (large, (100, 0.5), (100, 0.5)),
+    ):
+        found = helpers.recipe_for(images, *given_by_hand)
+        assert found == dict(zip(("batch_size", "learning_rate"), recipe, strict=True))
     for bad in ({"batch_size": 0}, {"learning_rate": "fast"}, {"learning_rate": 0}):
-        with pytest.raises(ValueError, match=f"^{next(iter(bad))} must be"):
+        with refused(f"^{next(iter(bad))} must be"):
             helpers.recipe_for(data, **bad)
 
 
@@ -181,7 +207,7 @@ def test_compiling_is_for_recurrent_networks_with_many_updates():
 
 
 def test_compiling_changes_the_time_and_not_what_is_learned(data, monkeypatch):
-    e, made = tiny(epochs=2, shift=1), training._compiled
+    e, made = tiny("GRU", epochs=2, shift=1), training._compiled
     other = dataclasses.replace(e, seed=1, gate_bias=1.0, shift=0)
     made.cache_clear()
     weights = []
@@ -199,49 +225,6 @@ def test_compiling_changes_the_time_and_not_what_is_learned(data, monkeypatch):
         assert all(np.array_equal(c, values) for values in (d, *others))
 
 
-def test_an_epoch_shows_each_image_once_at_most_in_an_order_of_its_own(data, monkeypatch):
-    seen = []
-
-    def look(self, batches, **options):
-        seen.append((np.stack([y for _, y in batches]), options["steps_per_epoch"]))
-        raise StopIteration
-
-    numbered = dataclasses.replace(data, y_train=np.arange(320) % 10)
-    monkeypatch.setattr(keras.Sequential, "fit", look)
-    for seed in (0, 1):
-        with pytest.raises(StopIteration):
-            training.fit(tiny("softmax", epochs=2, batch_size=96, seed=seed), numbered)
-    (first, steps), (other, _) = seen
-    assert first.shape == (6, 96) and steps == 3  # 32 of the 320 images wait for another epoch
-    assert not np.array_equal(first[:3], first[3:]) and not np.array_equal(first, other)
-    assert all(np.bincount(epoch.ravel()).max() <= 32 for epoch in (first[:3], first[3:]))
-
-
-FAMILY = st.sampled_from([*training.FAMILIES, "RNN"])
-KINDS = {
-    "units": st.integers(-1, 5),
-    "layers": st.integers(0, 17),
-    "seed": st.integers(-1, 2**32),
-    "learning_rate": st.floats(),
-    "gate_bias": st.floats(),
-    "schedule": st.sampled_from(["constant", "cosine", ""]),
-    "every_step": st.booleans(),
-}
-ODD = st.one_of(st.none(), st.text(max_size=9), st.floats(), st.integers(), st.binary(max_size=4), st.just([]))
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.fixed_dictionaries({"family": FAMILY}, optional=KINDS), st.sampled_from([*KINDS, "shift"]), ODD)
-def test_any_setting_is_taken_or_refused_in_one_line(usual, name, odd):
-    for arguments in (usual, usual | {name: odd}):
-        try:
-            e = Experiment(**arguments)
-        except ValueError as error:
-            assert "\n" not in str(error) and len(str(error)) < 200
-        else:
-            assert e == dataclasses.replace(e) and type(e.units) is int and type(e.learning_rate) is float
-
-
 def test_training_learns_and_reports_the_test_images(data):
     model, history = training.fit(Experiment("MLP", epochs=8, batch_size=16), data)
     assert history["loss"][-1] < history["loss"][0] and history["val_accuracy"][-1] > 0.5
@@ -255,22 +238,6 @@ def test_weights_come_from_the_training_images_alone(data):
     rng = np.random.default_rng(0)
     other = dataclasses.replace(data, x_test=rng.permutation(data.x_test, axis=2), y_test=rng.permutation(data.y_test))
     few = dataclasses.replace(data, x_train=data.x_train[:128], y_train=data.y_train[:128])
-    here, there, fewer = (training.fit(tiny("softmax"), d)[0].get_weights() for d in (data, other, few))
-    assert all(np.array_equal(a, b) for a, b in zip(here, there, strict=True))
+    here, there, fewer = (training.fit(tiny(), d)[0].get_weights() for d in (data, other, few))
+    assert all(map(np.array_equal, here, there))
     assert not np.array_equal(here[0], fewer[0])
-
-
-@pytest.fixture
-def runs(monkeypatch, tmp_path):
-    monkeypatch.setattr(files, "RUNS", tmp_path)
-    return tmp_path
-
-
-def test_summary_table_draws_and_writes_a_csv(runs):
-    pairs = [(0.1, 0.97), (0.09, 0.975), (0.08, 0.98), (0.1, 0.97)]
-    assert helpers.plot_summary_table({"LSTM": pairs, "GRU": pairs}) is None
-    lines = (runs / "summary.csv").read_text().splitlines()
-    assert lines[0] == "model,test cross-entropy,test accuracy"
-    assert lines[1] == "LSTM 32,0.1,0.97" and lines[8] == "GRU 3 x 32,0.1,0.97"
-    with pytest.raises(ValueError, match="GRU: expected 4 pairs"):
-        helpers.plot_summary_table({"LSTM": pairs, "GRU": pairs[:3]})
