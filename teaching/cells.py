@@ -1,5 +1,7 @@
 """Whose cell is it? The hand-out's are known by nbgrader's name, by id or by text, whatever an editor did to them."""
 
+import ast
+
 import nbformat
 
 STUB = "Not answered yet."
@@ -46,3 +48,16 @@ def is_answer(cell):
 def is_check(cell):
     """Is this cell of the hand-out a check, which gives points?"""
     return bool(nbgrader_of(cell).get("grade")) and not is_answer(cell)
+
+
+def names_in(source, kind):
+    """The names that a piece of Python stores (kind: ast.Store; definitions too) or loads (ast.Load), in order."""
+    try:
+        nodes = list(ast.walk(ast.parse(source)))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    found = [node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, kind)]
+    if kind is ast.Store:
+        found += [node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+        found += [(node.asname or node.name).split(".")[0] for node in nodes if isinstance(node, ast.alias)]
+    return list(dict.fromkeys(found))

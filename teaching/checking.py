@@ -12,9 +12,9 @@ import nbformat
 from nbgrader.preprocessors import NbGraderPreprocessor
 
 from coursework.files import RUNS
-from teaching.cells import is_answer, nbgrader_of
+from teaching.cells import is_answer, names_in, nbgrader_of
 from teaching.texts import text_cell, whole
-from teaching.values import decoded, names_in
+from teaching.values import decoded
 
 MOST_PAGE = 20_000_000  # characters of outputs on a page
 

@@ -16,8 +16,7 @@ from nbgrader.preprocessors import ClearSolutions
 from traitlets.config import Config
 
 from coursework.files import NOTEBOOKS, ROOT, RUNS
-from teaching.cells import STUB, is_answer, is_check
-from teaching.values import names_in
+from teaching.cells import STUB, is_answer, is_check, names_in
 
 NAMES = [path.stem for path in NOTEBOOKS]
 ASSIGNMENT = "gates"

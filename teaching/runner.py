@@ -22,8 +22,7 @@ from jupyter_client.provisioning import LocalProvisioner
 from nbclient import NotebookClient
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
-from teaching.cells import is_answer, is_check, name_of, plain, read
-from teaching.values import names_in
+from teaching.cells import is_answer, is_check, name_of, names_in, plain, read
 
 MOST_OUTPUT = 5_000_000  # characters that are kept of a cell's output
 ENDLESS = 20 * MOST_OUTPUT  # a cell that writes more than this is interrupted

@@ -10,10 +10,9 @@ import zipfile
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from teaching.cells import name_of, plain, read
+from teaching.cells import name_of, names_in, plain, read
 from teaching.handout import NAMES, answer_names
 from teaching.texts import own_words
-from teaching.values import names_in
 
 MOST_BYTES = 2**28  # of one file
 MOST_FILES = 5000  # of one zip
