@@ -13,21 +13,11 @@ from coursework.files import ROOT
 from teaching import sandbox
 from teaching.cells import read
 from teaching.checking import check_notebook, page
-from teaching.handout import ASSIGNMENT, HANDOUT, NAMES, answer_names, with_parameters
+from teaching.handout import ASSIGNMENT, NAMES, answer_names, with_parameters
 from teaching.texts import answers_in_words
 
 OURS = [ROOT / name for name in ("helpers.py", "coursework", "teaching")]  # what both sandboxes can read
 MOST_RESULT = 2**28  # bytes of a file that a sandbox leaves and we read
-CHECKER = "student"  # the only one in the course folder of a check
-CONFIG = """
-from nbgrader.preprocessors import CheckCellMetadata, ClearOutput, LimitOutput, SaveAutoGrades
-from teaching.checking import RunHere
-
-c = get_config()
-c.CourseDirectory.root = {root!r}
-c.CourseDirectory.course_id = {course!r}
-c.Autograde.autograde_preprocessors = [RunHere, LimitOutput, SaveAutoGrades, CheckCellMetadata]
-"""
 
 
 class Grader:
@@ -40,13 +30,12 @@ class Grader:
         self.handouts = {name: read((self.release / f"{name}.ipynb").read_bytes()) for name in NAMES}
 
     def grade(self, key, notebooks, models, student=None):
-        """(dict from notebook to the page for its student, notes). The marks lie in KEY/check/gradebook.db.
+        """(dict from notebook to the page for its student, with checks and their points, notes).
 
         `models` are trained ones that a submission finds at hand; `student` is its parameter, if there are variants.
         """
         notes, answers = self.run(self.place / key, notebooks, models, student)
-        texts = {name: answers_in_words(notebooks[name], self.handouts[name]) for name in notebooks}
-        checked, trouble = self.check(self.place / key, texts, answers, models, student)
+        checked, trouble = self.check(self.place / key, notebooks, answers, models)
         notes += [f"the checks failed: {trouble}"] if trouble else []
         pages = {}
         for name, notebook in checked.items():
@@ -86,22 +75,18 @@ class Grader:
                 del tasks[name]
         return notes, {name: data if isinstance(data, dict) else {} for name, data in answers.items()}
 
-    def check(self, base, texts, answers, models, student):
-        """(dict from notebook to what nbgrader made of its checks, what went wrong or '')."""
+    def check(self, base, notebooks, answers, models):
+        """(dict from notebook to its checks with their outputs, what went wrong or '')."""
         own = base / "check"
-        submitted = own / "submitted" / CHECKER / ASSIGNMENT
-        for folder in (submitted, own / "answers", own / "source" / ASSIGNMENT, own / "runs", own / "work"):
-            folder.mkdir(parents=True)
-        shutil.copy(self.course / "gradebook.db", own)
-        (own / "work" / "nbgrader_config.py").write_text(CONFIG.format(root=str(own), course=HANDOUT), encoding="utf-8")
-        for name in texts:
-            nbformat.write(check_notebook(self.handouts[name], texts[name]), submitted / f"{name}.ipynb")
-            (own / "answers" / f"{name}.json").write_text(json.dumps(answers.get(name, {})), encoding="utf-8")
+        own.mkdir()
+        for name, notebook in notebooks.items():
+            texts = answers_in_words(notebook, self.handouts[name])
+            nbformat.write(check_notebook(self.handouts[name], texts), own / f"{name}.ipynb")
+            (own / f"{name}.json").write_text(json.dumps(answers.get(name, {})), encoding="utf-8")
         adopt(base / "own" / "runs", own / "runs", models)
-        command = [sys.executable, "-m", "nbgrader", "autograde", ASSIGNMENT, "--student", CHECKER]
+        command = [sys.executable, "-c", f"from teaching.checking import main; main({str(own)!r})"]
         trouble = self.sandboxed(command, own, [], None)
-        graded = own / "autograded" / CHECKER / ASSIGNMENT
-        return {path.stem: nbformat.read(path, as_version=4) for path in sorted(graded.glob("*.ipynb"))}, trouble
+        return {path.stem: nbformat.read(path, as_version=4) for path in sorted(own.glob("*.checked"))}, trouble
 
     def sandboxed(self, command, own, readable, models):
         """Run a command with a home, a folder of models and an environment of its own; what went wrong, or ''."""

@@ -11,12 +11,12 @@ import zipfile
 
 import nbformat
 from nbgrader.api import Gradebook
+from nbgrader.utils import determine_grade
 from sqlalchemy.exc import SAWarning
 
 from coursework.files import replacing
 from teaching.cells import nbgrader_of
-from teaching.grading import CHECKER
-from teaching.handout import ASSIGNMENT, HANDOUT, NAMES
+from teaching.handout import ASSIGNMENT, HANDOUT
 
 warnings.simplefilter("ignore", SAWarning)  # nbgrader's own queries
 # The columns of the marks, and the cells that belong to them by the beginning of their names.
@@ -45,47 +45,41 @@ def book(folder):
     return Gradebook(f"sqlite:///{folder / 'gradebook.db'}", HANDOUT)
 
 
-def machine_marks(folder, names):
-    """dict from (notebook, cell) to (points, most points, nbgrader's word); no points: a person has to decide."""
-    marks = {}
-    with book(folder) as gradebook:
-        for name in names:
-            notebook = gradebook.find_submission_notebook(name, ASSIGNMENT, CHECKER)
-            says = {comment.name: comment.auto_comment for comment in notebook.comments}
-            for grade in notebook.grades:
-                points = None if grade.needs_manual_grade else grade.auto_score
-                marks[name, grade.name] = points, grade.max_score, says.get(grade.name)
-    return marks
-
-
-def merge(course, who, folder, pages):
-    """Carry marks and pages of one student over into the gradebook of the course; returns notes.
+def save(course, who, pages):
+    """Put the pages of one student into the course, and their points into its gradebook; returns notes.
 
     Points given by hand stay. Where the text has changed since, a person is asked again, with the old points in place.
     """
-    found, notes = machine_marks(folder, pages) if pages else {}, []
-    target = course / "autograded" / who / ASSIGNMENT
+    target, notes = course / "autograded" / who / ASSIGNMENT, []
     before = texts_of(target)
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     for name, page in pages.items():
         nbformat.write(page, target / f"{name}.ipynb")
     now = texts_of(target)
+    cells = {nbgrader_of(cell).get("grade_id"): cell for page in pages.values() for cell in page.cells}
     with book(course) as gradebook:
         gradebook.update_or_create_student(who)
-        gradebook.update_or_create_submission(ASSIGNMENT, who)
-        for name in NAMES:
-            notebook = gradebook.find_submission_notebook(name, ASSIGNMENT, who)
-            for grade in notebook.grades:
-                grade.auto_score = found.get((name, grade.name), (0,))[0]
-                grade.needs_manual_grade = grade.auto_score is None and grade.manual_score is None
-                if grade.manual_score is not None and before.get(grade.name) != now.get(grade.name):
-                    grade.needs_manual_grade = True
-                    notes.append(f"{question_of(grade.name)}: changed since it was given {grade.manual_score:g}")
-            for comment in notebook.comments:
-                comment.auto_comment = found.get((name, comment.name), (0, 0, None))[2]
+        submission = gradebook.update_or_create_submission(ASSIGNMENT, who)
+        for grade in (grade for notebook in submission.notebooks for grade in notebook.grades):
+            grade.auto_score = determine_grade(cells[grade.name])[0] if grade.name in cells else 0
+            if grade.manual_score is None:
+                grade.needs_manual_grade = grade.auto_score is None
+            elif before.get(grade.name) != now.get(grade.name):
+                grade.needs_manual_grade = True
+                notes.append(f"{question_of(grade.name)}: changed since it was given {grade.manual_score:g}")
         gradebook.db.commit()
     return notes
+
+
+def lost(pages):
+    """The names of the cells on these pages to which a machine gives less than all points."""
+    cells = [cell for page in pages.values() for cell in page.cells if nbgrader_of(cell).get("grade")]
+    return [
+        nbgrader_of(cell)["grade_id"]
+        for cell in cells
+        if determine_grade(cell)[0] not in (None, nbgrader_of(cell)["points"])
+    ]
 
 
 def texts_of(folder):
