@@ -1,6 +1,7 @@
 """Whose cell is it? The hand-out's are known by nbgrader's name, by id or by text, whatever an editor did to them."""
 
 import ast
+import re
 
 import nbformat
 
@@ -50,6 +51,12 @@ def is_check(cell):
     return bool(nbgrader_of(cell).get("grade")) and not is_answer(cell)
 
 
+def error_of(cell, but=()):
+    """The error that a cell ended in, or None; `but` names types of error that do not count."""
+    errors = (output for output in cell.get("outputs", []) if output.output_type == "error")
+    return next((error for error in errors if error.ename not in but), None)
+
+
 def names_in(source, kind):
     """The names that a piece of Python stores (kind: ast.Store; definitions too) or loads (ast.Load), in order."""
     try:
@@ -61,3 +68,11 @@ def names_in(source, kind):
         found += [node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
         found += [(node.asname or node.name).split(".")[0] for node in nodes if isinstance(node, ast.alias)]
     return list(dict.fromkeys(found))
+
+
+def with_parameters(source, **values):
+    """The source of the parameters' cell with these values, where it has them; None leaves one as it is."""
+    for name, value in values.items():
+        if value is not None:
+            source = re.sub(rf"^{name} = .*$", lambda line, new=f"{name} = {value!r}": new, source, flags=re.M)
+    return source

@@ -2,7 +2,6 @@
 
 import ast
 import contextlib
-import copy
 import io
 import json
 import traceback
@@ -11,14 +10,14 @@ from pathlib import Path
 
 import nbformat
 
-from teaching.cells import is_answer, names_in, nbgrader_of
+from teaching.cells import is_answer, names_in, nbgrader_of, with_parameters
 from teaching.texts import text_cell, whole
 from teaching.values import decoded
 
 MOST_PAGE = 20_000_000  # characters of outputs on a page
 
 
-def check_notebook(handout, texts):
+def check_notebook(handout, texts, student):
     """Of the hand-out's notebook what its checks need: the cells that make their names, the answers, the texts."""
     needed, cells = set(), []
     for cell in reversed(handout.cells):
@@ -26,7 +25,7 @@ def check_notebook(handout, texts):
         if cell.cell_type == "markdown" and grade:
             cells.append(text_cell(cell, *texts[cell.id]))
         elif cell.cell_type == "code" and (grade or needed & set(names_in(cell.source, ast.Store))):
-            cells.append(copy.deepcopy(cell))
+            cells.append(nbformat.from_dict({**cell, "source": with_parameters(cell.source, student=student)}))
             needed |= set() if is_answer(cell) else set(names_in(cell.source, ast.Load))
     return nbformat.v4.new_notebook(cells=cells[::-1], metadata=handout.metadata)
 

@@ -115,11 +115,10 @@ def rows_of(course):
     with book(course) as gradebook:
         for submission in sorted(gradebook.assignment_submissions(ASSIGNMENT), key=lambda s: s.student.id):
             own = facts.get(submission.student.id, {})
-            points, waiting = dict.fromkeys(QUESTIONS, 0.0), {}
-            for grade in (grade for notebook in submission.notebooks for grade in notebook.grades):
+            points, grades = dict.fromkeys(QUESTIONS, 0.0), [g for book in submission.notebooks for g in book.grades]
+            for grade in grades:
                 points[question_of(grade.name)] += grade.score
-                if grade.needs_manual_grade:
-                    waiting[question_of(grade.name)] = True
+            waiting = {question_of(grade.name) for grade in grades if grade.needs_manual_grade}
             rows.append({
                 "student": safe(own.get("name", submission.student.id)), "number": own.get("number", ""),
                 **{question: f"{value:g}" for question, value in points.items()},
@@ -143,17 +142,14 @@ def report(course):
     config = f"c = get_config()\nc.CourseDirectory.root = {str(course)!r}\nc.CourseDirectory.course_id = {HANDOUT!r}\n"
     (course / "nbgrader_config.py").write_text(config, encoding="utf-8")  # whatever course the teacher's own one names
     command = [sys.executable, "-m", "nbgrader", "generate_feedback", ASSIGNMENT, "--force", "--log-level=ERROR"]
-    environment = os.environ | {
-        "JUPYTER_CONFIG_DIR": str(course / "no-config")
-    }  # a teacher's own course is another one
+    environment = os.environ | {"JUPYTER_CONFIG_DIR": str(course / "no-config")}  # the teacher's own course is another
     feedback = subprocess.run(command, cwd=course, env=environment, capture_output=True, text=True)
     if feedback.returncode:
-        (course / "logs").mkdir(exist_ok=True)
-        (course / "logs" / "feedback.txt").write_text(feedback.stderr, encoding="utf-8")
+        log = course / "logs" / "feedback.txt"
+        log.parent.mkdir(exist_ok=True)
+        log.write_text(feedback.stderr, encoding="utf-8")
         last = (feedback.stderr.strip() or "no word").splitlines()[-1]
-        print(
-            f"nbgrader could not write all feedback pages: {last} ({course / 'logs' / 'feedback.txt'})", file=sys.stderr
-        )
+        print(f"nbgrader could not write all feedback pages: {last} ({log})", file=sys.stderr)
         return None
     return rows
 
