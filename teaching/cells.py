@@ -6,6 +6,7 @@ import re
 import nbformat
 
 STUB = "Not answered yet."
+MAGIC = re.compile(r"^([ \t]*)([%!])", re.M)  # what IPython reads and Python does not
 
 
 def read(text):
@@ -60,7 +61,7 @@ def error_of(cell, but=()):
 def names_in(source, kind):
     """The names that a piece of Python stores (kind: ast.Store; definitions too) or loads (ast.Load), in order."""
     try:
-        nodes = list(ast.walk(ast.parse(source)))
+        nodes = list(ast.walk(ast.parse(MAGIC.sub(r"\1pass  # \2", source))))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
     found = [node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, kind)]
