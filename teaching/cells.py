@@ -1,6 +1,7 @@
 """Whose cell is it? The hand-out's are known by nbgrader's name, by id or by text, whatever an editor did to them."""
 
 import ast
+import contextlib
 import re
 
 import nbformat
@@ -58,12 +59,15 @@ def error_of(cell, but=()):
     return next((error for error in errors if error.ename not in but), None)
 
 
+def parsed(source):
+    """A piece of Python, in which magics may stand, as a tree; None if it is none."""
+    with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+        return ast.parse(MAGIC.sub(r"\1pass  # \2", source))
+
+
 def names_in(source, kind):
     """The names that a piece of Python stores (kind: ast.Store; definitions too) or loads (ast.Load), in order."""
-    try:
-        nodes = list(ast.walk(ast.parse(MAGIC.sub(r"\1pass  # \2", source))))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return []
+    nodes = list(ast.walk(parsed(source) or ast.Module([], [])))
     found = [node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, kind)]
     if kind is ast.Store:
         found += [node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
