@@ -47,6 +47,8 @@ class Grader:
         own, tasks, notes, ran = base / "own", {}, [], {}
         out = own / "out"
         out.mkdir(parents=True)
+        if models:
+            shutil.copytree(models, own / "runs" / "models")
         for name, notebook in notebooks.items():
             nbformat.write(notebook, out / f"{name}.ipynb")
             given = [c.source for c in self.handouts[name].cells if "parameters" in c.metadata.get("tags", [])]
@@ -60,7 +62,7 @@ class Grader:
         while tasks:
             (base / "job.json").write_text(json.dumps({**job, "notebooks": tasks}), encoding="utf-8")
             code = f"from teaching.runner import main; main({str(base / 'job.json')!r})"
-            trouble = self.sandboxed([sys.executable, "-c", code], own, [base / "job.json"], models)
+            trouble = self.sandboxed([sys.executable, "-c", code], own, [base / "job.json"])
             for name in list(tasks):
                 del tasks[name]
                 text = left_behind(out / f"{name}.run.ipynb")
@@ -72,7 +74,7 @@ class Grader:
                 for place, error in errors[:1]:
                     where = name_of(ran[name].cells[place], self.handouts[name]) or f"cell {place + 1}"
                     notes.append(f"{name}: {where}: {error.ename}: {error.evalue}"[:200])
-        return ran, {name: as_dict(left_behind(out / f"{name}.json")) for name in notebooks}, notes
+        return ran, {name: json.loads(left_behind(out / f"{name}.json") or "{}") for name in notebooks}, notes
 
     def check(self, base, notebooks, answers, models, student):
         """(dict from notebook to its checks with their outputs, what went wrong or '')."""
@@ -84,15 +86,13 @@ class Grader:
             (own / f"{name}.json").write_text(json.dumps(answers[name]), encoding="utf-8")
         adopt(base / "own" / "runs", own / "runs", models)
         command = [sys.executable, "-c", f"from teaching.checking import main; main({str(own)!r})"]
-        trouble = self.sandboxed(command, own, [], None)
+        trouble = self.sandboxed(command, own, [])
         return {path.stem: nbformat.read(path, as_version=4) for path in sorted(own.glob("*.checked"))}, trouble
 
-    def sandboxed(self, command, own, readable, models):
-        """Run a command with a home, a folder of models and an environment of its own; what went wrong, or ''."""
+    def sandboxed(self, command, own, readable):
+        """Run a command with a home and an environment of its own; what went wrong, or ''."""
         for folder in ("work", "home/tmp", "runs"):
             (own / folder).mkdir(parents=True, exist_ok=True)
-        if models and not (own / "runs" / "models").exists():
-            shutil.copytree(models, own / "runs" / "models")
         # With a cache of fonts at hand, no kernel builds its own and says so.
         shutil.copytree(matplotlib.get_cachedir(), own / "home" / "matplotlib", dirs_exist_ok=True)
         data = [self.options.data] if os.path.isfile(self.options.data) else []
@@ -118,15 +118,6 @@ def left_behind(path):
     if not path.is_file() or path.resolve() != path or path.stat().st_size > MOST_RESULT:
         return None
     return path.read_text(encoding="utf-8", errors="replace")
-
-
-def as_dict(text):
-    """JSON as a dict, empty if it is none."""
-    try:
-        data = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        return {}
-    return data if isinstance(data, dict) else {}
 
 
 def adopt(theirs, ours, models):

@@ -90,19 +90,22 @@ def reduced(master, name, texts, variants):
                     if old not in cell.source:
                         raise ValueError(f"{name}: {old!r} is not in cell {cell.id}, where variants replace it")
                     cell.source = cell.source.replace(old, new)
-        for place in ("before", "cell", "after"):
-            if place == "cell":
-                notebook.cells.append(cell)
-            elif around[place]:
-                text = nbformat.v4.new_markdown_cell(around[place], id=f"{place}-{cell.id}")
-                for picture in re.findall(r"\(picture:([\w-]+)\)", text.source):
-                    if picture not in pictures:
-                        raise ValueError(f"{name}: no picture is stored in cell {picture}: make refresh")
-                    file = f"{picture}.png"
-                    text.source = text.source.replace(f"(picture:{picture})", f"(attachment:{file})")
-                    text.setdefault("attachments", {})[file] = {"image/png": pictures[picture].strip()}
-                notebook.cells.append(text)
+        notebook.cells += [*in_words(around["before"], f"before-{cell.id}", pictures), cell]
+        notebook.cells += in_words(around["after"], f"after-{cell.id}", pictures)
     return notebook
+
+
+def in_words(text, name, pictures):
+    """A list with the cell of a text and its pictures; none if there is no text."""
+    if not text:
+        return []
+    cell = nbformat.v4.new_markdown_cell(text, id=name)
+    for picture in re.findall(r"\(picture:([\w-]+)\)", text):
+        if picture not in pictures:
+            raise ValueError(f"{name}: no picture is stored in cell {picture}: make refresh")
+        cell.source = cell.source.replace(f"(picture:{picture})", f"(attachment:{picture}.png)")
+        cell.setdefault("attachments", {})[f"{picture}.png"] = {"image/png": pictures[picture].strip()}
+    return [cell]
 
 
 def answer_names(handout):
