@@ -27,6 +27,7 @@ from situations import ONE, SITUATIONS, THREE, at, own, put
 
 from coursework.files import ROOT
 from coursework.training import Experiment
+from coursework.variants import variant
 from teaching import __main__ as program
 from teaching import classreport, lms, marks, sandbox
 from teaching.cells import read
@@ -360,6 +361,24 @@ def test_a_vandal_sees_and_spoils_nothing_of_others(graded, walled):
     assert (base / "precious" / "file.txt").read_text() == "precious"
     left = [p for p in psutil.process_iter(["cmdline"]) if "stays behind" in " ".join(p.info["cmdline"] or [])]
     assert not left
+
+
+@pytest.mark.skipif(not os.environ.get("ALL_SAMPLES"), reason="make test-grading: trains eight networks eight times")
+def test_our_own_solution_earns_all_points_in_every_variant_and_a_copied_one_does_not(tmp_path, course, walled):
+    names = {variant(name).number: name for name in map(str, range(100))}
+    for number, name in names.items():
+        (tmp_path / "submissions" / name).mkdir(parents=True)
+        if number == 1:  # z = 1 replaces
+            nbformat.write(books(course, "source")[ONE], tmp_path / "submissions" / name / f"{ONE}.ipynb")
+    command = [sys.executable, "-m", "teaching", "grade", str(tmp_path / "submissions"), "--epochs", "1", "--variants"]
+    result = subprocess.run(
+        [*command, *([] if walled else ["--unsafe"])], capture_output=True, text=True, cwd=ROOT,
+        env={**os.environ, "COURSEWORK_RUNS": str(tmp_path / "runs")},
+    )  # fmt: skip
+    assert result.returncode == 0 and result.stdout.count("our solution: every point") == 8, result.stderr
+    with open(tmp_path / "runs" / "grading" / "marks.csv", newline="", encoding="utf-8") as file:
+        rows = {row["student"]: row for row in csv.DictReader(file)}
+    assert len(rows) == 8 and [rows[names[1]][question] for question in ("Q1.1", "Q1.2", "Q1.3")] == ["5", "5", "10"]
 
 
 def test_grading_again_asks_again_where_the_text_has_changed(graded):
