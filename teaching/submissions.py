@@ -17,10 +17,8 @@ from teaching.texts import own_words
 
 MOST_BYTES = 2**28  # of one file
 MOST_FILES = 5000  # of one zip
-LMS = (
-    re.compile(r"(?P<name>.+?)_(?P<number>\d+)_assignsubmission_[a-z]+_?(?P<rest>.*)"),  # Moodle
-    re.compile(r"(?P<name>[^_]+)_(?:LATE_)?(?P<number>\d+)_\d+_(?P<rest>.+)"),  # Canvas
-)
+MOODLE = re.compile(r"((.+?)_(\d+)_assignsubmission_[a-z]+_?).*")  # of a folder or a file
+CANVAS = re.compile(r"([^_]+)_(?:LATE_)?(\d{3,})_\d{3,}_.+")  # of a file
 PASSED_OVER = re.compile(r"\.|__MACOSX$|Thumbs\.db$|desktop\.ini$")
 
 
@@ -65,8 +63,9 @@ def collect(place):
         files = list(listing(entry, () if entry == place else (entry.name,), trouble))
         if not files and entry != place:  # an empty folder, a damaged zip: somebody's all the same
             files = [File((entry.name, ""), (), 0, bytes)]
+        inside = [CANVAS.fullmatch(file.parts[1]) for file in files if len(file.parts) > 1]
         for file in files:
-            who = owner(file.parts, place)
+            who = owner(file.parts, place, exported=bool(inside) and all(inside))
             if not who:
                 complaints.append(f"{'/'.join(file.parts)}: belongs to nobody; one folder or zip per student is graded")
                 continue
@@ -81,13 +80,12 @@ def collect(place):
     return list(found.values()), complaints
 
 
-def owner(parts, place):
-    """(name, number, folder's name) of the student whose file this is, or None."""
-    for part in parts:
-        for form in LMS:
-            if match := form.fullmatch(part):
-                folder = part[: match.start("rest")] if "assignsubmission" in part else match["name"]
-                return match["name"], match["number"], folder
+def owner(parts, place, exported):
+    """(name, number, folder's name) of the student whose file this is, or None; `exported`: from a zip of Canvas's."""
+    for match in filter(None, map(MOODLE.fullmatch, parts)):
+        return match[2], match[3], match[1]
+    for match in filter(None, map(CANVAS.fullmatch, parts[: 1 + exported])):
+        return match[1], match[2], match[1]
     top = PurePosixPath(parts[0])
     if len(parts) > 1:
         return top.stem if top.suffix.lower() == ".zip" else top.name, "", ""

@@ -160,6 +160,7 @@ def test_exports_of_moodle_and_canvas_and_names_in_any_alphabet(tmp_path, handou
         f"doejane_LATE_222_333_{ONE}-1.ipynb",
         "doejane_LATE_222_334_02_training.ipynb",
         f"Анна/{ONE}.ipynb",
+        "Анна/homework_2025_2026_final.ipynb",
         f"李 雷/work/{ONE}.ipynb",
         f"=cmd()/{ONE}.ipynb",
         f"kim_{ONE}.ipynb",
@@ -170,7 +171,7 @@ def test_exports_of_moodle_and_canvas_and_names_in_any_alphabet(tmp_path, handou
     (tmp_path / "empty").mkdir()
     found, complaints = collect(tmp_path)
     assert {(s.name, s.number): len(s.files) for s in found} == {
-        ("First Last", "12345"): 1, ("Zoë O'Neil", "77"): 1, ("doejane", "222"): 2, ("Анна", ""): 1, ("李 雷", ""): 1,
+        ("First Last", "12345"): 1, ("Zoë O'Neil", "77"): 1, ("doejane", "222"): 2, ("Анна", ""): 2, ("李 雷", ""): 1,
         ("=cmd()", ""): 1, ("kim", ""): 1, ("empty", ""): 0,
     }  # fmt: skip
     assert [line.split(":")[0] for line in complaints] == ["notes.txt"]
@@ -184,6 +185,11 @@ def test_an_export_may_be_one_zip(tmp_path, handouts):
             archive.writestr(f"{who}/{ONE}.ipynb", nbformat.writes(handouts[ONE]))
     for place in (tmp_path / "all.zip", tmp_path):
         assert [submission.name for submission in collect(place)[0]] == ["Ann A", "Ben B"]
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for who in ("leekim_111_777", "leekim_222_888"):  # two of one name
+            archive.writestr(f"{who}_{ONE}.ipynb", nbformat.writes(handouts[ONE]))
+    for place in (tmp_path / "all.zip", tmp_path):
+        assert [submission.key for submission in collect(place)[0]] == ["leekim_111", "leekim_222"]
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
