@@ -470,8 +470,8 @@ def many_processes(books, folder):
 
 @situation(Q1)
 def reset_at_the_end(books, folder):
-    """The answers deleted again, and the built-in functions that writing them needs."""
-    source = "del q11_lstm\nq11_gru = None\nimport builtins\nprint = list = dict = builtins.repr = None"
+    """The answers deleted again, and names of built-in functions taken."""
+    source = "del q11_lstm\nq11_gru = None\nprint = list = dict = repr = open = None"
     own(books[ONE], len(books[ONE].cells), source)
     own(books[ONE], len(books[ONE].cells), "%reset -f")
     save(folder, books, ONE)
