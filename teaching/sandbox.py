@@ -67,7 +67,7 @@ def watch(process, own, options):
     """Wait for a process; kill it and all it has started once it goes over a limit; returns which, or ''."""
     start, trouble, turn = time.monotonic(), "", 0
     while process.poll() is None:
-        time.sleep(0.2)
+        time.sleep(0.5)
         turn += 1
         tree, used = family(process.pid), 0
         for member in tree:
@@ -81,7 +81,7 @@ def watch(process, own, options):
             trouble = f"stopped: more than {options.memory_mib} MiB of memory"
         elif len(tree) > PROCESSES:
             trouble = f"stopped: more than {PROCESSES} processes"
-        elif turn % 10 == 0 and size(own) > 4 * MOST_FILE:
+        elif turn % 4 == 0 and size(own) > 4 * MOST_FILE:
             trouble = f"stopped: more than {4 * MOST_FILE // 2**20} MiB of files"
         if trouble:
             for member in family(process.pid):
