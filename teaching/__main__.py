@@ -83,7 +83,10 @@ def reference(grader, submission):
     source = grader.course / "source" / ASSIGNMENT
     notebooks = {name: read((source / f"{name}.ipynb").read_bytes()) for name in NAMES}
     pages, notes = grader.grade(who, notebooks, None, submission.student)
-    notes += [f"{cell} has not all points" for cell in marks.lost(pages)]
+    earned = marks.points_of(pages).items()
+    notes += [
+        f"{cell} has {points:g} points of {most:g}" for cell, (points, most) in earned if points not in (None, most)
+    ]
     if notes or len(pages) < len(NAMES):
         print(f"our own solution fails here: {'; '.join(notes)}", file=sys.stderr)
         keep_log(grader, who, notes)

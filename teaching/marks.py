@@ -45,6 +45,12 @@ def book(folder):
     return Gradebook(f"sqlite:///{folder / 'gradebook.db'}", HANDOUT)
 
 
+def points_of(pages):
+    """dict from the name of each cell with points on these pages to (points, most); None: a person has to decide."""
+    cells = (cell for page in pages.values() for cell in page.cells)
+    return {nbgrader_of(cell)["grade_id"]: determine_grade(cell) for cell in cells if nbgrader_of(cell).get("grade")}
+
+
 def save(course, who, pages):
     """Put the pages of one student into the course, and their points into its gradebook; returns notes.
 
@@ -57,12 +63,12 @@ def save(course, who, pages):
     for name, page in pages.items():
         nbformat.write(page, target / f"{name}.ipynb")
     now = texts_of(target)
-    cells = {nbgrader_of(cell).get("grade_id"): cell for page in pages.values() for cell in page.cells}
+    points = points_of(pages)
     with book(course) as gradebook:
         gradebook.update_or_create_student(who)
         submission = gradebook.update_or_create_submission(ASSIGNMENT, who)
         for grade in (grade for notebook in submission.notebooks for grade in notebook.grades):
-            grade.auto_score = determine_grade(cells[grade.name])[0] if grade.name in cells else 0
+            grade.auto_score = points.get(grade.name, (0,))[0]
             if grade.manual_score is None:
                 grade.needs_manual_grade = grade.auto_score is None
             elif before.get(grade.name) != now.get(grade.name):
@@ -70,16 +76,6 @@ def save(course, who, pages):
                 notes.append(f"{question_of(grade.name)}: changed since it was given {grade.manual_score:g}")
         gradebook.db.commit()
     return notes
-
-
-def lost(pages):
-    """The names of the cells on these pages to which a machine gives less than all points."""
-    cells = [cell for page in pages.values() for cell in page.cells if nbgrader_of(cell).get("grade")]
-    return [
-        nbgrader_of(cell)["grade_id"]
-        for cell in cells
-        if determine_grade(cell)[0] not in (None, nbgrader_of(cell)["points"])
-    ]
 
 
 def texts_of(folder):
