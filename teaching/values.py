@@ -33,7 +33,7 @@ def keep(space, names, path):
         if value is not ... and value is not None:
             try:
                 answers[name] = encode(value, [MOST_PARTS])
-            except Exception:  # whatever an object of the student's own does when it is looked at
+            except (Exception, SystemExit):  # whatever an object of the student's own does when it is looked at
                 answers[name] = f"other({type(value).__name__!r})"
     with replacing(path) as aside:  # whoever ends the kernel, the file is whole
         aside.write_text(json.dumps(answers), encoding="utf-8")

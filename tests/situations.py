@@ -460,7 +460,7 @@ def exits(books, folder):
     save(folder, books, ONE)
 
 
-@situation("Q1.1=10", note="more than 200 processes")
+@situation("Q1.1=10", note="stopped: more than")
 def many_processes(books, folder):
     """What ends a run leaves the answers that stood above."""
     source = "import os, time\nfor _ in range(250):\n    if os.fork() == 0:\n        time.sleep(100)\ntime.sleep(60)"
