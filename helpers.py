@@ -16,6 +16,8 @@ from coursework.backend import keras
 from coursework.data import Data, binarize, hold_out, load_data
 # All notebooks: verdicts and points
 from coursework.verdicts import answered, award
+# A variant of the coursework for each student, where a class asks for that
+from coursework.variants import variant
 # Notebook 1: both cells in SymPy
 from coursework.equations import equations, one_unit, sigmoid
 # Notebook 1: Keras layers with hand-set weights

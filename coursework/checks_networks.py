@@ -28,7 +28,8 @@ def check_results(
     Args:
         family: "LSTM" or "GRU".
         sizes: which of `MODEL_SIZES`.
-        recipe: dict of the settings that differ from an Experiment's defaults; all others must be the defaults.
+        recipe: dict of the settings that differ from an Experiment's defaults; all others must be the defaults, but
+            if it names no seed, any will do.
         experiments: the answer: Experiments, in any order, more than the eight do no harm.
         experiment_results: the answer: {"LSTM": [(loss, accuracy), ...], "GRU": [...]} in the order of `MODEL_SIZES`.
         data: Data.
@@ -59,10 +60,11 @@ def _check_result(family, place, recipe, experiments, experiment_results, data):
     of_this_size = [e for e in of_this_size if (e.family, e.units, e.layers) == (family, units, sheet.layers)]
     if not of_this_size:
         raise Wrong(f"experiments holds no Experiment for {family} {MODEL_SIZES[place]}")
-    fitting = [e for e in of_this_size if dataclasses.replace(e, seed=sheet.seed) == sheet]
+    free = {} if "seed" in recipe else {"seed": sheet.seed}
+    fitting = [e for e in of_this_size if dataclasses.replace(e, **free) == sheet]
     if not fitting:
-        mine, wanted = dataclasses.asdict(of_this_size[0]), dataclasses.asdict(sheet)
-        name = next(name for name in wanted if name != "seed" and mine[name] != wanted[name])
+        mine, wanted = dataclasses.asdict(of_this_size[0]) | free, dataclasses.asdict(sheet)
+        name = next(name for name in wanted if mine[name] != wanted[name])
         raise Wrong(f"{name} is {mine[name]}; the sheet asks for {wanted[name]}")
     at_hand = [result for e in fitting if (result := stored(e, data))]
     if not at_hand:

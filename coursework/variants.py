@@ -36,7 +36,9 @@ def variant(name: str = "") -> Variant:
         One of eight.
 
     Raises:
-        ValueError: the name is not filled in, or is no text. Notebooks 1, 2 and 3, first cell.
+        ValueError: the name is not filled in, or is no text.
+
+    The hand-out of a class with variants, first cells.
     """
     if not isinstance(name, str):
         raise ValueError("student is not filled in: put your name there, in quotation marks, as on your teacher's list")

@@ -33,21 +33,18 @@ def grade(options):
     """Grade a folder of submissions; returns the exit code."""
     place = Path(options.submissions).resolve()
     if not options.submissions or not place.exists() or place in (ROOT, *ROOT.parents):
-        print(f"no submissions in {options.submissions!r}: {USAGE}", file=sys.stderr)
-        return 2
+        return refuse(f"no submissions in {options.submissions!r}: {USAGE}")
     submissions, complaints = collect(place)
     if not submissions:
-        print(f"nothing to grade in {place}: {USAGE}", file=sys.stderr)
-        return 2
+        return refuse(f"nothing to grade in {place}: {USAGE}")
     with tempfile.TemporaryDirectory(prefix="grading-") as folder:
         if not options.unsafe and not sandbox.works(Path(folder)):
-            print(NO_SANDBOX, file=sys.stderr)
-            return 2
-        course = make_course(RUNS / "grading", options.epochs, "..." if options.variants else None)
+            return refuse(NO_SANDBOX)
+        course = make_course(RUNS / "grading", options.epochs, options.variants)
         grader = Grader(course, Path(folder), options)
         models = {}  # of our own solution, by variant
         for submission in submissions:
-            submission.parameter = repr(submission.name) if options.variants else None
+            submission.student = submission.name if options.variants else None
             submission.variant = variant(submission.name).number if options.variants else 0
             if submission.variant not in models:
                 models[submission.variant] = reference(grader, submission)
@@ -59,8 +56,8 @@ def grade(options):
             for future in concurrent.futures.as_completed(jobs):
                 submission, pages, notes, seconds = future.result()
                 who = submission.key
-                notes += marks.merge(course, who, grader.place / who / "check", pages)
-                keep_log(grader.place / who, course / "logs" / f"{who}.txt", notes)
+                notes += marks.save(course, who, pages)
+                keep_log(grader, who, notes)
                 shutil.rmtree(grader.place / who, ignore_errors=True)
                 facts[who] = {"name": submission.name, "number": submission.number, "folder": submission.folder}
                 facts[who] |= {"seconds": round(seconds, 1), "notes": notes}
@@ -68,7 +65,13 @@ def grade(options):
                 print(f"{submission.name}: {seconds:.0f} s{''.join(f'; {note}' for note in notes)}", flush=True)
     for complaint in complaints:
         print(complaint, file=sys.stderr)
-    return report(argparse.Namespace(sheet=None))
+    return report(options)
+
+
+def refuse(why):
+    """Say why a call can't be followed; returns the exit code."""
+    print(why, file=sys.stderr)
+    return 2
 
 
 def reference(grader, submission):
@@ -79,15 +82,14 @@ def reference(grader, submission):
     who, start = f"_reference-{submission.variant}", time.monotonic()
     source = grader.course / "source" / ASSIGNMENT
     notebooks = {name: read((source / f"{name}.ipynb").read_bytes()) for name in NAMES}
-    limits, grader.options = grader.options, argparse.Namespace(**vars(grader.options))
-    grader.options.cell_seconds = limits.seconds  # it trains all models in one cell
-    pages, notes = grader.grade(who, notebooks, None, submission.parameter)
-    grader.options = limits
-    earned = marks.machine_marks(grader.place / who / "check", pages)
-    lost = [cell for (_, cell), (points, most, _) in earned.items() if points not in (None, most)]
-    if notes or lost or len(pages) < len(NAMES):
-        print(f"our own solution fails here: {'; '.join(notes) or ', '.join(lost)}", file=sys.stderr)
-        keep_log(grader.place / who, grader.course / "logs" / f"{who}.txt", notes or lost)
+    pages, notes = grader.grade(who, notebooks, None, submission.student)
+    earned = marks.points_of(pages).items()
+    notes += [
+        f"{cell} has {points:g} points of {most:g}" for cell, (points, most) in earned if points not in (None, most)
+    ]
+    if notes or len(pages) < len(NAMES):
+        print(f"our own solution fails here: {'; '.join(notes)}", file=sys.stderr)
+        keep_log(grader, who, notes)
         return None
     print(f"our solution: every point that a machine gives, {time.monotonic() - start:.0f} s", flush=True)
     return grader.place / who / "check" / "runs" / "models"
@@ -95,40 +97,38 @@ def reference(grader, submission):
 
 def one(grader, submission, models):
     """Grade one submission; nobody's may cost the others their marks."""
-    start = time.monotonic()
+    start, pages = time.monotonic(), {}
     try:
         notebooks, notes = notebooks_of(submission, grader.handouts)
-        pages, more = {}, []
         if notebooks:
-            pages, more = grader.grade(submission.key, notebooks, models[submission.variant], submission.parameter)
-        notes += more
+            pages, more = grader.grade(submission.key, notebooks, models[submission.variant], submission.student)
+            notes += more
     except sandbox.Stopped:
         raise
     except Exception as error:
-        pages, notes = {}, [f"could not be graded ({type(error).__name__}: {error})"]
+        notes = [f"could not be graded ({type(error).__name__}: {error})"]
     return submission, pages, notes, time.monotonic() - start
 
 
-def keep_log(folder, target, notes):
+def keep_log(grader, who, notes):
     """Keep the logs of a student whose grading left a note."""
+    target = grader.course / "logs" / f"{who}.txt"
     target.unlink(missing_ok=True)
-    logs = [path for path in (folder / "own" / "log.txt", folder / "check" / "log.txt") if path.is_file()]
+    logs = [path.read_bytes()[-200_000:] for path in sorted((grader.place / who).glob("*/log.txt"))]
     if notes and logs:
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(b"".join(path.read_bytes()[-200_000:] for path in logs))
+        target.write_bytes(b"".join(logs))
 
 
 def report(options):
     """Write what is known: marks, feedback, the class report, and the sheet of an LMS; returns the exit code."""
     course = RUNS / "grading"
     if not (course / "gradebook.db").exists():
-        print("nothing is graded yet: make grade SUBMISSIONS=folder", file=sys.stderr)
-        return 2
+        return refuse("nothing is graded yet: make grade SUBMISSIONS=folder")
     rows = marks.report(course)
     if rows is None:
         return 1
-    facts = marks.read_facts(course)
-    print(f"Feedback: {course / 'feedback'}, and for an LMS {marks.feedback_zip(course, facts)}")
+    print(f"Feedback: {course / 'feedback'}, and for an LMS {marks.feedback_zip(course, marks.read_facts(course))}")
     print(f"Class: {classreport.write(course, rows)}")
     return lms.fill(course, rows, options.sheet, options.column) if options.sheet else 0
 
@@ -143,24 +143,23 @@ def positive(text):
 def main(arguments=None):
     """Parse the command line, do it, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m teaching", description=__doc__)
+    parser.set_defaults(sheet=None)
     actions = parser.add_subparsers(dest="action", required=True)
-    number = positive
     handout = actions.add_parser("student", help="write the hand-out")
     grading = actions.add_parser("grade", help="grade a folder with one folder or zip per student")
     marking = actions.add_parser("marks", help="write marks and feedback again, after grading by hand")
     for action in (handout, grading):
-        action.add_argument("--epochs", type=number, help="epochs of each model, instead of the sheet's")
+        action.add_argument("--epochs", type=positive, help="epochs of each model, instead of the sheet's")
         action.add_argument("--variants", action="store_true", help="a variant per student, by name")
     marking.add_argument("--sheet", help="an LMS's table of grades to fill in: Moodle's worksheet or Canvas's CSV")
     marking.add_argument("--column", help="the column of points in it, where that is not clear")
     grading.add_argument("submissions")
     grading.add_argument("--data", default="digits", help="what the submissions are run on (default: digits)")
     grading.add_argument("--unsafe", action="store_true", help="without a sandbox: submissions can do all that you can")
-    grading.add_argument("--jobs", type=number, default=os.cpu_count(), help="submissions at a time")
-    grading.add_argument("--cell-seconds", type=number, default=600, help="time limit of a cell")
-    grading.add_argument("--seconds", type=number, default=1800, help="time limit of a submission")
-    grading.add_argument("--memory-mib", type=number, default=4096, help="memory limit of a submission")
-    grading.add_argument("--file-mib", type=number, default=512, help="size limit of a file that a submission writes")
+    grading.add_argument("--jobs", type=positive, default=os.cpu_count(), help="submissions at a time")
+    grading.add_argument("--cell-seconds", type=positive, default=600, help="time limit of a cell")
+    grading.add_argument("--seconds", type=positive, default=1800, help="time limit of a submission")
+    grading.add_argument("--memory-mib", type=positive, default=4096, help="memory limit of a submission")
     options = parser.parse_args(arguments)
     if options.action == "grade" and os.path.isfile(options.data):  # the kernels work in other folders
         options.data = str(Path(options.data).resolve())

@@ -1,8 +1,13 @@
 """Whose cell is it? The hand-out's are known by nbgrader's name, by id or by text, whatever an editor did to them."""
 
+import ast
+import contextlib
+import re
+
 import nbformat
 
 STUB = "Not answered yet."
+MAGIC = re.compile(r"^([ \t]*)([%!])", re.M)  # what IPython reads and Python does not
 
 
 def read(text):
@@ -46,3 +51,33 @@ def is_answer(cell):
 def is_check(cell):
     """Is this cell of the hand-out a check, which gives points?"""
     return bool(nbgrader_of(cell).get("grade")) and not is_answer(cell)
+
+
+def error_of(cell, but=()):
+    """The error that a cell ended in, or None; `but` names types of error that do not count."""
+    errors = (output for output in cell.get("outputs", []) if output.output_type == "error")
+    return next((error for error in errors if error.ename not in but), None)
+
+
+def parsed(source):
+    """A piece of Python, in which magics may stand, as a tree; None if it is none."""
+    with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+        return ast.parse(MAGIC.sub(r"\1pass  # \2", source))
+
+
+def names_in(source, kind):
+    """The names that a piece of Python stores (kind: ast.Store; definitions too) or loads (ast.Load), in order."""
+    nodes = list(ast.walk(parsed(source) or ast.Module([], [])))
+    found = [node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, kind)]
+    if kind is ast.Store:
+        found += [node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+        found += [(node.asname or node.name).split(".")[0] for node in nodes if isinstance(node, ast.alias)]
+    return list(dict.fromkeys(found))
+
+
+def with_parameters(source, **values):
+    """The source of the parameters' cell with these values, where it has them; None leaves one as it is."""
+    for name, value in values.items():
+        if value is not None:
+            source = re.sub(rf"^{name} = .*$", lambda line, new=f"{name} = {value!r}": new, source, flags=re.M)
+    return source

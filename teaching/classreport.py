@@ -15,8 +15,7 @@ from teaching.marks import QUESTIONS, question_of, texts_of
 ALIKE = 0.6  # cosine of two texts from which on they are listed
 PAIRS = 20
 STYLE = """body { font: 16px/1.5 sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
-table { border-collapse: collapse } td, th { padding: .1rem .6rem; text-align: left; vertical-align: top }
-.bar { display: inline-block; height: .8rem; background: #0072b2 }"""
+td { padding: .1rem .6rem; vertical-align: top } td:nth-child(3) { color: #0072b2; white-space: nowrap }"""
 
 
 def write(course, rows):
@@ -29,14 +28,11 @@ def write(course, rows):
         parts += [f"<h3>{question}</h3>", bars([(f"{points:g}", counts[points]) for points in sorted(counts)])]
     hints = collections.Counter(hint for folder in pages for hint in set(hints_of(folder)))
     parts += ["<h2>What the checks said, and to how many</h2>", bars(hints.most_common())]
-    parts += [
-        "<h2>Texts that resemble each other</h2>",
-        "<p>Perhaps by chance: read both.</p>",
-    ]
+    parts += ["<h2>Texts that resemble each other</h2>", "<p>Perhaps by chance: read both.</p>"]
     parts += [table((f"{alike:.2f}", question, *pair) for alike, question, *pair in similar(pages))]
     if seconds:
         parts += ["<h2>Time</h2>", f"<p>{sum(seconds):.0f} seconds in all; {max(seconds):.0f} for the slowest.</p>"]
-        parts += [bars((row["key"], float(row["seconds"])) for row in rows if row["seconds"] != "")]
+        parts += [bars([(row["key"], float(row["seconds"])) for row in rows if row["seconds"] != ""])]
     page = f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>The class</title><style>{STYLE}</style>'
     with replacing(course / "class.html") as path:
         path.write_text(page + "\n".join(parts) + "</html>", encoding="utf-8")
@@ -51,14 +47,8 @@ def table(rows):
 
 def bars(pairs):
     """A bar for each pair (label, number)."""
-    pairs = list(pairs)
     most = max([number for _, number in pairs], default=1) or 1
-    rows = (
-        f'<tr><td>{html.escape(label)}</td><td>{number:g}</td><td style="width: 20rem">'
-        f'<span class="bar" style="width: {100 * number / most:.0f}%"></span></td></tr>'
-        for label, number in pairs
-    )
-    return f"<table>{''.join(rows)}</table>"
+    return table((label, f"{number:g}", "█" * round(24 * number / most)) for label, number in pairs)
 
 
 def hints_of(folder):

@@ -11,23 +11,13 @@ import nbformat
 
 from coursework.files import ROOT
 from teaching import sandbox
-from teaching.cells import read
+from teaching.cells import error_of, name_of, read, with_parameters
 from teaching.checking import check_notebook, page
-from teaching.handout import ASSIGNMENT, HANDOUT, NAMES, answer_names, with_parameters
+from teaching.handout import ASSIGNMENT, NAMES, answer_names
 from teaching.texts import answers_in_words
 
 OURS = [ROOT / name for name in ("helpers.py", "coursework", "teaching")]  # what both sandboxes can read
 MOST_RESULT = 2**28  # bytes of a file that a sandbox leaves and we read
-CHECKER = "student"  # the only one in the course folder of a check
-CONFIG = """
-from nbgrader.preprocessors import CheckCellMetadata, ClearOutput, LimitOutput, SaveAutoGrades
-from teaching.checking import RunHere
-
-c = get_config()
-c.CourseDirectory.root = {root!r}
-c.CourseDirectory.course_id = {course!r}
-c.Autograde.autograde_preprocessors = [RunHere, LimitOutput, SaveAutoGrades, CheckCellMetadata]
-"""
 
 
 class Grader:
@@ -40,75 +30,69 @@ class Grader:
         self.handouts = {name: read((self.release / f"{name}.ipynb").read_bytes()) for name in NAMES}
 
     def grade(self, key, notebooks, models, student=None):
-        """(dict from notebook to the page for its student, notes). The marks lie in KEY/check/gradebook.db.
+        """(dict from notebook to the page for its student, with checks and their points, notes).
 
         `models` are trained ones that a submission finds at hand; `student` is its parameter, if there are variants.
         """
-        notes, answers = self.run(self.place / key, notebooks, models, student)
-        texts = {name: answers_in_words(notebooks[name], self.handouts[name]) for name in notebooks}
-        checked, trouble = self.check(self.place / key, texts, answers, models, student)
+        ran, answers, notes = self.run(self.place / key, notebooks, models, student)
+        checked, trouble = self.check(self.place / key, notebooks, answers, models, student)
         notes += [f"the checks failed: {trouble}"] if trouble else []
-        pages = {}
-        for name, notebook in checked.items():
-            ran = left_behind(self.place / key / "own" / "out" / f"{name}.run.ipynb")
-            pages[name] = page(nbformat.reads(ran, as_version=4) if ran else notebooks[name], notebook)
-        return pages, notes
+        return {name: page(ran[name], notebook) for name, notebook in checked.items()}, notes
 
     def run(self, base, notebooks, models, student):
-        """Run what was handed in: (notes, dict from notebook to answers). What ends a run costs its notebook only."""
-        own, tasks, notes, answers = base / "own", {}, [], {}
-        (own / "out").mkdir(parents=True)
+        """Run what was handed in: dicts from notebook to what ran, with outputs, and to answers; notes.
+
+        What ends a run costs its notebook only. A note names a notebook's first error.
+        """
+        own, tasks, notes, ran = base / "own", {}, [], {}
+        out = own / "out"
+        out.mkdir(parents=True)
+        if models:
+            shutil.copytree(models, own / "runs" / "models")
         for name, notebook in notebooks.items():
-            nbformat.write(notebook, own / "out" / f"{name}.ipynb")
-            handout = self.handouts[name]
-            given = [cell.source for cell in handout.cells if "parameters" in cell.metadata.get("tags", [])]
+            nbformat.write(notebook, out / f"{name}.ipynb")
+            given = [c.source for c in self.handouts[name].cells if "parameters" in c.metadata.get("tags", [])]
             tasks[name] = {
                 "handout": str(self.release / f"{name}.ipynb"),
-                "answers": answer_names(handout),
-                "parameters": with_parameters("".join(given), None, student),
+                "answers": answer_names(self.handouts[name]),
+                "parameters": with_parameters("".join(given), student=student),
             }
-        job = {"cell_seconds": self.options.cell_seconds, "file_mib": self.options.file_mib, "out": str(own / "out")}
+        seconds = self.options.cell_seconds if models else self.options.seconds  # ours trains all models in one cell
+        job = {"cell_seconds": seconds, "most_bytes": sandbox.MOST_FILE, "out": str(out)}
         while tasks:
             (base / "job.json").write_text(json.dumps({**job, "notebooks": tasks}), encoding="utf-8")
             code = f"from teaching.runner import main; main({str(base / 'job.json')!r})"
-            trouble = self.sandboxed([sys.executable, "-c", code], own, [base / "job.json"], models)
+            trouble = self.sandboxed([sys.executable, "-c", code], own, [base / "job.json"])
             for name in list(tasks):
-                text = left_behind(own / "out" / f"{name}.json")
+                del tasks[name]
+                text = left_behind(out / f"{name}.run.ipynb")
+                ran[name] = nbformat.reads(text, as_version=4) if text else notebooks[name]
                 if text is None:  # the first one without a result ended the run
                     notes.append(f"{name}: {trouble or 'left no result'}")
-                    partly = left_behind(own / "out" / f"{name}.partly.json")
-                    answers[name] = as_dict(partly)
-                    del tasks[name]
                     break
-                result = as_dict(text)
-                answers[name] = result.get("answers")
-                notes += [f"{name}: {str(note)[:200]}" for note in list(result.get("notes", []))[:1]]
-                del tasks[name]
-        return notes, {name: data if isinstance(data, dict) else {} for name, data in answers.items()}
+                errors = [(place, error) for place, cell in enumerate(ran[name].cells) if (error := error_of(cell))]
+                for place, error in errors[:1]:
+                    where = name_of(ran[name].cells[place], self.handouts[name]) or f"cell {place + 1}"
+                    notes.append(f"{name}: {where}: {error.ename}: {error.evalue}"[:200])
+        return ran, {name: json.loads(left_behind(out / f"{name}.json") or "{}") for name in notebooks}, notes
 
-    def check(self, base, texts, answers, models, student):
-        """(dict from notebook to what nbgrader made of its checks, what went wrong or '')."""
+    def check(self, base, notebooks, answers, models, student):
+        """(dict from notebook to its checks with their outputs, what went wrong or '')."""
         own = base / "check"
-        submitted = own / "submitted" / CHECKER / ASSIGNMENT
-        for folder in (submitted, own / "answers", own / "source" / ASSIGNMENT, own / "runs", own / "work"):
-            folder.mkdir(parents=True)
-        shutil.copy(self.course / "gradebook.db", own)
-        (own / "work" / "nbgrader_config.py").write_text(CONFIG.format(root=str(own), course=HANDOUT), encoding="utf-8")
-        for name in texts:
-            nbformat.write(check_notebook(self.handouts[name], texts[name]), submitted / f"{name}.ipynb")
-            (own / "answers" / f"{name}.json").write_text(json.dumps(answers.get(name, {})), encoding="utf-8")
+        own.mkdir()
+        for name, notebook in notebooks.items():
+            texts = answers_in_words(notebook, self.handouts[name])
+            nbformat.write(check_notebook(self.handouts[name], texts, student), own / f"{name}.ipynb")
+            (own / f"{name}.json").write_text(json.dumps(answers[name]), encoding="utf-8")
         adopt(base / "own" / "runs", own / "runs", models)
-        command = [sys.executable, "-m", "nbgrader", "autograde", ASSIGNMENT, "--student", CHECKER]
-        trouble = self.sandboxed(command, own, [], None)
-        graded = own / "autograded" / CHECKER / ASSIGNMENT
-        return {path.stem: nbformat.read(path, as_version=4) for path in sorted(graded.glob("*.ipynb"))}, trouble
+        command = [sys.executable, "-c", f"from teaching.checking import main; main({str(own)!r})"]
+        trouble = self.sandboxed(command, own, [])
+        return {path.stem: nbformat.read(path, as_version=4) for path in sorted(own.glob("*.checked"))}, trouble
 
-    def sandboxed(self, command, own, readable, models):
-        """Run a command with a home, a folder of models and an environment of its own; what went wrong, or ''."""
+    def sandboxed(self, command, own, readable):
+        """Run a command with a home and an environment of its own; what went wrong, or ''."""
         for folder in ("work", "home/tmp", "runs"):
             (own / folder).mkdir(parents=True, exist_ok=True)
-        if models and not (own / "runs" / "models").exists():
-            shutil.copytree(models, own / "runs" / "models")
         # With a cache of fonts at hand, no kernel builds its own and says so.
         shutil.copytree(matplotlib.get_cachedir(), own / "home" / "matplotlib", dirs_exist_ok=True)
         data = [self.options.data] if os.path.isfile(self.options.data) else []
@@ -134,15 +118,6 @@ def left_behind(path):
     if not path.is_file() or path.resolve() != path or path.stat().st_size > MOST_RESULT:
         return None
     return path.read_text(encoding="utf-8", errors="replace")
-
-
-def as_dict(text):
-    """JSON as a dict, empty if it is none."""
-    try:
-        data = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        return {}
-    return data if isinstance(data, dict) else {}
 
 
 def adopt(theirs, ours, models):

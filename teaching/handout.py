@@ -16,13 +16,27 @@ from nbgrader.preprocessors import ClearSolutions
 from traitlets.config import Config
 
 from coursework.files import NOTEBOOKS, ROOT, RUNS
-from teaching.cells import STUB, is_answer, is_check
-from teaching.values import names_in
+from teaching.cells import STUB, is_answer, is_check, names_in, with_parameters
 
 NAMES = [path.stem for path in NOTEBOOKS]
 ASSIGNMENT = "gates"
 HANDOUT = "lstm-gru-gates"
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # nbgrader starts `alembic`
+
+
+# What a variant per student changes: the beginning of a cell's name, what stands there, what stands there then.
+VARIED = (
+    ("parameters", "seed = 0", "student = ...\nmine = helpers.variant(student)\nseed = mine.seed"),
+    ("gru-equations", '"GRU"', '"GRU", mine.z_keeps'),
+    ("q11-answer", '"z": 0', '"z": 1 - mine.z_keeps'),
+    ("q11-check-gru", "q11_gru", "q11_gru, mine.z_keeps"),
+    ("q12-answer", '"z": 1', '"z": mine.z_keeps'),
+    ("q12-check-gru", "q12_gru", "q12_gru, mine.z_keeps"),
+    ("q2-", "recipe", '{**recipe, "seed": seed}'),
+    ("q32-output", "first_of[7]", "first_of[mine.digit]"),
+    ("q32-check", "d.x_test", "d.x_test[d.y_test == mine.digit]"),
+    ("bonus-images", "first_of[3], first_of[7]", "first_of[digit] for digit in mine.pair"),
+)
 
 
 class Stubs(ClearSolutions):
@@ -49,10 +63,11 @@ def handout_texts():
     return texts
 
 
-def reduced(master, name, texts):
+def reduced(master, name, texts, variants):
     """The part of a master that a student gets, still with its solutions.
 
     Kept are the cells that nbgrader knows (given, answer, check), with the texts of docs/handout.md in place of ours.
+    If each student has a variant, cells and texts say so.
     """
     notebook = nbformat.v4.new_notebook(metadata=copy.deepcopy(master.metadata))
     pictures = {
@@ -67,28 +82,30 @@ def reduced(master, name, texts):
         cell = copy.deepcopy(cell)
         # In the hand-out helpers.py lies beside the notebooks.
         cell.source = re.sub(r'import sys\n+sys\.path\.insert\(0, "\.\."\).*\n+', "", cell.source)
-        around = {place: texts.pop((name, place, cell.id), None) for place in ("before", "after")}
-        for place in ("before", "cell", "after"):
-            if place == "cell":
-                notebook.cells.append(cell)
-            elif around[place]:
-                text = nbformat.v4.new_markdown_cell(around[place], id=f"{place}-{cell.id}")
-                for picture in re.findall(r"\(picture:([\w-]+)\)", text.source):
-                    if picture not in pictures:
-                        raise ValueError(f"{name}: no picture is stored in cell {picture}: make refresh")
-                    file = f"{picture}.png"
-                    text.source = text.source.replace(f"(picture:{picture})", f"(attachment:{file})")
-                    text.setdefault("attachments", {})[file] = {"image/png": pictures[picture].strip()}
-                notebook.cells.append(text)
+        around = {place: texts.pop((name, place, cell.id), "") for place in ("before", "variant", "after")}
+        if variants:
+            around["before"] += "\n" * bool(around["before"]) + around["variant"]
+            for start, old, new in VARIED:
+                if cell.id.startswith(start):
+                    if old not in cell.source:
+                        raise ValueError(f"{name}: {old!r} is not in cell {cell.id}, where variants replace it")
+                    cell.source = cell.source.replace(old, new)
+        notebook.cells += [*in_words(around["before"], f"before-{cell.id}", pictures), cell]
+        notebook.cells += in_words(around["after"], f"after-{cell.id}", pictures)
     return notebook
 
 
-def with_parameters(source, epochs=None, student=None):
-    """The parameters' cell with other epochs, or another student, where it has them."""
-    for name, value in (("epochs", epochs), ("student", student)):
-        if value is not None:
-            source = re.sub(rf"^{name} = .*$", lambda line, new=f"{name} = {value}": new, source, flags=re.M)
-    return source
+def in_words(text, name, pictures):
+    """A list with the cell of a text and its pictures; none if there is no text."""
+    if not text:
+        return []
+    cell = nbformat.v4.new_markdown_cell(text, id=name)
+    for picture in re.findall(r"\(picture:([\w-]+)\)", text):
+        if picture not in pictures:
+            raise ValueError(f"{name}: no picture is stored in cell {picture}: make refresh")
+        cell.source = cell.source.replace(f"(picture:{picture})", f"(attachment:{picture}.png)")
+        cell.setdefault("attachments", {})[f"{picture}.png"] = {"image/png": pictures[picture].strip()}
+    return [cell]
 
 
 def answer_names(handout):
@@ -98,21 +115,18 @@ def answer_names(handout):
     return [name for cell in answers for name in names_in(cell.source, ast.Store) if name in read]
 
 
-def make_course(folder, epochs=None, student=None):
-    """A course folder for nbgrader: `source` (with solutions) and, made by nbgrader, `release` and the gradebook.
-
-    `student` is Python for the parameter of that name, which decides a student's variant; None: the sheet's own.
-    """
+def make_course(folder, epochs=None, variants=False):
+    """A course folder for nbgrader: `source` (with solutions) and, made by nbgrader, `release` and the gradebook."""
     source = folder / "source" / ASSIGNMENT
     shutil.rmtree(source, ignore_errors=True)
     source.mkdir(parents=True)
     texts = handout_texts()
     readme = texts.pop("README")
     for path in NOTEBOOKS:
-        notebook = reduced(nbformat.read(path, as_version=4), path.stem, texts)
+        notebook = reduced(nbformat.read(path, as_version=4), path.stem, texts, variants)
         for cell in notebook.cells:
             if "parameters" in cell.metadata.get("tags", []):
-                cell.source = with_parameters(cell.source, epochs, student)
+                cell.source = with_parameters(cell.source, epochs=epochs)
         nbformat.write(notebook, source / path.name)
     if texts:
         raise ValueError(f"docs/handout.md names a cell that is not handed out: {' '.join(next(iter(texts)))}")
@@ -141,7 +155,7 @@ def student(epochs=None, variants=False):
     """Write the hand-out to `runs/student/`: a folder and a zip; returns the zip's path."""
     target = RUNS / "student"
     with tempfile.TemporaryDirectory() as course:
-        release = make_course(Path(course), epochs, "..." if variants else None) / "release" / ASSIGNMENT
+        release = make_course(Path(course), epochs, variants) / "release" / ASSIGNMENT
         shutil.rmtree(target / HANDOUT, ignore_errors=True)
         shutil.copytree(release, target / HANDOUT)
     return Path(shutil.make_archive(str(target / HANDOUT), "zip", target, HANDOUT))

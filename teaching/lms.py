@@ -10,17 +10,8 @@ from pathlib import Path
 from coursework.files import replacing
 
 # Columns that say who a student is, the surest first.
-PEOPLE = [
-    "Identifier",
-    "ID",
-    "SIS Login ID",
-    "Username",
-    "ID number",
-    "SIS User ID",
-    "Email address",
-    "Full name",
-    "Student",
-]
+PEOPLE = ["Identifier", "ID", "SIS Login ID", "Username", "ID number", "SIS User ID"]
+PEOPLE += ["Email address", "Full name", "Student"]
 
 
 def fill(course, rows, sheet, column):

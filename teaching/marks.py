@@ -11,12 +11,12 @@ import zipfile
 
 import nbformat
 from nbgrader.api import Gradebook
+from nbgrader.utils import determine_grade
 from sqlalchemy.exc import SAWarning
 
 from coursework.files import replacing
 from teaching.cells import nbgrader_of
-from teaching.grading import CHECKER
-from teaching.handout import ASSIGNMENT, HANDOUT, NAMES
+from teaching.handout import ASSIGNMENT, HANDOUT
 
 warnings.simplefilter("ignore", SAWarning)  # nbgrader's own queries
 # The columns of the marks, and the cells that belong to them by the beginning of their names.
@@ -45,45 +45,35 @@ def book(folder):
     return Gradebook(f"sqlite:///{folder / 'gradebook.db'}", HANDOUT)
 
 
-def machine_marks(folder, names):
-    """dict from (notebook, cell) to (points, most points, nbgrader's word); no points: a person has to decide."""
-    marks = {}
-    with book(folder) as gradebook:
-        for name in names:
-            notebook = gradebook.find_submission_notebook(name, ASSIGNMENT, CHECKER)
-            says = {comment.name: comment.auto_comment for comment in notebook.comments}
-            for grade in notebook.grades:
-                points = None if grade.needs_manual_grade else grade.auto_score
-                marks[name, grade.name] = points, grade.max_score, says.get(grade.name)
-    return marks
+def points_of(pages):
+    """dict from the name of each cell with points on these pages to (points, most); None: a person has to decide."""
+    cells = (cell for page in pages.values() for cell in page.cells)
+    return {nbgrader_of(cell)["grade_id"]: determine_grade(cell) for cell in cells if nbgrader_of(cell).get("grade")}
 
 
-def merge(course, who, folder, pages):
-    """Carry marks and pages of one student over into the gradebook of the course; returns notes.
+def save(course, who, pages):
+    """Put the pages of one student into the course, and their points into its gradebook; returns notes.
 
     Points given by hand stay. Where the text has changed since, a person is asked again, with the old points in place.
     """
-    found, notes = machine_marks(folder, pages) if pages else {}, []
-    target = course / "autograded" / who / ASSIGNMENT
+    target, notes = course / "autograded" / who / ASSIGNMENT, []
     before = texts_of(target)
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     for name, page in pages.items():
         nbformat.write(page, target / f"{name}.ipynb")
     now = texts_of(target)
+    points = points_of(pages)
     with book(course) as gradebook:
         gradebook.update_or_create_student(who)
-        gradebook.update_or_create_submission(ASSIGNMENT, who)
-        for name in NAMES:
-            notebook = gradebook.find_submission_notebook(name, ASSIGNMENT, who)
-            for grade in notebook.grades:
-                grade.auto_score = found.get((name, grade.name), (0,))[0]
-                grade.needs_manual_grade = grade.auto_score is None and grade.manual_score is None
-                if grade.manual_score is not None and before.get(grade.name) != now.get(grade.name):
-                    grade.needs_manual_grade = True
-                    notes.append(f"{question_of(grade.name)}: changed since it was given {grade.manual_score:g}")
-            for comment in notebook.comments:
-                comment.auto_comment = found.get((name, comment.name), (0, 0, None))[2]
+        submission = gradebook.update_or_create_submission(ASSIGNMENT, who)
+        for grade in (grade for notebook in submission.notebooks for grade in notebook.grades):
+            grade.auto_score = points.get(grade.name, (0,))[0]
+            if grade.manual_score is None:
+                grade.needs_manual_grade = grade.auto_score is None
+            elif before.get(grade.name) != now.get(grade.name):
+                grade.needs_manual_grade = True
+                notes.append(f"{question_of(grade.name)}: changed since it was given {grade.manual_score:g}")
         gradebook.db.commit()
     return notes
 
@@ -121,11 +111,10 @@ def rows_of(course):
     with book(course) as gradebook:
         for submission in sorted(gradebook.assignment_submissions(ASSIGNMENT), key=lambda s: s.student.id):
             own = facts.get(submission.student.id, {})
-            points, waiting = dict.fromkeys(QUESTIONS, 0.0), {}
-            for grade in (grade for notebook in submission.notebooks for grade in notebook.grades):
+            points, grades = dict.fromkeys(QUESTIONS, 0.0), [g for book in submission.notebooks for g in book.grades]
+            for grade in grades:
                 points[question_of(grade.name)] += grade.score
-                if grade.needs_manual_grade:
-                    waiting[question_of(grade.name)] = True
+            waiting = {question_of(grade.name) for grade in grades if grade.needs_manual_grade}
             rows.append({
                 "student": safe(own.get("name", submission.student.id)), "number": own.get("number", ""),
                 **{question: f"{value:g}" for question, value in points.items()},
@@ -149,17 +138,14 @@ def report(course):
     config = f"c = get_config()\nc.CourseDirectory.root = {str(course)!r}\nc.CourseDirectory.course_id = {HANDOUT!r}\n"
     (course / "nbgrader_config.py").write_text(config, encoding="utf-8")  # whatever course the teacher's own one names
     command = [sys.executable, "-m", "nbgrader", "generate_feedback", ASSIGNMENT, "--force", "--log-level=ERROR"]
-    environment = os.environ | {
-        "JUPYTER_CONFIG_DIR": str(course / "no-config")
-    }  # a teacher's own course is another one
+    environment = os.environ | {"JUPYTER_CONFIG_DIR": str(course / "no-config")}  # the teacher's own course is another
     feedback = subprocess.run(command, cwd=course, env=environment, capture_output=True, text=True)
     if feedback.returncode:
-        (course / "logs").mkdir(exist_ok=True)
-        (course / "logs" / "feedback.txt").write_text(feedback.stderr, encoding="utf-8")
+        log = course / "logs" / "feedback.txt"
+        log.parent.mkdir(exist_ok=True)
+        log.write_text(feedback.stderr, encoding="utf-8")
         last = (feedback.stderr.strip() or "no word").splitlines()[-1]
-        print(
-            f"nbgrader could not write all feedback pages: {last} ({course / 'logs' / 'feedback.txt'})", file=sys.stderr
-        )
+        print(f"nbgrader could not write all feedback pages: {last} ({log})", file=sys.stderr)
         return None
     return rows
 

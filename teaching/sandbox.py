@@ -14,6 +14,7 @@ import psutil
 SYSTEM = "/usr /bin /sbin /lib /lib32 /lib64 /opt /nix/store /etc/alternatives /etc/fonts /etc/group /etc/ld.so.cache"
 SYSTEM += " /etc/ld.so.conf /etc/ld.so.conf.d /etc/localtime /etc/mime.types /etc/nsswitch.conf /etc/passwd"
 PROCESSES = 200
+MOST_FILE = 512 * 2**20  # bytes of a file that a submission writes
 STOP = threading.Event()  # set by Ctrl-C: nothing that this program started may go on
 
 
@@ -66,7 +67,7 @@ def watch(process, own, options):
     """Wait for a process; kill it and all it has started once it goes over a limit; returns which, or ''."""
     start, trouble, turn = time.monotonic(), "", 0
     while process.poll() is None:
-        time.sleep(0.2)
+        time.sleep(0.5)
         turn += 1
         tree, used = family(process.pid), 0
         for member in tree:
@@ -80,8 +81,8 @@ def watch(process, own, options):
             trouble = f"stopped: more than {options.memory_mib} MiB of memory"
         elif len(tree) > PROCESSES:
             trouble = f"stopped: more than {PROCESSES} processes"
-        elif turn % 10 == 0 and size(own) > 4 * options.file_mib * 2**20:
-            trouble = f"stopped: more than {4 * options.file_mib} MiB of files"
+        elif turn % 4 == 0 and size(own) > 4 * MOST_FILE:
+            trouble = f"stopped: more than {4 * MOST_FILE // 2**20} MiB of files"
         if trouble:
             for member in family(process.pid):
                 with contextlib.suppress(psutil.Error):

@@ -1,37 +1,34 @@
 """Who handed in what: folders, zips, exports of Moodle and Canvas, under whatever names."""
 
 import ast
+import functools
 import io
-import os
 import re
 import time
 import unicodedata
 import zipfile
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from teaching.cells import name_of, plain, read
+from teaching.cells import name_of, names_in, plain, read
 from teaching.handout import NAMES, answer_names
 from teaching.texts import own_words
-from teaching.values import names_in
 
 MOST_BYTES = 2**28  # of one file
 MOST_FILES = 5000  # of one zip
-LMS = (
-    re.compile(r"(?P<name>.+?)_(?P<number>\d+)_assignsubmission_[a-z]+_?(?P<rest>.*)"),  # Moodle
-    re.compile(r"(?P<name>[^_]+)_(?:LATE_)?(?P<number>\d+)_\d+_(?P<rest>.+)"),  # Canvas
-)
+MOODLE = re.compile(r"((.+?)_(\d+)_assignsubmission_[a-z]+_?).*")  # of a folder or a file
+CANVAS = re.compile(r"([^_]+)_(?:LATE_)?(\d{3,})_\d{3,}_.+")  # of a file
 PASSED_OVER = re.compile(r"\.|__MACOSX$|Thumbs\.db$|desktop\.ini$")
 
 
 class File(NamedTuple):
-    """A file on disk (`inside` is empty), or in a zip, or in a zip in that zip."""
+    """A file, wherever it lies: in a folder, in a zip, in a zip in that zip."""
 
-    disk: Path
-    inside: tuple
     parts: tuple  # of its path below the folder of all submissions
-    when: float
+    when: tuple  # year, month, day, hour, minute
     size: int
+    source: Callable  # gives its bytes
 
     @property
     def name(self):
@@ -42,11 +39,7 @@ class File(NamedTuple):
         """Its bytes."""
         if self.size > MOST_BYTES:
             raise ValueError(f"{self.size / 1e6:.0f} MB")
-        data = self.disk.read_bytes()
-        for member in self.inside:
-            with zipfile.ZipFile(io.BytesIO(data)) as archive:
-                data = archive.read(member)
-        return data
+        return self.source()
 
 
 class Submission:
@@ -63,15 +56,16 @@ class Submission:
 def collect(place):
     """list of Submission from a folder, or from a zip of all; and a list of complaints."""
     found, complaints = {}, []
-    entries = [place] if place.is_file() else sorted(place.iterdir())
-    for entry in entries:
+    for entry in [place] if place.is_file() else sorted(place.iterdir()):
         if PASSED_OVER.match(entry.name):
             continue
-        files, trouble = listing(entry, () if entry == place else (entry.name,))
+        trouble = []
+        files = list(listing(entry, () if entry == place else (entry.name,), trouble))
         if not files and entry != place:  # an empty folder, a damaged zip: somebody's all the same
-            files = [File(entry, (), (entry.name, ""), 0, 0)]
+            files = [File((entry.name, ""), (), 0, bytes)]
+        inside = [CANVAS.fullmatch(file.parts[1]) for file in files if len(file.parts) > 1]
         for file in files:
-            who = owner(file.parts, place)
+            who = owner(file.parts, place, exported=bool(inside) and all(inside))
             if not who:
                 complaints.append(f"{'/'.join(file.parts)}: belongs to nobody; one folder or zip per student is graded")
                 continue
@@ -86,13 +80,12 @@ def collect(place):
     return list(found.values()), complaints
 
 
-def owner(parts, place):
-    """(name, number, folder's name) of the student whose file this is, or None."""
-    for part in parts:
-        for form in LMS:
-            if match := form.fullmatch(part):
-                folder = part[: match.start("rest")] if "assignsubmission" in part else match["name"]
-                return match["name"], match["number"], folder
+def owner(parts, place, exported):
+    """(name, number, folder's name) of the student whose file this is, or None; `exported`: from a zip of Canvas's."""
+    for match in filter(None, map(MOODLE.fullmatch, parts)):
+        return match[2], match[3], match[1]
+    for match in filter(None, map(CANVAS.fullmatch, parts[: 1 + exported])):
+        return match[1], match[2], match[1]
     top = PurePosixPath(parts[0])
     if len(parts) > 1:
         return top.stem if top.suffix.lower() == ".zip" else top.name, "", ""
@@ -102,28 +95,20 @@ def owner(parts, place):
     return None
 
 
-def listing(path, parts):
-    """(list of File, list of what could not be read) of a file, a folder or a zip; links are not followed."""
-    if path.is_symlink():
-        return [], []
-    if path.is_dir():
-        files, trouble = [], []
-        for folder, folders, names in os.walk(path):
-            folders[:] = sorted(name for name in folders if not PASSED_OVER.match(name))
-            below = parts + Path(folder).relative_to(path).parts
-            for name in sorted(names):
-                if not PASSED_OVER.match(name) and (Path(folder) / name).is_file():
-                    more = listing(Path(folder) / name, (*below, name))
-                    files, trouble = files + more[0], trouble + more[1]
-        return files, trouble
-    facts = path.stat()
-    file = File(path, (), parts or (path.name,), facts.st_mtime, facts.st_size)
-    return unpacked(file, parts) if path.suffix.lower() == ".zip" else ([file], [])
+def listing(path, parts, trouble):
+    """The files of a file, a folder or a zip; adds to `trouble` what could not be read. No link is followed."""
+    if path.is_dir() and not path.is_symlink():
+        for entry in sorted(path.iterdir()):
+            if not PASSED_OVER.match(entry.name):
+                yield from listing(entry, (*parts, entry.name), trouble)
+    elif path.is_file() and not path.is_symlink():
+        when = time.localtime(path.stat().st_mtime)[:5]
+        file = File(parts or (path.name,), when, path.stat().st_size, path.read_bytes)
+        yield from unpacked(file, parts, trouble) if path.suffix.lower() == ".zip" else [file]
 
 
-def unpacked(file, parts):
+def unpacked(file, parts, trouble, depth=3):
     """The same of a zip, and of the zips in it."""
-    files, trouble = [], []
     try:
         with zipfile.ZipFile(io.BytesIO(file.read())) as archive:
             members = archive.infolist()
@@ -131,17 +116,21 @@ def unpacked(file, parts):
             raise ValueError(f"{len(members)} files")
         for member in members:
             below = PurePosixPath(member.filename.replace("\\", "/")).parts
-            if member.is_dir() or not below or any(PASSED_OVER.match(part) for part in below if part != ".."):
-                continue
             below = tuple(part for part in below if part not in ("..", "/"))
-            when = time.mktime((*member.date_time, 0, 0, -1))
-            inner = File(file.disk, (*file.inside, member.filename), parts + below, when, member.file_size)
-            zipped = below[-1].lower().endswith(".zip") and len(inner.inside) < 3
-            more = unpacked(inner, inner.parts) if zipped else ([inner], [])
-            files, trouble = files + more[0], trouble + more[1]
+            if member.is_dir() or not below or any(map(PASSED_OVER.match, below)):
+                continue
+            source = functools.partial(read_member, file, member)
+            inner = File(parts + below, member.date_time[:5], member.file_size, source)
+            zipped = below[-1].lower().endswith(".zip") and depth > 1
+            yield from unpacked(inner, inner.parts, trouble, depth - 1) if zipped else [inner]
     except Exception as error:  # zipfile and its decompressors raise a dozen types
         trouble.append(f"{'/'.join(file.parts)} is not readable ({type(error).__name__})")
-    return files, trouble
+
+
+def read_member(file, member):
+    """The bytes of a member of a zip, which is read anew: the zips of a whole class would fill the memory."""
+    with zipfile.ZipFile(io.BytesIO(file.read())) as archive:
+        return archive.read(member)
 
 
 def notebooks_of(submission, handouts):
@@ -150,8 +139,7 @@ def notebooks_of(submission, handouts):
     Which notebook a file is, its cells say; if none does, its name. Of several, the one with most answers is taken,
     then the newest, then the one that lies least deep.
     """
-    versions, notes = {}, list(submission.trouble)
-    broken = {}
+    versions, broken, notes = {}, {}, list(submission.trouble)
     for file in submission.files:
         if not file.name.lower().endswith(".ipynb"):
             continue
@@ -163,7 +151,7 @@ def notebooks_of(submission, handouts):
             broken[file.name] = named, type(error).__name__
             continue
         if name:
-            rank = work_in(notebook, handouts[name]), file.when // 120, -len(file.parts), file.name == f"{name}.ipynb"
+            rank = work_in(notebook, handouts[name]), file.when, -len(file.parts), file.name == f"{name}.ipynb"
             versions.setdefault(name, []).append((rank, file.name, notebook))
     taken = {}
     for name in NAMES:
@@ -185,17 +173,28 @@ def notebooks_of(submission, handouts):
 
 
 def identified(notebook, handouts):
-    """The notebook of the hand-out with which this one shares most cells, or None."""
-    shared = {
-        name: len({name_of(cell, handout) for cell in notebook.cells} - {None}) for name, handout in handouts.items()
-    }
-    best = max(shared, key=shared.get)
-    return best if shared[best] > max([0, *(count for name, count in shared.items() if name != best)]) else None
+    """The notebook of the hand-out with which this one shares most cells and answers, or None."""
+    shared = sorted(
+        (len({name_of(cell, handout) for cell in notebook.cells} - {None}) + len(answered(notebook, handout)), name)
+        for name, handout in handouts.items()
+    )
+    (second, _), (first, name) = shared[-2:]
+    return name if first > second else None
+
+
+def own_cells(notebook, handout):
+    """The cells that are not as they were handed out."""
+    given = {plain(cell.source) for cell in handout.cells}
+    return [cell for cell in notebook.cells if plain(cell.source) not in given]
+
+
+def answered(notebook, handout):
+    """The names of answers that are set in cells of the student's."""
+    names = {name for cell in own_cells(notebook, handout) for name in names_in(cell.source, ast.Store)}
+    return names & set(answer_names(handout))
 
 
 def work_in(notebook, handout):
-    """How much of a notebook is answered: names of answers that are set in cells of the student's, and own texts."""
-    given = {plain(cell.source) for cell in handout.cells}
-    own = [cell for cell in notebook.cells if plain(cell.source) not in given]
-    names = {name for cell in own for name in names_in(cell.source, ast.Store)} & set(answer_names(handout))
-    return len(names) + sum(bool(own_words(cell, name_of(cell, handout), handout)) for cell in own)
+    """How much of a notebook is answered: names of answers, and texts."""
+    texts = [cell for cell in own_cells(notebook, handout) if own_words(cell, name_of(cell, handout), handout)]
+    return len(answered(notebook, handout)) + len(texts)

@@ -6,25 +6,32 @@ from urllib.parse import unquote
 
 import nbformat
 
-from teaching.cells import STUB, is_answer, name_of, plain
+from teaching.cells import STUB, is_answer, name_of, parsed, plain
+
+WORDS = re.compile(r"%%(markdown|html|latex)\b.*\n")
 
 
 def own_words(cell, name, handout):
-    """What of a cell is the student's own text; a comment or a string alone in a code cell is text, too."""
+    """What of a cell is the student's own text; a comment, a string alone or %%markdown in a code cell is text, too."""
     source = cell.source.replace(STUB, "").strip()
     original = next((mine for mine in handout.cells if mine.id == name), None)
-    if original is not None and original.source.strip() and original.cell_type == "markdown":
-        if plain(source) == plain(original.source):
-            return ""
-        source = source.replace(original.source.strip(), "").strip()
-    if cell.cell_type == "code" and not (original is not None and original.cell_type == "markdown"):
-        try:
-            body = ast.parse(cell.source).body
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return ""
-        text = all(isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) for line in body)
-        return source if text and name is None and any(map(str.isalpha, source)) else ""
-    return source if original is None or original.cell_type == "markdown" else ""
+    if original is not None and original.cell_type == "code":
+        return ""
+    if original is not None and original.source.strip():
+        return "" if plain(source) == plain(original.source) else source.replace(original.source.strip(), "").strip()
+    if cell.cell_type != "code" or original is not None:
+        return source
+    if WORDS.match(source):
+        return WORDS.sub("", source)
+    lines = parsed(source)
+    alone = lines and all(isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) for line in lines.body)
+    return source if alone and any(map(str.isalpha, source)) else ""
+
+
+def long_strings(source):
+    """The strings in a piece of Python that are long enough to be an answer."""
+    strings = [node.value for node in ast.walk(parsed(source) or ast.Module([], [])) if isinstance(node, ast.Constant)]
+    return "\n\n".join(text for text in strings if isinstance(text, str) and len(text.split()) >= 8)
 
 
 def answers_in_words(notebook, handout):
@@ -49,6 +56,8 @@ def answers_in_words(notebook, handout):
                 found[place].append(piece)
             if name is None or not place:
                 elsewhere.append(piece)
+        elif name is None and (text := long_strings(cell.source)):
+            elsewhere.append((text, {}))
     return {name: joined(pieces or elsewhere) for name, pieces in found.items()}
 
 

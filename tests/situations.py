@@ -6,6 +6,7 @@ it does not, then the questions that wait for a person, and a part of the notes.
 
 import copy
 import json
+import os
 import zipfile
 
 import nbformat
@@ -358,3 +359,119 @@ def damaged_notebook(books, folder):
     """A notebook cut short."""
     folder.mkdir()
     (folder / f"{ONE}.ipynb").write_text(nbformat.writes(books[ONE])[:5000])
+
+
+@situation(Q1)
+def answers_elsewhere(books, folder):
+    """Answer cells and checks deleted; tuple unpacking, globals() in a loop, exec."""
+    book = books[ONE]
+    book.cells = [cell for cell in book.cells if not cell.id.startswith(("q11", "q12", "q13"))]
+    end = len(book.cells)
+    own(book, end, 'exec("q13" + "_counterexample = dict(x=.25, h_prev=-.5, c_prev=-1, w=1, u=2, b=0, z=0, r=0)")')
+    own(
+        book,
+        end,
+        'for name, value in (("lstm", {"f": 1, "i": 0}), ("gru", {"z": 1})):\n    globals()["q12_" + name] = value',
+    )
+    own(book, end, 'q11_lstm, q11_gru = {"f": 0, "i": 1, "U": 0}, {"z": 0, "r": 0}')
+    save(folder, books, ONE)
+
+
+@situation(Q1, note="'q1.ipynb' is taken")
+def only_answers(books, folder):
+    """A new notebook with the answers alone."""
+    book = books[ONE]
+    sources = [book.cells[at(book, f"q1{number}-answer")].source for number in (1, 2, 3)]
+    cells = [nbformat.v4.new_code_cell(source) for source in ("from sympy import Rational", *sources)]
+    save(folder, {"q1": nbformat.v4.new_notebook(cells=cells)})
+
+
+@situation(Q1, note=f"not 'old/{ONE}.ipynb'")
+def magics_and_versions(books, folder):
+    """%%time on top of each answer, and a newer blank notebook."""
+    several_versions(books, folder)
+    for number in (1, 2, 3):
+        cell = books[ONE].cells[at(books[ONE], f"q1{number}-answer")]
+        cell.source = f"%%time\n{cell.source}"
+    save(folder, books, ONE)
+    os.utime(folder / f"{ONE}.ipynb", (1e9, 1e9))
+
+
+@situation(Q1)
+def odd_zip(books, folder):
+    """Backslashes, names in no encoding, paths that lead out, a link, no date."""
+    path = folder.with_suffix(".zip")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"Abgabe \\ Muller\\{ONE}.ipynb", nbformat.writes(books[ONE]))
+        archive.writestr("../../etc/passwd", "x")
+        archive.writestr("/absolute", "x")
+        link = zipfile.ZipInfo("link.ipynb", (1980, 0, 0, 0, 0, 0))
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "/etc/passwd")
+    path.write_bytes(path.read_bytes().replace(b"Muller", b"M\x81\xffler"))
+
+
+@situation("Q1.2=5")
+def odd_answers(books, folder):
+    """A lambda, a generator, an object that raises at everything, a text; NumPy's and SymPy's numbers are numbers."""
+    put(books[ONE], "q11-answer", 'q11_lstm = lambda: {"f": 0, "i": 1, "U": 0}\nq11_gru = ((gate, 0) for gate in "zr")')
+    source = (
+        "import collections\nq12_lstm = collections.OrderedDict(f=np.ones(()), i=sp.Integer(0))\nclass Bad(dict):\n"
+    )
+    source += "    def __getattribute__(self, name):\n        raise SystemExit\nq12_gru = Bad(z=0.5)"
+    put(books[ONE], "q12-answer", source)
+    put(books[ONE], "q13-answer", 'q13_counterexample = "Right."')
+    save(folder, books, ONE)
+
+
+@situation(Q3, TEXTS)
+def text_kinds(books, folder):
+    """HTML, a raw cell, %%markdown, a long string in code; the answers' cells are gone."""
+    book = books[THREE]
+    for name in ("q31-answer", "q32-answer", "q33-answer", "bonus-answer"):
+        place = at(book, name)
+        del book.cells[place]
+        if name == "q31-answer":
+            own(book, place, "<p>The GRU <b>shares</b> its weights.</p>", "markdown")
+        elif name == "q32-answer":
+            book.cells.insert(place, nbformat.v4.new_raw_cell("A raw text."))
+        elif name == "q33-answer":
+            own(book, place, "%%markdown\nThe decision is *late*.")
+        else:
+            own(book, place, 'text = """The gates turn towards keeping when there is no ink any more."""\nprint(text)')
+    save(folder, books, THREE)
+
+
+@situation(f"{Q1} {Q2} {Q3}", TEXTS)
+def models_spoilt(books, folder):
+    """Writes nonsense into all models, and takes the verdicts' place."""
+    source = "import os, pathlib\nfor path in pathlib.Path(os.environ['COURSEWORK_RUNS']).rglob('*'):\n"
+    source += "    if path.is_file():\n        path.write_bytes(b'spoilt')\nhelpers.award = lambda points, verdict: 0"
+    own(books[ONE], len(books[ONE].cells), source)
+    save(folder, books)
+
+
+@situation(Q1, note="the kernel died")
+def exits(books, folder):
+    """os._exit, a crash in C, sys.exit."""
+    own(books[ONE], at(books[ONE], "q12-answer"), "import os\nos._exit(0)")
+    own(books[ONE], at(books[ONE], "q13-answer"), "import ctypes\nctypes.string_at(0)")
+    own(books[ONE], at(books[ONE], "q13-answer"), "import sys\nsys.exit('bye')")
+    save(folder, books, ONE)
+
+
+@situation("Q1.1=10", note="stopped: more than")
+def many_processes(books, folder):
+    """What ends a run leaves the answers that stood above."""
+    source = "import os, time\nfor _ in range(250):\n    if os.fork() == 0:\n        time.sleep(100)\ntime.sleep(60)"
+    own(books[ONE], at(books[ONE], "q12-answer"), source)
+    save(folder, books, ONE)
+
+
+@situation(Q1)
+def reset_at_the_end(books, folder):
+    """The answers deleted again, and names of built-in functions taken."""
+    source = "del q11_lstm\nq11_gru = None\nprint = list = dict = repr = open = None"
+    own(books[ONE], len(books[ONE].cells), source)
+    own(books[ONE], len(books[ONE].cells), "%reset -f")
+    save(folder, books, ONE)

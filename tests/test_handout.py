@@ -8,7 +8,9 @@ import nbformat
 import pytest
 
 from coursework.files import NOTEBOOKS
+from coursework.variants import variant
 from teaching import handout as hand_out
+from teaching.cells import with_parameters
 from teaching.handout import ASSIGNMENT, HANDOUT, NAMES, answer_names, make_course
 from teaching.marks import QUESTIONS
 
@@ -133,6 +135,31 @@ def test_a_text_for_a_cell_that_is_not_handed_out_is_an_error(tmp_path, monkeypa
     monkeypatch.setattr(hand_out, "handout_texts", lambda: texts)
     with pytest.raises(ValueError, match="before injective"):
         make_course(tmp_path)
+
+
+def named(number):
+    """A name that has this variant."""
+    return next(name for name in map(str, range(1000)) if variant(name).number == number)
+
+
+def test_with_variants_the_handout_asks_for_a_name_and_q1_is_right_for_all_eight(tmp_path):
+    course = make_course(tmp_path, epochs=1, variants=True)
+    for name in NAMES:
+        cells = read(course / "release" / ASSIGNMENT / f"{name}.ipynb").cells
+        (place,) = [place for place, cell in enumerate(cells) if cell.id == "parameters"]
+        assert "student = ...\nmine = helpers.variant(student)" in cells[place].source
+        assert "Put your name" in cells[place - 1].source
+    wanted = ("setup", "parameters", "q11-answer", "q11-check-gru", "q12-answer", "q12-check-gru")
+    cells = {cell.id: cell.source for cell in read(course / "source" / ASSIGNMENT / f"{NAMES[0]}.ipynb").cells}
+    for number in range(8):
+        space, points = {}, 0
+        for cell in wanted:
+            for line in ast.parse(with_parameters(cells[cell], student=named(number))).body:
+                if isinstance(line, ast.Expr) and cell.endswith("check-gru"):
+                    points += eval(ast.unparse(line), space)
+                else:
+                    exec(ast.unparse(line), space)
+        assert points == 10 and space["seed"] == number
 
 
 def test_the_answers_are_those_that_the_checks_read(handout):
