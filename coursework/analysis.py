@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from coursework.arguments import as_labels, as_numbers
+from coursework.arguments import as_labels, as_numbers, check_integer
 from coursework.data import Data
 
 
@@ -37,11 +37,13 @@ def _rows_with_ink(x):
 def erase_last(x: np.ndarray, rows: int) -> np.ndarray:
     """The images (N, T, pixels) with their last rows blank: as many steps, less ink. Notebook 3, Q3.3."""
     x = as_numbers("x", x, ("N", "T", "pixels"))
+    check_integer(0, x.shape[1], rows=rows)
     return np.where(np.arange(x.shape[1])[:, None] < x.shape[1] - rows, x, 0).astype(x.dtype)
 
 
 def shuffle_pixels(data: Data, seed: int) -> Data:
     """The same data with the pixels of all images in another order, the same for all. Notebook 3, Q3.1."""
+    check_integer(0, seed=seed)
     order = np.random.default_rng(seed).permutation(data.x_train[0].size)
     x_train, x_test = (x.reshape(len(x), -1)[:, order].reshape(x.shape) for x in (data.x_train, data.x_test))
     return dataclasses.replace(data, name=f"{data.name} shuffled", x_train=x_train, x_test=x_test)
@@ -53,6 +55,8 @@ def commit_step(predictions: np.ndarray) -> np.ndarray:
     `predictions` (N, T) holds the class read out after each row. Notebook 3, Q3.3.
     """
     predictions = as_numbers("predictions", predictions, ("N", "T"))
+    if (predictions != np.floor(predictions)).any():
+        raise ValueError("predictions must be classes, whole numbers, after each step; take the argmax of logits")
     wrong = predictions != predictions[:, -1:]
     return np.where(wrong.any(1), predictions.shape[1] - wrong[:, ::-1].argmax(1) + 1, 1)
 
@@ -146,12 +150,13 @@ def saturation(gate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Karpathy, Johnson and Fei-Fei (2015) plot one over the other. Notebook 3, bonus.
     """
-    gate = as_numbers("gate", gate, ("N", "T", "units"))
+    gate = as_numbers("gate", gate, ("N", "T", "units"), 0, 1)
     return (gate < 0.1).mean((0, 1)), (gate > 0.9).mean((0, 1))
 
 
 def mean_correlation(a: np.ndarray, b: np.ndarray) -> float:
     """Correlation of two arrays (N, T, units) within each image, averaged over the images. Notebook 3, bonus."""
-    a, b = (as_numbers(name, v, ("N", "T", "units")).reshape(len(v), -1) for name, v in (("a", a), ("b", b)))
+    a = as_numbers("a", a, ("N", "T", "units")).astype(float)
+    a, b = (v.reshape(len(a), -1) for v in (a, as_numbers("b", b, a.shape).astype(float)))
     a, b = (v - v.mean(1, keepdims=True) for v in (a, b))
     return float(((a * b).sum(1) / np.sqrt((a**2).sum(1) * (b**2).sum(1))).mean())

@@ -25,13 +25,14 @@ def check_integer(least: int = 1, most: int = MOST, **values: object) -> None:
             raise ValueError(f"{name} must be at most {most}, not {short_repr(value)}")
 
 
-def as_numbers(name: str, value, shape: tuple | None = None) -> np.ndarray:
+def as_numbers(name: str, value, shape: tuple | None = None, low: float = -np.inf, high: float = np.inf) -> np.ndarray:
     """`value` as an array of real numbers, floats finite in float32.
 
     Args:
         name: how the error calls the value.
         value: array, tensor, list or number.
         shape: what it must have; a letter stands for any length of at least 1, the same letter for the same length.
+        low, high: the range of its values.
 
     Raises:
         ValueError: in one line, with the shape that was found and the one that is expected.
@@ -50,6 +51,9 @@ def as_numbers(name: str, value, shape: tuple | None = None) -> np.ndarray:
         raise ValueError(f"{name} has shape {array.shape}, expected {_shape_text(shape)}{hint}")
     if array.dtype.kind == "f" and not (np.abs(array) <= np.finfo(np.float32).max).all():
         raise ValueError(f"{name} holds NaN, or values that are infinite in float32")
+    if array.size and (array.min() < low or array.max() > high):
+        found = f"from {array.min():g} to {array.max():g}"
+        raise ValueError(f"{name} holds values {found}, expected {low:g} to {high:g}")
     return array
 
 
@@ -66,6 +70,8 @@ def as_labels(name: str, value, count: int | None = None) -> np.ndarray:
     expected = "(N,)" if count is None else f"({count},)"
     if labels.ndim != 1 or len(labels) == 0 or count not in (None, len(labels)):
         raise ValueError(f"{name} has shape {labels.shape}, expected labels {expected}, or one-hot rows of ten")
+    if labels.dtype == bool:
+        raise ValueError(f"{name} holds True and False, expected whole numbers 0-9")
     if (labels != np.floor(labels)).any() or labels.min() < 0 or labels.max() > 9:
         raise ValueError(f"{name} holds labels from {labels.min()} to {labels.max()}, expected whole numbers 0-9")
     return labels.astype(np.int64)

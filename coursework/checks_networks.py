@@ -138,10 +138,10 @@ def _numbers(name, answer, shape):
     """An answer as an array of finite numbers of the right shape."""
     answer = _given(name, answer)
     try:
-        values = np.asarray(answer)
+        values = np.asanyarray(answer)
     except Exception:  # ragged lists, or whatever an object's own conversion raises
         values = np.empty(0, object)
-    if values.dtype.kind not in "iuf":
+    if values.dtype.kind not in "iuf" or isinstance(values, np.ma.MaskedArray):
         raise Wrong(f"{name} is no array of numbers")
     if not np.isfinite(values).all():
         raise Wrong(f"{name} holds NaN or infinite values")
@@ -232,6 +232,8 @@ def check_gates_over_time(values: object, model: keras.Model, x: np.ndarray) -> 
     Notebook 3, bonus.
     """
     truth = {name: array for name, array in trace(model, x).items() if name in "ifoh"}
+    if "i" not in truth:
+        raise ValueError("the gates i, f and o are those of an LSTM; the model given has a GRU")
     return {name: _check_traced(name, values, truth) for name in truth}
 
 

@@ -44,7 +44,7 @@ class Data:
 
     def __post_init__(self):
         for part in ("train", "test"):
-            x = as_numbers(f"x_{part}", getattr(self, f"x_{part}"), ("N", 28, 28))
+            x = as_numbers(f"x_{part}", getattr(self, f"x_{part}"), ("N", 28, 28), 0, 1)
             y = as_labels(f"y_{part}", getattr(self, f"y_{part}"), len(x))
             for name, array in ((f"x_{part}", x.view()), (f"y_{part}", y)):
                 array.flags.writeable = False  # `digest` is taken once
@@ -58,7 +58,7 @@ class Data:
 
 def binarize(images: np.ndarray, threshold: float = 0.1) -> np.ndarray:
     """1.0 where a pixel on the [0, 1] scale is above the threshold, else 0.0 (float32, same shape). Notebook 2."""
-    return (as_numbers("images", images) > threshold).astype(np.float32)
+    return (as_numbers("images", images, low=0, high=1) > threshold).astype(np.float32)
 
 
 def load_data(source: str | os.PathLike = "auto", binary: bool = True) -> Data:
@@ -219,9 +219,11 @@ def _grey(file, *parts):
     parts = [x.reshape(-1, 28, 28).astype(np.float32) for x in parts]
     for name, x in zip(names, parts, strict=True):
         x /= 255 if high > 1 else 1
-        ink = (x > 0.1).mean()
+        ink, blank = (x > 0.1).mean(), 1 - (x > 0.1).any((1, 2)).mean()
         if not ink:
             raise ValueError(f"{name} has no ink, no pixel above 0.1 on the scale 0-1: is it scaled twice?")
+        if blank > 0.05:
+            raise ValueError(f"{name}: {blank:.0%} of the images have no ink, no pixel above 0.1: is all on one scale?")
         if ink > 0.5:
             notify(f"{name}: {ink:.0%} of the pixels are ink; if the digits are dark on light, give 255 - x instead")
     return parts

@@ -153,6 +153,8 @@ def plot_states(images: np.ndarray, h: np.ndarray, labels: np.ndarray) -> None:
 
 def plot_class_means(means: np.ndarray) -> None:
     """The mean state of each class over time, (10, T, units), one panel per digit. Notebook 3, Q3.2."""
+    if np.ndim(means) != 3 or len(means) != 10:
+        raise ValueError(f"means has shape {np.shape(means)}, expected (10, T, units) as from class_means")
     high, extend = _range_of(means)
     figure, grid = plt.subplots(2, 5, figsize=(11, 4.8), sharex=True, sharey=True)
     for digit, axes in enumerate(grid.flat):

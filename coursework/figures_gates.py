@@ -100,6 +100,8 @@ def plot_reachable(examples: dict[str, dict]) -> None:
 
 def plot_imitation(gru: np.ndarray, lstms: dict[str, np.ndarray]) -> None:
     """A GRU's state over time (T,), thick, and what the read-outs of LSTMs, by label, make of it. Notebook 1, Q1.3."""
+    gru = as_numbers("gru", gru, ("T",))
+    lstms = {label: as_numbers(label, values, gru.shape) for label, values in lstms.items()}
     _, axes = plt.subplots(figsize=(8, 3.4))
     steps = np.arange(1, len(gru) + 1)
     axes.plot(steps, gru, lw=6, alpha=0.35, color=COLORS["GRU"], label="GRU, 1 unit")

@@ -25,8 +25,18 @@ def replacing(path: Path):
 
 def write_csv(name: str, header: Sequence, rows: Iterable[Sequence]) -> None:
     """Write a table to `runs/NAME`; the folder is made if it is missing. Notebook 3, Q3.3."""
+    rows = rows_of(header, rows)
     with replacing(RUNS / name) as path, open(path, "w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([header, *rows])
+
+
+def rows_of(header: Sequence, rows: Iterable[Sequence]) -> list[list]:
+    """The rows of a table as lists, or a ValueError if one has not a value for each column."""
+    rows = [[row] if isinstance(row, str) else list(row) for row in rows]
+    wrong = next((row for row in rows if isinstance(header, str) or len(row) != len(header)), None)
+    if wrong is not None:
+        raise ValueError(f"a row of the table has {len(wrong)} values, its header {len(header)} names")
+    return rows
 
 
 def read_csv(name):

@@ -148,10 +148,14 @@ def _packed(label, model, probe):
 
 def _depth(model, label="the network"):
     """How many recurrent layers a network has, or a ValueError if the script can't compute it."""
-    layers = [(type(layer).__name__, layer.get_config().get("activation")) for layer in model.layers]
+    configs = [layer.get_config() for layer in model.layers]
+    layers = [(type(layer).__name__, c.get("activation")) for layer, c in zip(model.layers, configs, strict=True)]
     cells = [layer for layer in layers if layer in (("LSTM", "tanh"), ("GRU", "tanh"))]
     wanted = [*cells[:1] * len(cells), ("ReLU", None), ("Dense", "relu"), ("Dense", "linear")]
-    if not cells or layers != wanted or len(model.get_weights()) != 3 * len(cells) + 4:
+    odd = any(c.get("recurrent_activation", "sigmoid") != "sigmoid" or c.get("go_backwards") for c in configs)
+    shapes = model.input_shape[1:], model.output_shape[1:]
+    odd |= shapes != ((28, 28), (10,)) or len(model.get_weights()) != 3 * len(cells) + 4
+    if not cells or layers != wanted or odd:
         found = ", ".join(name for name, _ in layers)
         raise ValueError(f"{label}: the reader takes LSTMs or GRUs, ReLU, Dense, Dense, as of build_model; got {found}")
     return len(cells)

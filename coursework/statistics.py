@@ -20,8 +20,14 @@ def wilson(hits: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     Notebooks 2 and 3.
     """
     hits, total = np.broadcast_arrays(as_numbers("hits", hits), as_numbers("total", total))
-    k, n = np.round(hits), np.round(total)
-    if (np.abs(hits - k) > 1e-6 * n).any() or (total != n).any() or (k < 0).any() or (k > n).any():
+    k, n = np.round(hits.astype(float)), np.round(total.astype(float))
+    if (
+        hits.dtype == bool
+        or (np.abs(hits - k) > 1e-6 * n).any()
+        or (total != n).any()
+        or (k < 0).any()
+        or (k > n).any()
+    ):
         raise ValueError("hits and total must be numbers of images, 0 <= hits <= total; not shares")
     z = stats.norm.ppf(0.975)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -58,8 +64,8 @@ def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> Comparison:
 
     ValueError for arrays of another type, or of different lengths. Notebooks 2 and 3.
     """
-    right_a, right_b = np.asarray(right_a), np.asarray(right_b)
-    if right_a.dtype != bool or right_b.dtype != bool or right_a.shape != right_b.shape or right_a.ndim != 1:
+    right_a, right_b = as_numbers("right_a", right_a, ("N",)), as_numbers("right_b", right_b, ("N",))
+    if right_a.dtype != bool or right_b.dtype != bool or right_a.shape != right_b.shape:
         raise ValueError("expected two boolean arrays of one length: which images each classifier got right")
     n, only_a, only_b = len(right_a), int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
     p = float(stats.binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
@@ -72,7 +78,7 @@ def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> Comparison:
 
 def holm(p_values: np.ndarray) -> np.ndarray:
     """p-values (K,) adjusted for being several (Holm 1979), in the order given; at most 1. Notebook 2."""
-    p_values = as_numbers("p_values", p_values, ("K",))
+    p_values = as_numbers("p_values", p_values, ("K",), 0, 1)
     order = np.argsort(p_values)
     adjusted = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1))
     result = np.empty_like(adjusted)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 import IPython
 from IPython.display import display
 
+from coursework.files import rows_of
+
 # The two forms of `measured`; the sanitize file of the tests masks the same two, and the span made from them.
 MARK = re.compile(r"≈(?:\[([^\]\n]*)\]|([^\s\[]*[^\s\[.,;:)]))")
 
@@ -32,7 +34,7 @@ def show_table(header: Sequence, rows: Iterable[Sequence]) -> None:
     """Show a table whose first column names the rows; with aligned columns in a console. All notebooks."""
     import pandas as pd  # here: the ground floor of `run.py` and of the workers does without
 
-    rows = [list(row) for row in rows]
+    rows = rows_of(header, rows)
     cells = [[_as_html(str(cell)) for cell in row] for row in rows]
     frame = pd.DataFrame(cells, columns=[_as_html(str(name)) for name in header])
     names = frame.columns[0]

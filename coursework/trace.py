@@ -176,6 +176,8 @@ def read_out(model: keras.Model, h: np.ndarray) -> np.ndarray:
         raise ValueError("read_out needs one output that depends on the last recurrent layer's output only") from error
     states = h if last.return_sequences else h.reshape(-1, h.shape[-1])  # the head may take one state of each image
     logits = _as_logits(_in_parts(lambda part: head(part, training=False), states, 50_000))
+    if (logits >= 0).all() and np.allclose(logits.sum(-1), 1, atol=1e-4):
+        raise ValueError("the model gives probabilities; read_out needs logits: leave the last softmax out")
     logits = logits if last.return_sequences else logits.reshape(*h.shape[:2], -1)
     if logits.shape[:2] != h.shape[:2] or logits.ndim != 3:
         raise ValueError("the layers after the recurrent one mix the steps; read_out needs an answer at each")
@@ -202,12 +204,14 @@ def row_influence(model: keras.Model, x: np.ndarray, classes: np.ndarray) -> tup
     layer, twin = recurrent_layer(model), _every_step(recurrent_layer(model))
     x = as_numbers("x", x, ("N", "T", layer.cell.kernel.shape[0])).astype(np.float32)
     chosen = np.eye(10, dtype=np.float32)[as_labels("classes", classes, len(x))]
-    head = keras.Sequential([keras.Input((layer.units,)), *_copy(model).layers[1:]])
+    if read_out(model, np.zeros((1, 1, layer.cell.units))).shape[-1] != 10:
+        raise ValueError("row_influence needs logits of ten classes")
+    head = keras.Sequential([keras.Input((layer.cell.units,)), *_copy(model).layers[1:]])
     count, steps = x.shape[:2]
 
     def log_chances(x):
         """For (images, copies) of x: log p(class) after each step."""
-        h = keras.ops.reshape(twin(keras.ops.reshape(x, (-1, *x.shape[2:]))), (-1, layer.units))
+        h = keras.ops.reshape(twin(keras.ops.reshape(x, (-1, *x.shape[2:]))), (-1, layer.cell.units))
         values = keras.ops.reshape(keras.ops.log_softmax(head(h)), (count, -1, steps, 10))
         return keras.ops.sum(values * chosen[:, None, None], -1)
 
@@ -227,6 +231,8 @@ def recurrent_layer(model: keras.Model) -> keras.layers.RNN:
     layers = model.layers if isinstance(model, keras.Sequential) else []
     if [isinstance(layer, keras.layers.RNN) for layer in layers] != [True] + [False] * (len(layers) - 1):
         raise ValueError("expected a Sequential classifier whose first layer, and no other, is recurrent")
+    if layers[0].go_backwards:
+        raise ValueError("the first layer has go_backwards: its steps are not the rows in order")
     return layers[0]
 
 
@@ -239,6 +245,8 @@ def predictions_of(model: keras.Model, x: np.ndarray) -> np.ndarray:
     x = as_numbers("x", x, _input_shape(model))
     # Called part by part: `predict` would warn of a new graph for each of several models.
     logits = _as_logits(_in_parts(lambda part: model(part, training=False), x, 5000))
+    if isinstance(model.layers[-1], keras.layers.RNN):
+        raise ValueError("the model ends in a recurrent layer; logits of two or more classes are needed")
     return logits.reshape(len(x), -1, logits.shape[-1])[:, -1].argmax(-1)
 
 
@@ -258,4 +266,7 @@ def _in_parts(function: Callable, x, size):
     outputs = [function(x[some]) for some in _parts(len(x), size)]
     if isinstance(outputs[0], (list, tuple, dict)):
         raise ValueError(f"the model has {len(outputs[0])} outputs; give one that has one: keras.Model(inputs, output)")
-    return np.concatenate([np.asarray(output) for output in outputs])
+    values = np.concatenate([np.asarray(output) for output in outputs])
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise ValueError("the network gives NaN or infinite values: it has NaN weights, or its training has diverged")
+    return values

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import helpers
 from conftest import cases, refused
 from coursework.arguments import as_labels, as_numbers, check_choice, check_integer, short_repr
 
@@ -74,3 +75,36 @@ def test_other_labels_are_refused(wrong):
 def test_values_are_named_shortly():
     assert short_repr(0.5) == "0.5" and len(short_repr("x" * 100)) == 40
     assert short_repr(10**5000) == "(a long int)"
+
+
+H = np.random.default_rng(0).random((4, 5, 3))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: helpers.holm([0.2, 5]), "expected 0 to 1"),
+        (lambda: helpers.saturation(100 * H), "expected 0 to 1"),
+        (lambda: helpers.binarize(np.arange(200)), "expected 0 to 1"),
+        (lambda: helpers.erase_last(H, 2.5), "rows must be a whole number"),
+        (lambda: helpers.erase_last(H, 6), "rows must be at most 5"),
+        (lambda: helpers.shuffle_pixels(None, None), "seed must be a whole number"),
+        (lambda: helpers.commit_step(H[0]), "argmax"),
+        (lambda: helpers.mean_correlation(H[:1], H), "expected"),
+        (lambda: helpers.class_means(H, np.array([True, False, True, False])), "True and False"),
+        (lambda: helpers.wilson(np.array([True, False]), 2), "numbers of images"),
+        (lambda: helpers.mcnemar(np.ma.array([True, False]), np.array([True, False])), "masked"),
+        (lambda: helpers.plot_class_means(H), r"expected \(10, T, units\)"),
+        (lambda: helpers.plot_imitation(np.zeros((5, 1)), {}), r"expected \(T,\)"),
+        (lambda: helpers.show_table(("a", "b"), ["xy"]), "has 1 values, its header 2"),
+        (lambda: helpers.write_csv("t.csv", "ab", [("x", "y")]), "header"),
+    ],
+)
+def test_a_number_that_answers_another_question_is_refused_in_one_line(call, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+def test_small_integer_types_do_not_overflow():
+    assert np.allclose(helpers.wilson(np.uint8(200), np.uint8(250)), helpers.wilson(200, 250))

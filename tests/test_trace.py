@@ -20,7 +20,7 @@ IMAGES = helpers.binarize(np.random.default_rng(0).random((4, 28, 28)), 0.8)
 def random_layer(kind, features=5, units=7, seed=0, **options):
     """A layer with random weights everywhere, biases included, so that a swapped gate shows."""
     layer = LAYERS[kind](units, return_sequences=True, **options)
-    layer.build((None, None, features))
+    layer.build((6 if layer.stateful else None, None, features))
     rng = np.random.default_rng(seed)
     layer.set_weights([rng.normal(size=w.shape).astype(np.float32) for w in layer.get_weights()])
     return layer
@@ -319,3 +319,24 @@ def test_the_influence_of_a_row_is_what_its_definition_says():
         moved[:, row, 5] += 0.05  # no derivative is longer than the gradient
         slope = np.abs(log_chances(moved) - log_chances(x)) / 0.05
         assert (slope <= 1.05 * gradient[:, :, row] + 1e-4).all() and gradient[:, row:, row].min() > 0
+
+
+def test_what_would_be_read_wrongly_is_refused():
+    x, probabilities = random_x((2, 28, 28)) > 0, keras.layers.Dense(10, "softmax")
+    backwards = keras.Sequential(
+        [keras.Input((28, 28)), keras.layers.GRU(3, go_backwards=True), keras.layers.Dense(10)]
+    )
+    softmax = keras.Sequential([keras.Input((28, 28)), keras.layers.GRU(3), probabilities])
+    lost = helpers.build_model(helpers.Experiment("GRU", 3))
+    lost.set_weights([np.full_like(weight, np.nan) for weight in lost.get_weights()])
+    with refused("softmax"):
+        helpers.read_out(softmax, helpers.layer_outputs(softmax.layers[0], x))
+    with refused("go_backwards"):
+        helpers.predictions_by_step(backwards, x)
+    with refused("has diverged"):
+        helpers.predictions_of(lost, x)
+    with refused("ends in a recurrent layer"):
+        helpers.predictions_of(keras.Sequential([keras.Input((28, 28)), keras.layers.LSTM(16)]), x)
+    with refused("ten classes"):
+        five = keras.Sequential([keras.Input((28, 28)), keras.layers.GRU(3), keras.layers.Dense(5)])
+        helpers.row_influence(five, x, [0, 1])
