@@ -138,7 +138,7 @@ def test_a_broken_answer_gives_mnist5k(serve, capfd, fault):
 def test_what_hangs_is_given_ten_seconds(serve, capfd, monkeypatch, fault):
     if not LONG:
         original = data_room._mnist
-        monkeypatch.setattr(data_room, "_mnist", lambda seconds: original(seconds / 10))
+        monkeypatch.setattr(data_room, "_mnist", lambda seconds: original(seconds // 10))
     serve(HANGS.get(fault))
     if fault not in HANGS:
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(60))
