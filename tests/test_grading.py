@@ -17,6 +17,7 @@ import time
 import zipfile
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -361,8 +362,10 @@ def test_a_vandal_sees_and_spoils_nothing_of_others(graded, walled):
         pytest.skip("no bubblewrap on this system, or no right to use it")
     base, *_ = graded
     said = printed(graded, "vandal")
-    assert not re.search("SEEN|DELETED|WRITTEN|UNDONE|CALLED", said), said
-    assert said.count("not written") == 8 and said.count("not undone") == 3 and "no network" in said
+    assert not re.search("SEEN|DELETED|UNDONE|CALLED", said), said
+    written = re.findall("WRITTEN (.*)", said)  # with the bundle in /tmp, a folder of the sandbox's own /tmp
+    assert all(place.startswith("/tmp/") and not Path(place, "left-behind").exists() for place in written), written
+    assert said.count("not written") + len(written) == 8 and said.count("not undone") == 3 and "no network" in said
     assert int(re.search(r"in sight: (\d+)", said)[1]) < 12
     assert (base / "precious" / "file.txt").read_text() == "precious"
     left = [p for p in psutil.process_iter(["cmdline"]) if "stays behind" in " ".join(p.info["cmdline"] or [])]
