@@ -213,6 +213,8 @@ def test_a_wrong_call_is_told_what_is_wrong(network, trained, data):
         for check, of in ((helpers.check_output, IMAGES), (helpers.check_predictions, NOISE)):
             with refused("whose first layer, and no other, is recurrent"):
                 check(..., wrong, of)
+    with refused("those of an LSTM"):
+        helpers.check_gates_over_time({}, network, IMAGES)
     with refused("unknown size '16': use '32' or"):
         verdicts(*trained, data, sizes=("16",))
 
