@@ -251,10 +251,13 @@ def test_the_widget_gives_the_image_as_an_array(networks, data):
     json.dumps(widget.get_state())
 
 
+RELU = keras.layers.Dense(64, "relu")
+
+
 @pytest.mark.parametrize(
     ("layers", "found"),
     [
-        ([keras.layers.GRU(4, go_backwards=True), keras.layers.ReLU(), *map(keras.layers.Dense, (64, 10))], "GRU"),
+        ([keras.layers.GRU(4, go_backwards=True), keras.layers.ReLU(), RELU, keras.layers.Dense(10)], "GRU"),
         ([keras.layers.Flatten(), keras.layers.Dense(10)], "Flatten, Dense"),
         ([keras.layers.GRU(4), keras.layers.Dense(10)], "GRU, Dense"),
         ([keras.layers.GRU(4, activation="relu"), keras.layers.ReLU(), *map(keras.layers.Dense, (64, 10))], "GRU"),
