@@ -1,6 +1,7 @@
 """Checks of the answers to Q2, Q3 and the bonus: each is compared with the student's own networks."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ from coursework.training import MODEL_SIZES, Experiment
 from coursework.verdicts import Verdict, Wrong, as_verdict, kind_of
 
 TOLERANCE = 1e-3  # of outputs and gates: three digits are enough
+judged = functools.partial(as_verdict, needed="an array of numbers")  # the call is checked before, outside
 
 
 def check_results(
@@ -152,33 +154,39 @@ def _numbers(name, answer, shape):
     return values
 
 
-@as_verdict
 def check_output(output: object, model: keras.Model, x: np.ndarray) -> Verdict:
     """Is this the output over time, (T, units), of the model's recurrent layer for one of the images x (N, T, 28)?
 
     The model is a Sequential classifier whose first layer, and no other, is recurrent; ValueError for another one.
     Notebook 3, Q3.2.
     """
-    layer = recurrent_layer(model)
-    output = _numbers("the output", output, (x.shape[1], layer.units))
-    outputs = layer_outputs(layer, x)
+    return _check_output(output, layer_outputs(recurrent_layer(model), x))
+
+
+@judged
+def _check_output(output, outputs):
+    steps, units = outputs.shape[1:]
+    output = _numbers("the output", output, (steps, units))
     if np.abs(outputs - output).max((1, 2)).min() <= TOLERANCE:
         return
-    if layer.units == x.shape[1] and np.abs(outputs - output.T).max((1, 2)).min() <= TOLERANCE:
+    if steps == units and np.abs(outputs - output.T).max((1, 2)).min() <= TOLERANCE:
         raise Wrong("the output is transposed: units x T; T x units is asked for")
     raise Wrong("the layer gives this output for none of the images")
 
 
-@as_verdict
 def check_predictions(predictions: object, model: keras.Model, data: Data) -> Verdict:
     """Are these the classes of the test images read out at T, T - 1, ..., T - 4, as if each were the last step?
 
     The answer: five arrays (N,), as a list in this order or as a dict from the step (28, 27, ...). The model is one as
     for `check_output`, with the same error. Notebook 3, Q3.3.
     """
-    truth = _last_read_outs(model, data)
-    given = _five("predictions", predictions, data.x_test.shape[1])
-    given = [_numbers(f"the prediction at T - {k}", values, data.y_test.shape) for k, values in enumerate(given)]
+    return _check_predictions(predictions, _last_read_outs(model, data), data.x_test.shape[1])
+
+
+@judged
+def _check_predictions(predictions, truth, steps):
+    given = _five("predictions", predictions, steps)
+    given = [_numbers(f"the prediction at T - {k}", values, truth[0].shape) for k, values in enumerate(given)]
     agree = np.array([[(a == b).mean() for b in truth] for a in given])
     if (np.diag(agree) >= 0.99).all():
         return
@@ -188,17 +196,21 @@ def check_predictions(predictions: object, model: keras.Model, data: Data) -> Ve
     raise Wrong(f"at T - {back}, the trained classification layers give other classes to the output after that row")
 
 
-@as_verdict
 def check_accuracies(accuracies: object, model: keras.Model, data: Data) -> Verdict:
     """Are these the test accuracies of the read-outs at T, T - 1, ..., T - 4, in a form as for `check_predictions`?
 
     Notebook 3, Q3.3.
     """
     truth = [(classes == data.y_test).mean() for classes in _last_read_outs(model, data)]
-    given = _five("accuracies", accuracies, data.x_test.shape[1])
+    return _check_accuracies(accuracies, truth, len(data.y_test), data.x_test.shape[1])
+
+
+@judged
+def _check_accuracies(accuracies, truth, total, steps):
+    given = _five("accuracies", accuracies, steps)
     given = [_share(float(_numbers(f"the accuracy at T - {k}", value, ()))) for k, value in enumerate(given)]
     for back, (mine, true) in enumerate(zip(given, truth, strict=True)):
-        if not _same_share(mine, true, len(data.y_test)):
+        if not _same_share(mine, true, total):
             raise Wrong(f"the accuracy at T - {back} is not {mine:.4f}")
 
 
@@ -237,7 +249,7 @@ def check_gates_over_time(values: object, model: keras.Model, x: np.ndarray) -> 
     return {name: _check_traced(name, values, truth) for name in truth}
 
 
-@as_verdict
+@judged
 def _check_traced(name, values, truth):
     values = _given("the gates", values)
     if not isinstance(values, dict):

@@ -219,7 +219,8 @@ def _grey(file, *parts):
     parts = [x.reshape(-1, 28, 28).astype(np.float32) for x in parts]
     for name, x in zip(names, parts, strict=True):
         x /= 255 if high > 1 else 1
-        ink, blank = (x > 0.1).mean(), 1 - (x > 0.1).any((1, 2)).mean()
+        is_ink = x > 0.1
+        ink, blank = is_ink.mean(), 1 - is_ink.any((1, 2)).mean()
         if not ink:
             raise ValueError(f"{name} has no ink, no pixel above 0.1 on the scale 0-1: is it scaled twice?")
         if blank > 0.05:

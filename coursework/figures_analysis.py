@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from coursework import files
 from coursework.analysis import commit_step, saturation
+from coursework.arguments import as_numbers, check_integer
 from coursework.files import replacing
 from coursework.statistics import holm, mcnemar, wilson
 from coursework.style import (
@@ -65,6 +66,8 @@ def plot_accuracy_by_size(parameters: dict[str, int], hits: dict[str, int], tota
 
 def plot_images(images: np.ndarray, titles: Sequence) -> None:
     """Binarised images (N, T, pixels), ten in a row, each with its title. Notebook 3, Q3.1."""
+    if len(images) != len(titles):
+        raise ValueError(f"{len(images)} images, but {len(titles)} titles")
     rows = max(1, -(-len(images) // 10))
     _, grid = plt.subplots(rows, 10, figsize=(11, 1.45 * rows), squeeze=False)
     for axes in grid.flat:
@@ -314,6 +317,8 @@ def plot_saturation(traced: dict[str, dict[str, np.ndarray]]) -> None:
 
 def _draw_reading(panels, image, h, chances, label, step):
     """What is known after `step` rows: rows read so far, the state as a strip, the class probabilities."""
+    check_integer(1, len(image), step=step)
+    h, chances = as_numbers("h", h, (len(image), "units")), as_numbers("chances", chances, (len(image), 10))
     above, middle, below = panels
     for axes in panels:
         axes.clear()

@@ -34,6 +34,8 @@ def test_intervals_points_and_marks(shown):
 def test_titles_that_are_numbers(shown):
     helpers.plot_images(IMAGES, LABELS)
     assert [axes.get_title() for axes in shown[0][0].axes] == [str(label) for label in LABELS]
+    with refused("10 images, but 9 titles"):
+        helpers.plot_images(IMAGES, LABELS[:9])
 
 
 @pytest.mark.parametrize("scale", [1, 400])
@@ -89,6 +91,11 @@ def test_a_reading_has_a_column_for_each_of_its_steps(shown):
     helpers.plot_reading(IMAGES[0], H[0], chances, 3, [1, 28])
     ((figure, alt),) = shown
     assert len(figure.axes) == 6 and alt.endswith(f"{chances[27].argmax()} after row 28.")
+    for step in (0, 29):
+        with refused("step must be"):
+            helpers.plot_reading(IMAGES[0], H[0], chances, 3, [step])
+    with refused("h has shape"):
+        helpers.plot_reading(IMAGES[0], H[0][:5], chances, 3, [1])
 
 
 def test_comparisons_are_shown_and_returned(capsys):
