@@ -1,9 +1,12 @@
 """Keras layers with hand-set weights against the equations."""
 
+import keras
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from conftest import refused
+from conftest import cases, refused
 from coursework.cells import (
     deviation_from_keras,
     final_state,
@@ -42,7 +45,46 @@ def test_states_are_those_of_keras_and_the_comparison_can_fail():
     np.testing.assert_allclose(final_state(layer, X[:, 3:], final_state(layer, X[:, :3])), final_state(layer, X))
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"recurrent_activation": "hard_sigmoid"}, {"activation": "relu"}, {"go_backwards": True}, {"use_bias": False}],
+    ids=str,
+)
+@pytest.mark.parametrize("cell", [keras.layers.LSTM, keras.layers.GRU])
+def test_what_the_equations_do_not_follow_is_refused(cell, options):
+    layer = cell(4, **options)
+    layer.build((None, None, 3))
+    with pytest.raises(ValueError, match=f"^the equations have {next(iter(options))}=[^\n]*$"):
+        run_equations(layer, np.zeros((1, 2, 3)))
+
+
+def test_other_layers_and_layers_without_weights_are_refused():
+    for function in (run_equations, final_state):
+        with pytest.raises(ValueError, match="unknown layer 'Dense': use 'LSTM' or 'GRU'"):
+            function(keras.layers.Dense(3), np.zeros((1, 2, 3)))
+        with pytest.raises(ValueError, match="no weights yet"):
+            function(keras.layers.LSTM(3), np.zeros((1, 2, 3)))
+
+
 SQUARE = keras_layer("GRU", {"W": np.arange(784).reshape(28, 28) / 784, "U": 0.1})
+
+
+@cases(60)
+@given(
+    st.sampled_from(["f4", "f8", "u1", "?", "O", "c8", "S2"]),
+    st.sampled_from([(28, 28), (1, 2, 28), (2, 28, 28), (0, 3, 28), (1, 0, 28), (1, 28, 3), (28,), (1, 1, 28, 28)]),
+)
+def test_any_input_is_run_or_refused_in_one_line(dtype, shape):
+    """A single image, (28, 28), would fit a layer of 28 units by broadcasting."""
+    x = np.ones(shape, dtype)
+    fits = x.ndim == 3 and x.size and x.shape[2] == 28 and x.dtype.kind in "fub"
+    for function in (run_equations, final_state):
+        try:
+            found = function(SQUARE, x)
+        except ValueError as error:
+            assert not fits and "\n" not in str(error) and str(error).startswith("x ")
+        else:
+            assert fits and np.shape(found)[-1] == 28
 
 
 def test_hand_set_weights_arrive():
