@@ -35,7 +35,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def data(text: str) -> str:
     """An argparse type: the name of a data set, or the path of a file as the kernels need it, who work elsewhere."""
-    return str(Path(text).resolve()) if os.path.isfile(text) else text
+    if not os.path.isfile(text):
+        return text
+    try:
+        return str(Path(text).resolve()).encode().decode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(f"rename the file {text!r}: a notebook can't hold its name") from None
 
 
 def integer(least: int) -> Callable[[str], int]:

@@ -87,6 +87,8 @@ def keras_layer(
     Notebook 1, Q1.1, Q1.2 and Q1.3.
     """
     check_choice("cell", cell, ("LSTM", "GRU"))
+    if not isinstance(weights, dict):
+        raise ValueError(f"weights is of type {type(weights).__name__}; a dict from name to array is needed")
     options = {"recurrent_initializer": "zeros"}  # an orthogonal matrix takes seconds for a wide layer
     options |= {"reset_after": reset_after} if cell == "GRU" else {}
     layer = getattr(keras.layers, cell)(units, return_sequences=True, dtype=dtype, **options)

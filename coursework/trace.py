@@ -141,6 +141,8 @@ def _copy(model):
         raise ValueError(f"the model {model.name!r} must be built, and Sequential or functional") from error
     if inputs != 1:
         raise ValueError(f"the model has {inputs} inputs; trace the layer alone, with its own input")
+    if any(getattr(layer, "stateful", False) for layer in model.layers):
+        raise ValueError("the model holds a stateful layer, which is not supported: its start is not zero")
     return copy
 
 

@@ -106,6 +106,7 @@ def test_hand_set_weights_arrive():
         ({"b": np.full(64, np.nan)}, r"^b holds NaN"),
         ({"b_z": None}, r"^b_z must be an array of numbers"),
         ({1: 1}, r"^unknown weight 1: "),
+        ([np.zeros((28, 64))], r"^weights is of type list; a dict from name to array is needed$"),
     ],
 )
 def test_a_wrong_weight_is_named(weights, message):

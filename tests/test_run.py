@@ -212,6 +212,15 @@ def test_what_stops_a_run_is_told_in_one_line(capsys, error, code, said):
     assert said in message and "\n" not in message
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs file names that are no UTF-8")
+def test_a_file_whose_name_no_notebook_can_hold(tmp_path, capsys):
+    name = os.fsdecode(bytes(tmp_path) + b"/caf\xe9.npz")
+    open(name, "w").close()
+    with pytest.raises(SystemExit):
+        run.main(["--data", name])
+    assert "a notebook can't hold its name" in capsys.readouterr().err
+
+
 def test_closed_streams_do_not_matter(tmp_path):
     """As a scheduler or a script may start it."""
     closed = ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", sys.executable, "-c"]

@@ -194,11 +194,32 @@ def allowed(*command):
         return False
 
 
+@pytest.fixture
+def four_gigabytes():
+    """A control group of 4 GiB, as a command that moves its process there; nothing where there is none."""
+    group = Path(f"/sys/fs/cgroup/memory/coursework-{os.getpid()}")
+    try:
+        group.mkdir()
+        (group / "memory.limit_in_bytes").write_text(str(4 * 2**30))
+    except OSError:
+        yield ""
+        return
+    yield f"echo $$ > {group}/cgroup.procs;"
+    print("peak memory:", (group / "memory.max_usage_in_bytes").read_text())
+    for _ in range(50):
+        try:
+            group.rmdir()
+            return
+        except OSError:  # the last process is still leaving
+            time.sleep(0.1)
+
+
 @linux
-def test_an_odd_folder_locale_mask_home_and_a_single_core(usual, tmp_path):
+def test_an_odd_folder_locale_mask_home_memory_and_a_single_core(usual, tmp_path, four_gigabytes):
     """A copy of the code with blanks and letters of any alphabet in its path, started from another folder.
 
-    As in a small container, nothing can be written to the home or to /dev/shm, if this user may take them away.
+    As in a small container, there are 4 GiB of memory, and nothing can be written to the home or to /dev/shm, if this
+    user may take them away.
     """
     code, home = tmp_path / "Übung 1 – ω (ein Versuch)", tmp_path / "home"
     code.mkdir()
@@ -207,7 +228,7 @@ def test_an_odd_folder_locale_mask_home_and_a_single_core(usual, tmp_path):
     shutil.copytree(ROOT / "coursework", code / "coursework")
     if allowed("unshare", "-m", "mount", "-t", "tmpfs", "-o", "ro", "tmpfs", "/dev/shm"):
         mounts = f"mount -t tmpfs -o ro tmpfs /dev/shm; mount -t tmpfs -o ro tmpfs '{home}';"
-        prefix = ["unshare", "-m", "sh", "-ec", f'umask 077; {mounts} exec "$@"', "sh"]
+        prefix = ["unshare", "-m", "sh", "-ec", f'umask 077; {four_gigabytes} {mounts} exec "$@"', "sh"]
     else:
         prefix, home = ["sh", "-c", 'umask 077; exec "$@"', "sh"], "/nonexistent/home"
     prefix += ["taskset", "-c", "0"] if allowed("taskset", "-c", "0", "true") else []
