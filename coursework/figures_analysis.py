@@ -40,7 +40,8 @@ def plot_accuracy_by_size(parameters: dict[str, int], hits: dict[str, int], tota
     Notebook 3, Q3.1.
     """
     _, axes = plt.subplots(figsize=(8, 4.5))
-    left = ("GRU 32", "GRU 3 x 32", "GRU 128", "MLP 11", "MLP 32", "CNN 32", "softmax")  # neighbours are on the right
+    # Their neighbours are on the right.
+    left = ("GRU 32", "GRU 3 x 32", "GRU 128", "LSTM 3 x 32", "MLP 11", "MLP 32", "CNN 32", "softmax")
     facts = []
     for family, marker in MARKERS.items():
         labels = [name for name in hits if (name.split()[0] if name.split()[0] in COLORS else "whole image") == family]
@@ -52,8 +53,9 @@ def plot_accuracy_by_size(parameters: dict[str, int], hits: dict[str, int], tota
         bars = np.maximum([error - 100 * (1 - high), 100 * (1 - low) - error], 0)
         axes.errorbar(size, error, bars, fmt=marker, color=COLORS[family], capsize=3, markersize=7, label=family)
         for name, x, y in zip(labels, size, error, strict=True):
-            place, side = ((-6, -10), "right") if name in left else ((6, -10 if family == "GRU" else 5), "left")
-            axes.annotate(name, (x, y), place, textcoords="offset points", fontsize=8, ha=side, color=COLORS[family])
+            across, side = (-6, "right") if name in left else (6, "left")
+            up = -10 if family == "GRU" or (name in left and family != "LSTM") else 5
+            axes.annotate(name, (x, y), (across, up), textcoords="offset points", fontsize=8, ha=side, color=COLORS[family])
             facts.append(f"{name} {y:.1f} % with {x:,}")
     axes.set(xscale="log", yscale="log", xlabel="number of parameters", ylabel="test error (%)")
     axes.margins(0.15)
