@@ -55,7 +55,9 @@ def plot_accuracy_by_size(parameters: dict[str, int], hits: dict[str, int], tota
         for name, x, y in zip(labels, size, error, strict=True):
             across, side = (-6, "right") if name in left else (6, "left")
             up = -10 if family == "GRU" or (name in left and family != "LSTM") else 5
-            axes.annotate(name, (x, y), (across, up), textcoords="offset points", fontsize=8, ha=side, color=COLORS[family])
+            axes.annotate(
+                name, (x, y), (across, up), textcoords="offset points", fontsize=8, ha=side, color=COLORS[family]
+            )
             facts.append(f"{name} {y:.1f} % with {x:,}")
     axes.set(xscale="log", yscale="log", xlabel="number of parameters", ylabel="test error (%)")
     axes.margins(0.15)
