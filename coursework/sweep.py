@@ -114,7 +114,7 @@ def _workers(n_jobs, scheduler):
         return
     try:
         # Idle workers stay for a while: the next call often follows soon, and a new one imports TensorFlow first.
-        options |= {"initializer": _exit_with_parent, "initargs": (os.getpid(),), "idle_worker_timeout": 20}
+        options |= {"initializer": _exit_with_parent, "initargs": (os.getpid(),), "idle_worker_timeout": 10}
         yield joblib.Parallel(n_jobs, **options)
     except BaseException as error:
         if n_jobs > 1:
