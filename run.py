@@ -107,6 +107,7 @@ def execute(notebook: Path, copy: Path, parameters: dict) -> None:
                 parameters={name: value for name, value in parameters.items() if name in known},
                 kernel_name="python3",
                 cwd=str(notebook.parent),
+                request_save_on_cell_execute=False,  # it would write the whole copy twice for each cell
                 extra_arguments=QUIET,
             )
         finally:

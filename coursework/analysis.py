@@ -156,7 +156,8 @@ def saturation(gate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def mean_correlation(a: np.ndarray, b: np.ndarray) -> float:
     """Correlation of two arrays (N, T, units) within each image, averaged over the images. Notebook 3, bonus."""
-    a = as_numbers("a", a, ("N", "T", "units")).astype(float)
-    a, b = (v.reshape(len(a), -1) for v in (a, as_numbers("b", b, a.shape).astype(float)))
-    a, b = (v - v.mean(1, keepdims=True) for v in (a, b))
-    return float(((a * b).sum(1) / np.sqrt((a**2).sum(1) * (b**2).sum(1))).mean())
+    a = as_numbers("a", a, ("N", "T", "units"))
+    a, b = (v.reshape(len(a), -1) for v in (a, as_numbers("b", b, a.shape)))
+    a, b = (v - v.mean(1, dtype=float, keepdims=True) for v in (a, b))
+    ab, aa, bb = (np.einsum("nk,nk->n", *pair) for pair in ((a, b), (a, a), (b, b)))  # no array of products
+    return float((ab / np.sqrt(aa * bb)).mean())

@@ -41,7 +41,8 @@ def trace(model_or_layer: keras.Layer, x: np.ndarray, layer: str | int | None = 
         recurrent = _supported(model_or_layer)
     h = layer_outputs(recurrent, x)
     parts = [_gates(recurrent, x[some], h[some]) for some in _parts(len(h), 2000)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    # Taken out of the parts, so that no more than one array is there twice.
+    return {name: np.concatenate([part.pop(name) for part in parts]) for name in list(parts[0])}
 
 
 def _gates(layer, x, h):

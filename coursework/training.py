@@ -175,7 +175,7 @@ def compile_model(model: keras.Model, experiment: Experiment, updates: int = 1, 
 
 def pays_to_compile(experiment: Experiment, updates: int) -> bool:
     """Does it pay to compile so many updates with XLA? As measured on one CPU thread: benchmarks/README.md."""
-    return experiment.family in ("LSTM", "GRU") and updates >= 600
+    return experiment.family in ("LSTM", "GRU") and updates >= 300
 
 
 def fit(
