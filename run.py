@@ -15,7 +15,6 @@ from pathlib import Path
 import papermill
 from nbclient.exceptions import DeadKernelError
 
-from coursework.arguments import check_integer
 from coursework.files import NOTEBOOKS, RUNS
 from tools.report import report
 
@@ -47,12 +46,9 @@ def integer(least: int) -> Callable[[str], int]:
     """An argparse type: a whole number of at least `least`."""
 
     def parse(text):
-        try:
-            value = int(text)
-            check_integer(least, value=value)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, not {text!r}") from None
-        return value
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, not {text!r}")
+        return int(text)
 
     return parse
 

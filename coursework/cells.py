@@ -9,6 +9,7 @@ from scipy.special import expit
 from coursework.arguments import as_numbers, check_choice, short_repr
 from coursework.backend import keras
 from coursework.equations import equations, real_symbol
+from coursework.trace import input_of, twin_of
 
 # Keras's order of the blocks in a layer's weights; "" is the candidate.
 KERAS_ORDER = {"LSTM": ("_i", "_f", "", "_o"), "GRU": ("_z", "_r", "")}
@@ -51,11 +52,11 @@ def run_equations(layer: keras.layers.Layer, x: np.ndarray) -> tuple[np.ndarray,
 
     From the zero state, for x (N, T, features); the GRU's c is its h. Notebook 1, Q1.2.
     """
-    x = _input_of(layer, x).astype(np.float64)
+    x = input_of(layer, x).astype(np.float64)
     config = layer.get_config()
     for option, followed in FOLLOWED.items():
-        if config[option] != followed:
-            raise ValueError(f"the equations have {option}={followed!r}, and this layer has {config[option]!r}")
+        if config.get(option) != followed:
+            raise ValueError(f"the equations have {option}={followed!r}, and this layer has {config.get(option)!r}")
     weights, step = _named_weights(layer), _compiled(type(layer).__name__, getattr(layer, "reset_after", False))
     h = c = np.zeros((len(x), layer.units))
     history = []
@@ -114,28 +115,17 @@ def keras_layer(
     return layer
 
 
-def _input_of(layer, x):
-    """x (N, T, features) as an array, if it fits a built LSTM or GRU: a single image would fit it by broadcasting."""
-    check_choice("layer", type(layer).__name__, tuple(KERAS_ORDER))
-    if not layer.built:
-        raise ValueError("the layer has no weights yet: build it, or call it once")
-    return as_numbers("x", x, ("N", "T", layer.cell.kernel.shape[0]))
-
-
 def final_state(layer: keras.layers.Layer, x: np.ndarray, old_state: np.ndarray | None = None) -> np.ndarray:
     """What a built LSTM or GRU remembers after the last step of x (N, T, features): its c or its h, (N, units).
 
     `old_state` (N, units) is the state before the first step, None is 0; an LSTM starts with h = 0 beside it.
     Notebook 1, Q1.3.
     """
-    x = _input_of(layer, x)
-    # The layer's own weights in a twin that also returns its state.
-    twin = type(layer).from_config(layer.get_config() | {"return_sequences": False, "return_state": True})
-    twin.build(x.shape)
-    twin.set_weights(layer.get_weights())
+    x, twin = input_of(layer, x), twin_of(layer, return_sequences=False, return_state=True)
     if old_state is not None:
-        old_state = as_numbers("old_state", old_state, (len(x), layer.units)).astype(layer.dtype)
-        old_state = [np.zeros_like(old_state), old_state] if isinstance(layer, keras.layers.LSTM) else [old_state]
+        old_state = as_numbers("old_state", old_state, (len(x), layer.cell.units)).astype(layer.dtype)
+        is_lstm = isinstance(layer.cell, keras.layers.LSTMCell)
+        old_state = [np.zeros_like(old_state), old_state] if is_lstm else [old_state]
     return np.asarray(twin(x.astype(layer.dtype), initial_state=old_state)[-1])
 
 

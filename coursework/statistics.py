@@ -21,13 +21,8 @@ def wilson(hits: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     """
     hits, total = np.broadcast_arrays(as_numbers("hits", hits), as_numbers("total", total))
     k, n = np.round(hits.astype(float)), np.round(total.astype(float))
-    if (
-        hits.dtype == bool
-        or (np.abs(hits - k) > 1e-6 * n).any()
-        or (total != n).any()
-        or (k < 0).any()
-        or (k > n).any()
-    ):
+    whole = (np.abs(hits - k) <= 1e-6 * n) & (total == n) & (k >= 0) & (k <= n)
+    if hits.dtype == bool or not whole.all():
         raise ValueError("hits and total must be numbers of images, 0 <= hits <= total; not shares")
     z = stats.norm.ppf(0.975)
     with np.errstate(invalid="ignore", divide="ignore"):

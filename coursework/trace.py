@@ -78,19 +78,26 @@ def layer_outputs(layer: keras.layers.RNN, x: np.ndarray) -> np.ndarray:
 
     Notebook 3, Q3.2 and Q3.3.
     """
-    layer = _supported(layer)
-    x = as_numbers("x", x, ("N", "T", layer.cell.kernel.shape[0]))
-    twin = _every_step(layer)
+    x, twin = input_of(layer, x), _every_step(layer)
     h = _in_parts(lambda part: twin(keras.ops.cast(part, layer.compute_dtype)), x, 2000)
     return h if h.dtype == np.float64 else h.astype(np.float32)
 
 
 def _every_step(layer):
-    """A twin of a layer, with the same weights, that returns every step."""
-    twin = type(layer).from_config(layer.get_config() | {"return_sequences": True, "return_state": False})
+    return twin_of(layer, return_sequences=True, return_state=False)
+
+
+def twin_of(layer: keras.layers.RNN, **changes: object) -> keras.layers.RNN:
+    """A layer with the same weights and other settings."""
+    twin = type(layer).from_config(layer.get_config() | changes)
     twin.build((None, None, layer.cell.kernel.shape[0]))
     twin.set_weights(layer.get_weights())
     return twin
+
+
+def input_of(layer: keras.layers.RNN, x: np.ndarray) -> np.ndarray:
+    """x (N, T, features) as an array, if it fits a layer that can be followed: a single image would by broadcasting."""
+    return as_numbers("x", x, ("N", "T", _supported(layer).cell.kernel.shape[0]))
 
 
 def _supported(layer):
@@ -205,7 +212,7 @@ def row_influence(model: keras.Model, x: np.ndarray, classes: np.ndarray) -> tup
     Notebook 3, Q3.3.
     """
     layer, twin = recurrent_layer(model), _every_step(recurrent_layer(model))
-    x = as_numbers("x", x, ("N", "T", layer.cell.kernel.shape[0])).astype(np.float32)
+    x = input_of(layer, x).astype(np.float32)
     chosen = np.eye(10, dtype=np.float32)[as_labels("classes", classes, len(x))]
     if read_out(model, np.zeros((1, 1, layer.cell.units))).shape[-1] != 10:
         raise ValueError("row_influence needs logits of ten classes")

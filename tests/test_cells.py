@@ -60,7 +60,7 @@ def test_what_the_equations_do_not_follow_is_refused(cell, options):
 
 def test_other_layers_and_layers_without_weights_are_refused():
     for function in (run_equations, final_state):
-        with pytest.raises(ValueError, match="unknown layer 'Dense': use 'LSTM' or 'GRU'"):
+        with pytest.raises(ValueError, match="expected an LSTM or GRU layer or a model with one, got Dense"):
             function(keras.layers.Dense(3), np.zeros((1, 2, 3)))
         with pytest.raises(ValueError, match="no weights yet"):
             function(keras.layers.LSTM(3), np.zeros((1, 2, 3)))
