@@ -4,15 +4,11 @@ Called twice at once, the second call waits for the first. What was interrupted 
 """
 
 import contextlib
+import fcntl
 import platform
 import subprocess
 import sys
 from pathlib import Path
-
-try:
-    import fcntl
-except ImportError:  # Windows has other locks; it has no make either
-    fcntl = None
 
 NEEDED = [Path(name) for name in ("requirements.txt", "requirements-dev.txt", "requirements.lock", "pyproject.toml")]
 # The README has the same for those without make.
@@ -40,23 +36,14 @@ def with_pip(python: str) -> bool:
     return run(python, "-m", "pip", "install", "--quiet", *PACKAGES)
 
 
-@contextlib.contextmanager
-def lock(path: Path):
-    """One at a time, where the file system has locks: some network file systems have none."""
-    with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):
-            file = stack.enter_context(open(path, "a"))  # NFS locks only what is open for writing
-            if fcntl:
-                fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def main(folder: str) -> int:
     """Create the environment and install what is pinned, unless that has been done; returns the exit code."""
     if not (3, 11) <= sys.version_info < (3, 14):
         print("Python 3.11, 3.12 or 3.13 is needed: make PYTHON=python3.12 ...", file=sys.stderr)
         return 1
-    with lock(Path(f"{folder}.lock")):
+    with open(f"{folder}.lock", "a") as file:  # NFS locks only what is open for writing
+        with contextlib.suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(file, fcntl.LOCK_EX)
         # One stamp for the whole environment: it is newer than what it was made from, or it is made again.
         ready = Path(folder, "ready")
         if ready.exists() and ready.stat().st_mtime >= max(path.stat().st_mtime for path in NEEDED):

@@ -127,11 +127,9 @@ def _given(name, answer):
 
 
 def _as_list(answer):
-    """A list or tuple as it is, an array or tensor as the list of its rows; None for anything else."""
-    if isinstance(answer, (list, tuple)):
-        return answer
+    """The rows of a list, tuple, array or tensor; None for what has none."""
     try:
-        return list(np.asarray(answer)) if hasattr(answer, "__array__") else None
+        return list(answer)
     except Exception:  # a single number, or whatever an object's own conversion raises
         return None
 

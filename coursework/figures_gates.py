@@ -124,33 +124,30 @@ def gate_playground(digit: np.ndarray) -> None:
     ValueError for another shape. Notebook 1, Q1.2.
     """
     digit = as_numbers("digit", digit, (28, 28))
-
-    def draw(**biases):
-        panels = {"input": (digit, "pixel")}
-        for cell, gates in (("LSTM", "ifo"), ("GRU", "zr")):
-            weights = {"W": np.eye(28), "U": np.eye(28) / 2} | {f"b_{gate}": biases[f"b_{gate}"] for gate in gates}
-            h, c = run_equations(keras_layer(cell, weights), digit[None])
-            panels |= {"LSTM: c": (c[0], "hidden unit")} if cell == "LSTM" else {}
-            panels[f"{cell}: h"] = (h[0], "hidden unit")
-        return panels
-
-    def png(**biases):
-        figure, buffer = _panels_figure(draw(**biases)), io.BytesIO()
-        figure.savefig(buffer, format="png")
-        plt.close(figure)
-        return buffer.getvalue()
-
     sliders = {
         name: ipywidgets.FloatSlider(bias, min=-8, max=8, step=0.5, description=name, continuous_update=False)
         for name, bias in PLAYGROUND_BIASES.items()
     }
-    picture = ipywidgets.Image(value=png(**PLAYGROUND_BIASES))
+    picture = ipywidgets.Image()
 
-    def redraw(_):
-        picture.value = png(**{name: slider.value for name, slider in sliders.items()})
+    def panels():
+        found = {"input": (digit, "pixel")}
+        for cell, gates in (("LSTM", "ifo"), ("GRU", "zr")):
+            biases = {f"b_{gate}": sliders[f"b_{gate}"].value for gate in gates}
+            h, c = run_equations(keras_layer(cell, {"W": np.eye(28), "U": np.eye(28) / 2} | biases), digit[None])
+            found |= {"LSTM: c": (c[0], "hidden unit")} if cell == "LSTM" else {}
+            found[f"{cell}: h"] = (h[0], "hidden unit")
+        return found
 
+    def redraw(_=None):
+        figure, buffer = _panels_figure(panels()), io.BytesIO()
+        figure.savefig(buffer, format="png")
+        plt.close(figure)
+        picture.value = buffer.getvalue()
+
+    redraw()
     for slider in sliders.values():
         slider.observe(redraw, names="value")
     rows = [[sliders[f"b_{gate}"] for gate in gates] for gates in ("ifo", "zr")]
     show_widget(ipywidgets.VBox([*map(ipywidgets.HBox, rows), picture]))
-    plot_panels(draw(**PLAYGROUND_BIASES))
+    plot_panels(panels())

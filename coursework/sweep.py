@@ -27,9 +27,7 @@ from coursework.text import in_notebook, show_widget
 from coursework.training import Experiment, build_model, fit
 
 
-def train_all(
-    experiments: Iterable[Experiment], data: Data, n_jobs: int | None = None, scheduler: str | None = None
-) -> dict[Experiment, Result]:
+def train_all(experiments: Iterable[Experiment], data: Data, n_jobs: int | None = None) -> dict[Experiment, Result]:
     """Train what is not trained yet, several models at a time, and return everything.
 
     A finished model is stored under `runs/models` at once and never trained again; its key covers the experiment, the
@@ -40,9 +38,8 @@ def train_all(
         experiments: iterable of Experiment.
         data: Data.
         n_jobs: number of worker processes on this machine; None: one per core as far as the memory goes, or a single
-            one where there is a GPU.
-        scheduler: address of a Dask scheduler, such as "tcp://10.0.0.1:8786", whose workers train instead; None: what
-            the environment variable COURSEWORK_SCHEDULER says, if it is set.
+            one where there is a GPU. If the environment variable COURSEWORK_SCHEDULER has the address of a Dask
+            scheduler, such as "tcp://10.0.0.1:8786", its workers train instead.
 
     Returns:
         dict from Experiment to Result, in the order given. The weights have the same bits wherever they were trained.
@@ -51,7 +48,7 @@ def train_all(
         ValueError: n_jobs is no whole number of at least 1, experiments holds something else, data is no Data.
         OSError: if no model can be kept; before the training, unless the disk fills up later.
         ConnectionError: if no scheduler answers, or it has no workers.
-        ImportError: if `scheduler` is given and Dask is not installed.
+        ImportError: if there is a scheduler's address and Dask is not installed.
         RuntimeError: if a worker process was killed, or a cluster's worker has other code. Finished models are kept.
 
     Notebooks 2 and 3.
@@ -70,11 +67,9 @@ def train_all(
     missing.sort(key=_cost, reverse=True)  # longest first, so that no core waits for a late long one
     if not missing:
         return results
-    n_jobs = min(n_jobs, len(missing))
-    scheduler = scheduler or os.environ.get("COURSEWORK_SCHEDULER")
     check_place()
     packed, key = _as_bytes(data), cache_key()
-    with _progress_bar(experiments, missing) as marks, _workers(n_jobs, scheduler) as parallel:
+    with _progress_bar(experiments, missing) as marks, _workers(min(n_jobs, len(missing))) as parallel:
         jobs = (joblib.delayed(_train_job)(experiment, packed, marks, key) for experiment in missing)
         for experiment, weights, history, seconds in parallel(jobs):
             model = build_model(experiment)
@@ -105,10 +100,10 @@ def _usual_jobs():
 
 
 @contextlib.contextmanager
-def _workers(n_jobs, scheduler):
+def _workers(n_jobs):
     """A `joblib.Parallel` that yields results as they come: on this machine, or on the cluster of a Dask scheduler."""
     options = {"return_as": "generator_unordered", "batch_size": 1, "pre_dispatch": "all"}
-    if scheduler:
+    if scheduler := os.environ.get("COURSEWORK_SCHEDULER"):
         with _dask_client(scheduler) as client, joblib.parallel_config("dask", client=client):
             yield joblib.Parallel(**options)
         return
@@ -145,12 +140,10 @@ def _dask_client(scheduler):
 
 def _as_bytes(data):
     """The data as compressed bytes, 3 MB for MNIST: what each job carries, so that no worker depends on another."""
-    arrays = {name: getattr(data, name) for name in ("x_train", "y_train", "x_test", "y_test")}
-    for name, x in arrays.items():
-        if ((x == 0) | (x == 1)).all():
-            arrays[name] = x.astype(np.uint8)  # a quarter of the memory; Keras makes floats of them by the batch
+    # Binary pixels as uint8 take a quarter of the memory; Keras makes floats of them by the batch.
+    small = [x.astype(np.uint8) if ((x == 0) | (x == 1)).all() else x for x in (data.x_train, data.x_test)]
     file = io.BytesIO()
-    np.savez_compressed(file, **arrays)
+    np.savez_compressed(file, x_train=small[0], y_train=data.y_train, x_test=small[1], y_test=data.y_test)
     return file.getvalue()
 
 

@@ -128,8 +128,9 @@ def scheduler(start):
 
 def test_a_cluster(data, runs, scheduler, start, monkeypatch):
     """Without workers, with workers of other code, and with one that is killed in the middle, which costs its model."""
+    monkeypatch.setenv("COURSEWORK_SCHEDULER", scheduler)
     with refused("has no workers: start some with 'dask worker'", ConnectionError):
-        train_all([tiny()], data, scheduler=scheduler)
+        train_all([tiny()], data)
     options = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1"]
     workers = [start("worker", scheduler, *options) for _ in range(2)]
     for process in workers:
@@ -137,7 +138,7 @@ def test_a_cluster(data, runs, scheduler, start, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(store, "TRAINING_CODE", "other code")
         with refused(r"^the worker on .* has other training code, Keras or TensorFlow", RuntimeError):
-            train_all([tiny(), tiny(seed=1)], data, scheduler=scheduler)  # one for each, so that both have started
+            train_all([tiny(), tiny(seed=1)], data)  # one for each, so that both have started
     experiments = [tiny("GRU", epochs=50, seed=seed) for seed in range(3)] + [tiny("CNN", epochs=2, shift=1)]
     marks = runs / "temporary"
     marks.mkdir(parents=True)
@@ -153,7 +154,7 @@ def test_a_cluster(data, runs, scheduler, start, monkeypatch):
 
     thread = threading.Thread(target=kill)
     thread.start()
-    there = train_all(experiments, data, scheduler=scheduler)
+    there = train_all(experiments, data)
     thread.join()
     assert workers[0].wait() == -signal.SIGKILL and workers[1].poll() is None
     assert [result.trained for result in there.values()] == [True] * 4
@@ -164,8 +165,9 @@ def test_a_cluster(data, runs, scheduler, start, monkeypatch):
 
 def test_without_a_scheduler_or_dask_one_line_says_what_to_do(data, monkeypatch, runs):
     for address in ("tcp://127.0.0.1:9", "nonsense:"):
+        monkeypatch.setenv("COURSEWORK_SCHEDULER", address)
         with refused(f"^no Dask scheduler at {address}: start one with 'dask scheduler'$", ConnectionError):
-            train_all([tiny()], data, scheduler=address)
+            train_all([tiny()], data)
     monkeypatch.setitem(sys.modules, "distributed", None)
     with refused("a scheduler needs Dask: pip install distributed", ImportError):
-        train_all([tiny()], data, scheduler="tcp://127.0.0.1:9")
+        train_all([tiny()], data)
