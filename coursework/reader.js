@@ -25,16 +25,12 @@ export function openNetwork({ label, cell, layers, shapes, weights, probe }) {
   const all = floats(weights);
   let start = 0;
   const arrays = shapes.map((shape) => all.subarray(start, (start += shape.reduce((a, b) => a * b))));
-  const recurrent = [], dense = [];
-  while (recurrent.length < layers) {
-    const [kernel, recurrentKernel, bias] = arrays.splice(0, 3);
-    recurrent.push({ kernel, recurrentKernel, bias, units: shapes[3 * recurrent.length + 1][0] });
-  }
-  while (arrays.length) {
-    const [kernel, bias] = arrays.splice(0, 2);
-    dense.push({ kernel, bias });
-  }
-  return { label, cell, recurrent, dense, probe: probe ? floats(probe) : null };
+  const recurrent = range(layers).map((layer) => {
+    const [kernel, recurrentKernel, bias] = arrays.slice(3 * layer);
+    return { kernel, recurrentKernel, bias, units: shapes[3 * layer + 1][0] };
+  });
+  const head = [arrays.slice(-4, -2), arrays.slice(-2)]; // kernel and bias of two dense layers
+  return { label, cell, recurrent, head, probe: probe ? floats(probe) : null };
 }
 
 // --- The network -----------------------------------------------------------------------------------------------------
@@ -60,13 +56,9 @@ export function affine(x, kernel, bias) {
 /** One step of Keras's LSTM; its kernels hold input gate, forget gate, candidate and output gate side by side. */
 export function lstmStep({ kernel, recurrentKernel, bias }, x, { h, c }) {
   const n = h.length;
-  const fromX = affine(x, kernel, bias);
-  const fromH = affine(h, recurrentKernel, zeros(4 * n));
-  const total = (block, k) => fromX[block * n + k] + fromH[block * n + k];
-  const i = each(n, (k) => sigmoid(total(0, k)));
-  const f = each(n, (k) => sigmoid(total(1, k)));
-  const g = each(n, (k) => Math.tanh(total(2, k)));
-  const o = each(n, (k) => sigmoid(total(3, k)));
+  const sums = affine(h, recurrentKernel, affine(x, kernel, bias));
+  const block = (place, activation) => each(n, (k) => activation(sums[place * n + k]));
+  const [i, f, g, o] = [sigmoid, sigmoid, Math.tanh, sigmoid].map((activation, place) => block(place, activation));
   const newC = each(n, (k) => f[k] * c[k] + i[k] * g[k]);
   return { i, f, g, o, c: newC, h: each(n, (k) => o[k] * Math.tanh(newC[k])) };
 }
@@ -76,12 +68,11 @@ export function gruStep({ kernel, recurrentKernel, bias }, x, { h }) {
   const n = h.length;
   const resetAfter = bias.length === 6 * n; // Keras's default: a second bias, which the reset gate multiplies too
   const fromX = affine(x, kernel, bias.subarray(0, 3 * n));
-  const fromH = affine(h, recurrentKernel, resetAfter ? bias.subarray(3 * n) : zeros(3 * n));
-  const z = each(n, (k) => sigmoid(fromX[k] + fromH[k]));
-  const r = each(n, (k) => sigmoid(fromX[n + k] + fromH[n + k]));
-  const resetFirst = resetAfter ? null : affine(each(n, (k) => r[k] * h[k]), recurrentKernel, zeros(3 * n));
-  const past = (k) => (resetAfter ? r[k] * fromH[2 * n + k] : resetFirst[2 * n + k]);
-  const g = each(n, (k) => Math.tanh(fromX[2 * n + k] + past(k)));
+  const recurrent = (h) => affine(h, recurrentKernel, resetAfter ? bias.subarray(3 * n) : zeros(3 * n));
+  const fromH = recurrent(h);
+  const [z, r] = [0, n].map((start) => each(n, (k) => sigmoid(fromX[start + k] + fromH[start + k])));
+  const past = resetAfter ? fromH.map((sum, k) => r[k % n] * sum) : recurrent(h.map((value, k) => r[k] * value));
+  const g = each(n, (k) => Math.tanh(fromX[2 * n + k] + past[2 * n + k]));
   return { z, r, g, h: each(n, (k) => z[k] * h[k] + (1 - z[k]) * g[k]) };
 }
 
@@ -106,7 +97,7 @@ export function read(network, rows) {
     inputs = states.map(({ h }) => h);
     return states;
   });
-  const logits = (h) => network.dense.reduce((x, { kernel, bias }) => affine(x.map(relu), kernel, bias), h);
+  const logits = (h) => network.head.reduce((x, [kernel, bias]) => affine(x.map(relu), kernel, bias), h);
   const size = 10 * (inputs[0].length + 1); // of one row's probe: a weight per unit and class, then the biases
   const probed = (h, t) => {
     const part = network.probe.subarray(t * size, (t + 1) * size);
@@ -156,20 +147,16 @@ function inkBox(ink) {
 
 /** Mean ink of a box of the pad in each of rows x columns equal parts. */
 function scaled(ink, { top, left, height, width }, rows, columns) {
-  const overlap = (start, end, k) => Math.min(end, k + 1) - Math.max(start, k);
-  const [dy, dx] = [height / rows, width / columns];
-  return Array.from({ length: rows }, (_, i) =>
-    each(columns, (j) => {
-      let sum = 0;
-      for (let y = Math.floor(i * dy); y < (i + 1) * dy && y < height; y++) {
-        for (let x = Math.floor(j * dx); x < (j + 1) * dx && x < width; x++) {
-          const share = overlap(i * dy, (i + 1) * dy, y) * overlap(j * dx, (j + 1) * dx, x);
-          sum += share * ink[(top + y) * PAD + left + x];
-        }
-      }
-      return sum / (dx * dy);
-    }),
-  );
+  // Of each part of a side: the points it touches, and how much of them it covers.
+  const split = (length, parts) => range(parts).map((k) => {
+    const [start, end] = [(k * length) / parts, ((k + 1) * length) / parts];
+    const overlap = (y) => [y, Math.min(end, y + 1) - Math.max(start, y)];
+    return range(length).map(overlap).filter(([, share]) => share > 0);
+  });
+  const [down, across] = [split(height, rows), split(width, columns)];
+  const sum = (terms, value) => terms.reduce((total, [k, share]) => total + share * value(k), 0);
+  const row = (ys, xs) => sum(ys, (y) => sum(xs, (x) => ink[(top + y) * PAD + left + x]));
+  return down.map((ys) => each(columns, (j) => (row(ys, across[j]) * rows * columns) / (height * width)));
 }
 
 /** The pad as an image, 28 rows of 28, every pixel with the mean of its ink. */
@@ -233,14 +220,20 @@ const PARTS = `
     <p name="say" class="reader-say"></p>
     <div class="reader-bar"><button type="button" name="play">Play</button>
       <button type="button" name="step">Step</button>
-      <label>speed <select name="speed"></select></label></div>
+      <label>speed <select name="speed"><option value="2">slow</option><option value="6" selected>normal</option>
+        <option value="20">fast</option></select></label></div>
     <div class="reader-scrub"><input name="scrubber" type="range" min="0" aria-label="rows read">
       <output name="position"></output></div>
     <ol name="chances" class="reader-chances" aria-label="class probabilities"></ol>
     <div name="chancesKey" class="reader-key"></div>
   </div>
 </div>
-<div name="strips" class="reader-strips"></div>
+<div class="reader-strips">
+  <figure class="reader-image"><figcaption>image: click a row to predict</figcaption>
+    <div class="reader-strip"><canvas name="reading" role="slider" tabindex="0" aria-valuemin="1" aria-valuemax="${ROWS}"
+      aria-label="row after which you expect the answer to stay"></canvas><div name="marks"></div></div></figure>
+  <div name="strips"></div>
+</div>
 <div class="reader-chart">
   <div class="reader-bar"><label>hidden unit <input name="unit" type="number" min="1" value="1"></label>
     over time; or click a column above</div>
@@ -249,7 +242,6 @@ const PARTS = `
 </div>`;
 const STRIPS = { LSTM: ["h", "c", "i", "f", "o"], GRU: ["h", "z", "r"] };
 const DASHES = { h: "", c: "", g: "2 3", i: "8 3", f: "10 3 2 3", o: "4 2", z: "10 3 2 3", r: "8 3" };
-const SPEEDS = { slow: 2, normal: 6, fast: 20 }; // rows per second
 const OPENING = 10; // rows read when an image is chosen: something to see, and something left to predict
 
 /** An HTML element with attributes (a function listens to the event of that name) and children. */
@@ -294,16 +286,11 @@ class Reader {
     Object.assign(this, { model, content });
     this.viridis = bytes(content.viridis);
     this.pads = content.images.map(padOf);
-    this.likeMnist = true;
-    this.erased = 0; // rows at the bottom whose ink is taken away
-    this.blank = 0; // rows read after the last one
-    this.speed = SPEEDS.normal; // rows per second
     this.unit = 0; // of the chart
     this.timer = null; // while it plays
     this.chosen = content.opening; // number of the image on the pad, null for a drawing
     this.ink = this.pads[this.chosen].slice(); // PAD x PAD, from 0 to 1
     this.build();
-    this.rewind(OPENING);
     this.openNetwork(0);
   }
 
@@ -311,10 +298,12 @@ class Reader {
 
   /** The network reads what is on the pad now. `finished`: the image is complete, so Python may have it. */
   readAgain(finished = true) {
+    const { placing, erased, longer } = this.part;
     const exact = this.chosen !== null && this.content.images[this.chosen].pixels; // a test image stays as it is
-    const image = binarized(this.likeMnist && !exact ? asMnist(this.ink) : asDrawn(this.ink));
-    image.fill(Array(ROWS).fill(0), ROWS - this.erased);
-    this.rows = [...image, ...Array(this.blank).fill(Array(ROWS).fill(0))];
+    const image = binarized(placing.selectedIndex === 0 && !exact ? asMnist(this.ink) : asDrawn(this.ink));
+    const blank = Array(ROWS).fill(0);
+    image.fill(blank, ROWS - erased.value);
+    this.rows = [...image, ...Array(longer.checked ? BLANK : 0).fill(blank)];
     this.result = read(this.network, this.rows);
     this.goTo(this.step);
     if (!finished) return;
@@ -324,24 +313,16 @@ class Reader {
 
   openNetwork(number) {
     this.network = openNetwork(this.content.networks[number]);
-    this.layer = this.network.recurrent.length - 1;
     this.buildStrips();
     if (this.chosen !== null) this.rewind(OPENING);
     this.readAgain();
   }
 
+  /** Put an image on the pad; null: nothing, for a drawing, which is shown with its whole reading while it grows. */
   choose(number) {
     this.chosen = number;
-    this.ink = this.pads[number].slice();
-    this.rewind(OPENING);
-    this.readAgain();
-  }
-
-  /** A new drawing on an empty pad; it is shown with its whole reading, while it grows. */
-  clear() {
-    this.chosen = null;
-    this.ink = zeros(PAD * PAD);
-    this.rewind(this.rows.length);
+    this.ink = number === null ? zeros(PAD * PAD) : this.pads[number].slice();
+    this.rewind(number === null ? this.rows.length : OPENING);
     this.readAgain();
   }
 
@@ -358,9 +339,16 @@ class Reader {
     this.draw();
   }
 
+  stopAt(step) {
+    this.pause();
+    this.goTo(step);
+  }
+
   play() {
     this.pause();
-    this.timer = setInterval(() => this.goTo(this.step + 1), 1000 / this.speed);
+    if (this.step === this.rows.length) this.step = 0;
+    const rowsPerSecond = this.part.speed.value;
+    this.timer = setInterval(() => this.goTo(this.step + 1), 1000 / rowsPerSecond);
     this.draw();
   }
 
@@ -382,20 +370,22 @@ class Reader {
     this.root.innerHTML = PARTS;
     this.part = {};
     for (const part of this.root.querySelectorAll("[name]")) this.part[part.getAttribute("name")] = part;
-    this.root.addEventListener("input", ({ target }) => this.change(target));
-    this.part.clear.addEventListener("click", () => this.clear());
-    this.part.step.addEventListener("click", () => {
-      this.pause();
-      this.goTo(this.step + 1);
-    });
-    this.part.play.addEventListener("click", () => {
-      if (this.step === this.rows.length) this.step = 0;
-      if (!this.timer) return this.play();
-      this.pause();
-      this.draw();
-    });
+    const actions = {
+      clear: () => this.choose(null),
+      network: ({ selectedIndex }) => this.openNetwork(selectedIndex),
+      layer: () => this.draw(),
+      unit: ({ value }) => this.showUnit(value - 1),
+      play: () => (this.timer ? this.stopAt(this.step) : this.play()),
+      step: () => this.stopAt(this.step + 1),
+      scrubber: ({ value }) => this.stopAt(Number(value)),
+      speed: () => this.timer && this.play(),
+    };
+    for (const name of ["placing", "erased", "longer"]) actions[name] = () => this.readAgain();
+    for (const [name, act] of Object.entries(actions)) {
+      const control = this.part[name];
+      control.addEventListener(control.localName === "button" ? "click" : "input", () => act(control));
+    }
     options(this.part.network, this.content.networks.map(({ label }) => label), 0);
-    options(this.part.speed, Object.keys(SPEEDS), 1);
     this.samples = this.content.images.map(({ label }, number) => {
       const picture = make("canvas");
       paintInk(picture, this.pads[number]);
@@ -403,37 +393,8 @@ class Reader {
       return make("button", { ...attributes, click: () => this.choose(number) }, picture);
     });
     this.part.images.append(...this.samples);
-    this.chances = range(10).map((digit) => {
-      const [bar, line, value] = [make("i"), make("b"), make("small")];
-      const item = make("li", {}, make("div", {}, bar, line), make("span", {}, `${digit}`), value);
-      return { bar, line, value, item };
-    });
-    this.part.chances.append(...this.chances.map(({ item }) => item));
     this.listenToPen(this.part.pad);
-  }
-
-  /** A control was moved. */
-  change({ name, value, checked, selectedIndex }) {
-    if (name === "network") this.openNetwork(selectedIndex);
-    if (name === "unit") this.showUnit(value - 1);
-    if (name === "layer") {
-      this.layer = selectedIndex;
-      this.draw();
-    }
-    if (name === "scrubber") {
-      this.pause();
-      this.goTo(Number(value));
-    }
-    if (name === "speed") {
-      this.speed = Object.values(SPEEDS)[selectedIndex];
-      if (this.timer) this.play();
-    }
-    if (["placing", "erased", "longer"].includes(name)) {
-      if (name === "placing") this.likeMnist = selectedIndex === 0;
-      if (name === "erased") this.erased = Number(value);
-      if (name === "longer") this.blank = checked ? BLANK : 0;
-      this.readAgain();
-    }
+    this.listenToPrediction(this.part.reading);
   }
 
   listenToPen(pad) {
@@ -454,7 +415,7 @@ class Reader {
     pad.addEventListener("pointerdown", (event) => {
       if (event.button !== 0 || !event.isPrimary) return;
       pad.setPointerCapture(event.pointerId);
-      if (this.chosen !== null) this.clear();
+      if (this.chosen !== null) this.choose(null);
       this.rewind(this.rows.length);
       put(event);
     });
@@ -463,60 +424,45 @@ class Reader {
     pad.addEventListener("pointercancel", lift);
   }
 
-  /** A panel for each thing that the network holds, all with time steps downwards and on one scale of rows. */
+  /** A strip for each thing that the network says or holds, with time steps downwards and on one scale of rows. */
   buildStrips() {
     const { cell, recurrent, probe } = this.network;
     const { layer, layers, unit, chancesKey, strips } = this.part;
-    options(layer, recurrent.map((_, k) => `${k + 1}`), this.layer);
+    options(layer, recurrent.map((_, k) => `${k + 1}`), recurrent.length - 1);
     layers.hidden = recurrent.length === 1;
     unit.max = recurrent[0].units;
     this.unit = Math.min(this.unit, recurrent[0].units - 1);
     const lines = probe ? "; dashed: a linear probe of the same state" : "";
     chancesKey.textContent = `bars: the network's own head${lines}; underlined: what the image shows`;
-    const probed = { title: "class probabilities by a linear probe", kind: "classes", values: () => this.result.probe };
-    this.panels = [
-      { title: "image: click a row to predict", kind: "image", values: () => this.rows },
-      { title: "class probabilities by its head", kind: "classes", values: () => this.result.head },
-      ...(probe ? [probed] : []),
-      ...STRIPS[cell].map((name) => ({
-        title: this.content.titles[name],
-        kind: "units",
-        values: () => this.result.layers[this.layer].map((state) => state[name]),
-        name,
-      })),
+    const state = (name) =>
+      this.buildStrip(this.content.titles[name], () => this.states.map((values) => values[name]), name);
+    this.strips = [
+      this.buildStrip("class probabilities by its head", () => this.result.head),
+      ...(probe ? [this.buildStrip("class probabilities by a linear probe", () => this.result.probe)] : []),
+      ...STRIPS[cell].map(state),
     ];
-    strips.replaceChildren(...this.panels.map((panel) => this.buildPanel(panel)));
+    strips.replaceChildren(...this.strips.map(({ figure }) => figure));
   }
 
-  buildPanel(panel) {
-    panel.canvas = make("canvas", { role: "img", "aria-label": `${panel.title}, after each row read` });
-    panel.cursor = make("div", { class: "reader-cursor" });
-    panel.extra = make("div");
-    const strip = make("div", { class: "reader-strip" }, panel.canvas, panel.cursor, panel.extra);
-    const figure = make("figure", { class: `reader-${panel.kind}` }, make("figcaption", {}, panel.title), strip);
-    if (panel.kind === "image") {
-      this.reading = panel;
-      this.listenToPrediction(panel.canvas);
-      return figure;
-    }
-    if (panel.kind === "classes") {
-      figure.append(make("div", { class: "reader-digits" }, ...range(10).map((k) => make("span", {}, `${k}`))));
-    } else {
-      const unitAt = (event) => Math.floor(place(panel.canvas, event)[0] * panel.canvas.width);
-      panel.canvas.addEventListener("click", (event) => this.showUnit(unitAt(event)));
-    }
-    [panel.low, panel.high] = [make("small"), make("small")];
-    const stops = [0, 64, 128, 192, 255].map((k) => `rgb(${this.viridis.slice(3 * k, 3 * k + 3).join()})`);
-    const colours = make("span", { style: `background: linear-gradient(90deg, ${stops.join()})` });
-    figure.append(make("div", { class: "reader-scale" }, panel.low, colours, panel.high));
-    return figure;
+  /** The values after each row as colours; those of hidden units have a name, the others are of classes. */
+  buildStrip(title, values, name = null) {
+    const canvas = make("canvas", { role: "img", "aria-label": `${title}, after each row read` });
+    const digits = make("div", { class: "reader-digits" }, ...range(10).map((k) => make("span", {}, `${k}`)));
+    const [low, high] = [make("small"), make("small")];
+    const figure = make(
+      "figure",
+      { class: name ? "reader-units" : "reader-classes" },
+      make("figcaption", {}, title),
+      make("div", { class: "reader-strip" }, canvas),
+      name ? "" : digits,
+      make("div", { class: "reader-scale" }, low, make("span"), high),
+    );
+    if (name) canvas.addEventListener("click", (event) => this.showUnit(place(canvas, event)[0] * canvas.width));
+    return { figure, canvas, values, name, low, high };
   }
 
   /** The image that is read takes the reader's prediction, by a click on a row or by the arrow keys. */
   listenToPrediction(canvas) {
-    const label = "row after which you expect the answer to stay";
-    const attributes = { role: "slider", tabindex: 0, "aria-label": label, "aria-valuemin": 1, "aria-valuemax": ROWS };
-    for (const [name, value] of Object.entries(attributes)) canvas.setAttribute(name, value);
     canvas.addEventListener("click", (event) => this.predict(Math.ceil(place(canvas, event)[1] * this.rows.length)));
     canvas.addEventListener("keydown", (event) => {
       const move = { ArrowUp: -1, ArrowLeft: -1, ArrowDown: 1, ArrowRight: 1 }[event.key];
@@ -535,67 +481,69 @@ class Reader {
 
   draw() {
     const { step, rows, part } = this;
-    this.root.style.setProperty("--rows", rows.length);
+    const sizes = { rows: rows.length, step, unit: (this.unit + 0.5) / this.network.recurrent[0].units };
+    for (const [name, value] of Object.entries(sizes)) this.root.style.setProperty(`--${name}`, value);
     part.scrubber.max = rows.length;
     part.scrubber.value = step;
     part.scrubber.setAttribute("aria-valuetext", `${step} of ${rows.length} rows read`);
     part.position.value = `row ${step}`;
-    part.erasedRows.value = `${this.erased} rows`;
+    part.erasedRows.value = `${part.erased.value} rows`;
     part.play.textContent = this.timer ? "Pause" : "Play";
     part.say.setAttribute("aria-live", this.timer ? "off" : "polite");
     part.say.textContent = this.sentence();
     this.samples.forEach((sample, k) => sample.setAttribute("aria-pressed", k === this.chosen));
     paintInk(part.pad, this.ink);
+    paint(part.reading, rows, (value, t) => [0, 0, 0, value * (t < step ? 255 : 60)]);
     this.drawChances();
-    this.panels.forEach((panel) => this.drawPanel(panel));
+    this.strips.forEach((strip) => this.drawStrip(strip));
     this.drawMarks();
     this.drawChart();
   }
 
   /** What the image shows, null where nobody knows. */
-  digit() {
+  get digit() {
     return this.chosen === null ? null : this.content.images[this.chosen].label;
+  }
+
+  /** Gates and states of the chosen layer after each row. */
+  get states() {
+    return this.result.layers[this.part.layer.selectedIndex];
   }
 
   drawChances() {
     const { head, probe } = this.result;
     const [known, probed] = [head[this.step - 1], probe?.[this.step - 1]];
-    const top = known && mostProbable(known);
-    this.chances.forEach(({ item, bar, line, value }, k) => {
-      item.classList.toggle("reader-true", k === this.digit());
-      bar.style.height = percent(known?.[k] ?? 0);
-      bar.style.background = k === top ? this.content.colors[this.network.cell] : "";
-      line.hidden = !(probed?.[k] > 0.01); // ten lines on the axis would only be clutter
-      line.style.bottom = percent(probed?.[k] ?? 0);
-      value.textContent = known ? known[k].toFixed(2) : "";
-    });
+    const column = (k) => {
+      const colour = known && k === mostProbable(known) ? this.content.colors[this.network.cell] : "";
+      const parts = [make("i", { style: `height: ${percent(known?.[k] ?? 0)}; background: ${colour}` })];
+      // Ten lines on the axis would only be clutter.
+      if (probed?.[k] > 0.01) parts.push(make("b", { style: `bottom: ${percent(probed[k])}` }));
+      const texts = [make("span", {}, `${k}`), make("small", {}, known?.[k].toFixed(2) ?? "")];
+      return make("li", { class: k === this.digit ? "reader-true" : "" }, make("div", {}, ...parts), ...texts);
+    };
+    this.part.chances.replaceChildren(...range(10).map(column));
   }
 
-  drawPanel({ name, kind, values, canvas, cursor, extra, low, high }) {
+  drawStrip({ canvas, values, name, low, high }) {
     const { rows, step, seen } = this;
     const shown = values();
-    cursor.style.top = percent(step / rows.length);
-    if (kind === "image") return paint(canvas, rows, (v, t) => [0, 0, 0, v * (t < step ? 255 : 60)]);
     const most = name === "c" ? Math.max(...shown.flatMap((row) => Array.from(row, Math.abs))) || 1 : 1;
-    const least = "hc".includes(name ?? "none") ? -most : 0;
+    const least = name === "h" || name === "c" ? -most : 0;
     const opacity = (t) => (t < step ? 255 : t < seen ? 90 : 0);
-    const colour = (v, t) => {
-      const k = 3 * Math.round((255 * (v - least)) / (most - least));
+    const colour = (value, t) => {
+      const k = 3 * Math.round((255 * (value - least)) / (most - least));
       return [...this.viridis.subarray(k, k + 3), opacity(t)];
     };
     const missing = shown[0].map(() => NaN); // the probe has nothing to say about blank rows; NaN has no colour
     paint(canvas, rows.map((_, t) => shown[t] ?? missing), colour);
     [low.textContent, high.textContent] = [format(least), format(most)];
-    if (kind !== "units") return;
-    const left = `left: ${percent((this.unit + 0.5) / shown[0].length)}`;
-    extra.replaceChildren(make("div", { class: "reader-unit", style: left }));
   }
 
   /** Beside the image: where the reader expects the answer to stay, and where it does, once all rows were shown. */
   drawMarks() {
     const { head, probe } = this.result;
     const label = (kind, row, text) =>
-      make("span", { class: `reader-${kind}`, style: `top: ${percent((row - 0.5) / this.rows.length)}` }, text);
+      make("span", { class: `reader-${kind}`, style: `top: calc(var(--row) * ${row - 0.5})` }, text);
     const marks = [["you", this.guess]];
     if (this.seen >= ROWS) marks.push(["head", commitStep(head)], ["probe", probe && commitStep(probe)]);
     let free = 0; // labels of neighbouring rows must not lie on each other
@@ -606,16 +554,17 @@ class Reader {
       return label("mark", at, `${who} ${row}`);
     });
     const ticks = [1, 7, 14, 21, 28, 34, 40].filter((row) => row <= this.rows.length);
-    this.reading.extra.replaceChildren(...labels, ...ticks.map((row) => label("tick", row, `${row}`)));
-    this.reading.canvas.setAttribute("aria-valuenow", this.guess ?? ROWS / 2);
-    this.reading.canvas.setAttribute("aria-valuetext", this.guess ? `row ${this.guess}` : "no row chosen yet");
+    const { marks: beside, reading } = this.part;
+    beside.replaceChildren(...labels, ...ticks.map((row) => label("tick", row, `${row}`)));
+    reading.setAttribute("aria-valuenow", this.guess ?? ROWS / 2);
+    reading.setAttribute("aria-valuetext", this.guess ? `row ${this.guess}` : "no row chosen yet");
   }
 
   /** The gates and the state of one unit as curves. c has no bounds: it is drawn as a share of its largest value. */
   drawChart() {
     const { titles, colors } = this.content;
     const { unit, step } = this;
-    const shown = this.result.layers[this.layer].slice(0, this.seen);
+    const shown = this.states.slice(0, this.seen);
     const names = [...STRIPS[this.network.cell], "g"];
     const most = Math.max(1, ...shown.map((state) => Math.abs(state.c?.[unit] ?? 0)));
     const width = this.rows.length;
@@ -629,7 +578,7 @@ class Reader {
       <svg viewBox="0 0 ${width} 100" preserveAspectRatio="none">${axis}${names.map(curve).join("")}${now}</svg>
       <div><span>row 0</span><span>${width}</span></div>`;
     const key = (name) => {
-      const value = step ? format(this.result.layers[this.layer][step - 1][name][unit], 2) : "";
+      const value = step ? format(this.states[step - 1][name][unit], 2) : "";
       const scale = name === "c" && most > 1 ? ` (drawn on a scale to ${format(most)})` : "";
       return `<span><svg viewBox="0 0 32 10">${line(name, "0,5 32,5")}</svg> ${titles[name]} ${value}${scale}</span>`;
     };
@@ -642,8 +591,7 @@ class Reader {
   /** What to look for now, in words. */
   sentence() {
     const { step, guess, result, rows } = this;
-    const { label } = this.network;
-    const digit = this.digit();
+    const { digit, network: { label } } = this;
     const image = digit === null ? "your drawing" : `this ${digit}`;
     const says = (t) => `${mostProbable(result.head[t - 1])} (${Math.max(...result.head[t - 1]).toFixed(2)})`; // t > 0
     const ink = rows.findLastIndex((row) => row.includes(1)) + 1;
@@ -676,12 +624,7 @@ ${probe}${now}`;
 
 /** The anywidget contract: show `model` in `el`, and return what ends it. */
 function render({ model, el }) {
-  const content = model.get("content");
-  if (!content?.networks?.length || !content.images?.length) {
-    el.append(make("p", {}, "Nothing to show: the reader was given no network or no image."));
-    return;
-  }
-  const reader = new Reader(model, content);
+  const reader = new Reader(model, model.get("content"));
   el.append(reader.root);
   return () => reader.pause();
 }
