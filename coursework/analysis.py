@@ -14,7 +14,10 @@ def first_ink(x: np.ndarray) -> np.ndarray:
 
     Notebook 3, Q3.2.
     """
-    ink = _rows_with_ink(x)
+    x = as_numbers("x", x, ("N", "T", "pixels"))
+    if x.min() < 0:
+        raise ValueError(f"x holds {x.min():g}: a blank pixel must be 0, and one with ink above it")
+    ink = x.any(-1)
     return np.where(ink.any(1), ink.argmax(1) + 1, ink.shape[1] + 1)
 
 
@@ -23,15 +26,8 @@ def last_ink(x: np.ndarray) -> np.ndarray:
 
     Notebook 3, Q3.3.
     """
-    ink = _rows_with_ink(x)
-    return np.where(ink.any(1), ink.shape[1] - ink[:, ::-1].argmax(1), 0)
-
-
-def _rows_with_ink(x):
     x = as_numbers("x", x, ("N", "T", "pixels"))
-    if x.min() < 0:
-        raise ValueError(f"x holds {x.min():g}: a blank pixel must be 0, and one with ink above it")
-    return x.any(-1)
+    return x.shape[1] + 1 - first_ink(x[:, ::-1])
 
 
 def erase_last(x: np.ndarray, rows: int) -> np.ndarray:
@@ -92,11 +88,8 @@ def class_variances(h: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarra
     h = as_numbers("h", h, ("N", "T", "units")).astype(np.float64)
     y = as_labels("y", y, len(h))
     means, counts = class_means(h, y), np.bincount(y, minlength=10)
-    present = counts > 0
-    grand = h.mean(0)
-    between = (counts[present, None, None] * (means[present] - grand) ** 2).sum((0, 2)) / len(h)
-    total = ((h - grand) ** 2).sum((0, 2)) / len(h)
-    return between, np.maximum(total - between, 0)
+    between = np.nansum(counts[:, None, None] * (means - h.mean(0)) ** 2, axis=(0, 2)) / len(h)
+    return between, np.maximum(h.var(0).sum(-1) - between, 0)
 
 
 def step_lengths(h: np.ndarray) -> np.ndarray:

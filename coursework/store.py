@@ -23,7 +23,6 @@ class Result:
     Attributes:
         experiment: what was trained.
         history: numbers per epoch, see `fit`.
-        seconds: wall time of the training.
         path: the model's `.keras` file, under `runs/models`; `keras.models.load_model` opens it.
         trained: True if this call trained it, False if it was at hand.
 
@@ -32,7 +31,6 @@ class Result:
 
     experiment: Experiment
     history: dict
-    seconds: float
     path: Path
     trained: bool
 
@@ -76,7 +74,7 @@ def store(model: keras.Model, result: Result) -> None:
             model.save(path)
             checksum = _sha256(path)
         facts = {"experiment": dataclasses.asdict(result.experiment), "history": result.history}
-        facts |= {"seconds": result.seconds, "versions": _versions(), "sha256": checksum}
+        facts |= {"versions": _versions(), "sha256": checksum}
         with replacing(result.path.with_suffix(".json")) as path:
             path.write_text(json.dumps(facts, indent=1))
     except OSError as error:
@@ -101,7 +99,7 @@ def stored(experiment: Experiment, data: Data) -> Result | None:
         facts = json.loads(path.with_suffix(".json").read_text())
         if facts["sha256"] != _sha256(path) or facts["experiment"] != dataclasses.asdict(experiment):
             raise ValueError("the model has changed")
-        return Result(experiment, facts["history"], facts["seconds"], path, trained=False)
+        return Result(experiment, facts["history"], path, trained=False)
     except FileNotFoundError:
         _say_if_outdated(experiment, path)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:

@@ -71,10 +71,10 @@ def train_all(experiments: Iterable[Experiment], data: Data, n_jobs: int | None 
     packed, key = _as_bytes(data), cache_key()
     with _progress_bar(experiments, missing) as marks, _workers(min(n_jobs, len(missing))) as parallel:
         jobs = (joblib.delayed(_train_job)(experiment, packed, marks, key) for experiment in missing)
-        for experiment, weights, history, seconds in parallel(jobs):
+        for experiment, weights, history in parallel(jobs):
             model = build_model(experiment)
             model.set_weights(weights)
-            results[experiment] = Result(experiment, history, seconds, model_path(experiment, data), trained=True)
+            results[experiment] = Result(experiment, history, model_path(experiment, data), trained=True)
             store(model, results[experiment])
             for epoch in range(experiment.epochs):  # for the bar, if the worker sits on another machine
                 _mark(marks, experiment, epoch)
@@ -126,10 +126,10 @@ def _workers(n_jobs):
 def _dask_client(scheduler):
     try:
         import distributed
+
+        client = distributed.Client(scheduler, timeout="10s", set_as_default=False)
     except ImportError:
         raise ImportError("a scheduler needs Dask: pip install distributed") from None
-    try:
-        client = distributed.Client(scheduler, timeout="10s", set_as_default=False)
     except (OSError, ValueError) as error:
         raise ConnectionError(f"no Dask scheduler at {scheduler}: start one with 'dask scheduler'") from error
     if not client.ncores():
@@ -162,9 +162,8 @@ def _train_job(experiment, packed, marks, key):
         )
     with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
         data = Data("packed", **arrays)
-    start = time.perf_counter()
     model, history = fit(experiment, data, lambda epoch: _mark(marks, experiment, epoch))
-    return experiment, model.get_weights(), history, time.perf_counter() - start
+    return experiment, model.get_weights(), history
 
 
 def _exit_with_parent(parent):
