@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from coursework import files
-from coursework.arguments import check_choice, short_repr
+from coursework.arguments import as_numbers, check_choice, short_repr
 from coursework.backend import keras
 from coursework.data import Data
 from coursework.store import stored
@@ -136,19 +136,13 @@ def _as_list(answer):
 
 def _numbers(name, answer, shape):
     """An answer as an array of finite numbers of the right shape."""
-    answer = _given(name, answer)
     try:
-        values = np.asanyarray(answer)
-    except Exception:  # ragged lists, or whatever an object's own conversion raises
-        values = np.empty(0, object)
-    if values.dtype.kind not in "iuf" or isinstance(values, np.ma.MaskedArray):
-        raise Wrong(f"{name} is no array of numbers")
-    if not np.isfinite(values).all():
-        raise Wrong(f"{name} holds NaN or infinite values")
-    if values.shape != shape and values.shape == shape[::-1]:
-        raise Wrong(f"{name} has shape {values.shape}: transposed; {shape} is asked for")
+        values = as_numbers(name, _given(name, answer))
+    except ValueError as error:
+        raise Wrong(str(error)) from None
     if values.shape != shape:
-        raise Wrong(f"{name} has shape {values.shape}; {shape} is needed")
+        turned = ": transposed" if values.shape == shape[::-1] else ""
+        raise Wrong(f"{name} has shape {values.shape}{turned}; {shape} is needed")
     return values
 
 

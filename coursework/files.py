@@ -23,6 +23,12 @@ def replacing(path: Path):
         aside.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Replace a text file, whole or not at all."""
+    with replacing(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+
+
 def write_csv(name: str, header: Sequence, rows: Iterable[Sequence]) -> None:
     """Write a table to `runs/NAME`; the folder is made if it is missing. Notebook 3, Q3.3."""
     rows = rows_of(header, rows)

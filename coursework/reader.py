@@ -16,7 +16,7 @@ from scipy.interpolate import splev, splprep
 from scipy.special import softmax
 
 from coursework.data import Data
-from coursework.files import RUNS, replacing
+from coursework.files import RUNS, write_text
 from coursework.style import COLORS, STEP, TITLES, draw_classes, draw_digit, draw_steps, show_figure
 from coursework.text import show_widget
 from coursework.trace import read_out, trace
@@ -93,11 +93,8 @@ def save_reader(networks: Mapping, data: Data, probes: Mapping | None = None) ->
     about = f"The images are test images ({data.name}), as black and white as the networks saw them."
     small = {label: networks[label] for label in SMALL if label in networks}
     drawn = "The digits to choose from were drawn for this page; they belong to no data set."
-    pages = {"reader.html": reader_page(networks, test_images(data), probes, about)}
-    pages["reader-small.html"] = reader_page(small or networks, drawn_images(), probes, drawn)
-    for name, page in pages.items():
-        with replacing(RUNS / name) as path:
-            path.write_text(page, encoding="utf-8")
+    write_text(RUNS / "reader.html", reader_page(networks, test_images(data), probes, about))
+    write_text(RUNS / "reader-small.html", reader_page(small or networks, drawn_images(), probes, drawn))
 
 
 def reader_page(networks: Mapping, images: list[dict], probes: Mapping | None = None, about: str = "") -> str:

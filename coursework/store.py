@@ -11,7 +11,7 @@ from pathlib import Path
 from coursework import files
 from coursework.backend import keras, tf
 from coursework.data import Data
-from coursework.files import replacing
+from coursework.files import replacing, write_text
 from coursework.text import notify
 from coursework.training import TRAINING_CODE, Experiment, compile_model
 
@@ -75,8 +75,7 @@ def store(model: keras.Model, result: Result) -> None:
             checksum = _sha256(path)
         facts = {"experiment": dataclasses.asdict(result.experiment), "history": result.history}
         facts |= {"versions": _versions(), "sha256": checksum}
-        with replacing(result.path.with_suffix(".json")) as path:
-            path.write_text(json.dumps(facts, indent=1))
+        write_text(result.path.with_suffix(".json"), json.dumps(facts, indent=1))
     except OSError as error:
         raise _cannot_keep(f"the trained model {result.experiment.label}", error) from error
 

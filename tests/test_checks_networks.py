@@ -120,11 +120,11 @@ def test_output_over_time(network):
         assert helpers.check_output(answer, network, IMAGES)
     for answer, hint in (
         (None, "not answered yet: the output"),
-        (right[3].T, "the output has shape (8, 28): transposed; (28, 8) is asked for"),
+        (right[3].T, "the output has shape (8, 28): transposed; (28, 8) is needed"),
         (right[3, :5], "the output has shape (5, 8); (28, 8) is needed"),
         (right, "the output has shape (20, 28, 8); (28, 8) is needed"),
-        ([[1], [2, 3]], "the output is no array of numbers"),
-        (right[3] + np.nan, "the output holds NaN or infinite values"),
+        ([[1], [2, 3]], "the output must be an array of numbers"),
+        (right[3] + np.nan, "the output holds NaN, or values that are infinite in float32"),
         (helpers.trace(network, IMAGES)["z"][3], "the layer gives this output for none of the images"),
         (right[3][::-1], "the layer gives this output for none of the images"),
     ):
@@ -178,7 +178,7 @@ def test_accuracies_of_the_last_five_steps(network, last_five):
         ([100 * value for value in right], "give the share, not the percentage"),
         ([*right[:3], right[3] + 0.2, right[4]], f"the accuracy at T - 3 is not {right[3] + 0.2:.4f}"),
         ([*right[:3], [1], right[4]], "the accuracy at T - 3 has shape (1,); () is needed"),
-        (["0.5"] * 5, "the accuracy at T - 0 is no array of numbers"),
+        (["0.5"] * 5, "the accuracy at T - 0 must be an array of numbers, not of <U3"),
     ):
         verdict = helpers.check_accuracies(answer, network, NOISE)
         assert not verdict and verdict.hint.endswith(hint)

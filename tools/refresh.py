@@ -14,9 +14,9 @@ import nbclient
 import nbformat
 from nbclient.exceptions import CellExecutionError
 
-from coursework.files import NOTEBOOKS, ROOT, RUNS, replacing, write_csv
+from coursework.files import NOTEBOOKS, ROOT, RUNS, replacing, write_csv, write_text
 from run import QUIET, data, in_one_line
-from tools.report import results_table, without_widgets, write_text
+from tools.report import results_table, without_widgets
 
 RESULTS = ROOT / "docs" / "results.csv"
 README = ROOT / "README.md"

@@ -10,7 +10,7 @@ import nbformat
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
-from coursework.files import RUNS, read_csv, replacing
+from coursework.files import RUNS, read_csv, replacing, write_text
 
 TEMPLATES = jinja2.FileSystemLoader(Path(__file__).parent)
 
@@ -104,12 +104,6 @@ def report(executed: list[Path]) -> Path:
     contents = jinja2.Environment(loader=TEMPLATES, autoescape=True).get_template("contents.html.j2")
     write_text(index, contents.render(pages=pages, reader=reader, table=table, data=data))
     return index
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace a text file, whole or not at all."""
-    with replacing(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8")
 
 
 def thumbnail(notebook):
