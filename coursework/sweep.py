@@ -192,11 +192,10 @@ def _progress_bar(experiments, missing):
         with bar(total=sum(e.epochs for e in experiments), initial=done, desc="Training", unit="epoch") as progress:
 
             def follow():
-                while True:
+                last = False
+                while not last:
                     last = finished.wait(0.5)
                     progress.update(done + len(os.listdir(marks)) - progress.n)
-                    if last:
-                        return
 
             thread = threading.Thread(target=follow, daemon=True)
             thread.start()
