@@ -562,9 +562,8 @@ class Reader {
 
   /** The gates and the state of one unit as curves. c has no bounds: it is drawn as a share of its largest value. */
   drawChart() {
-    const { titles, colors } = this.content;
-    const { unit, step } = this;
-    const shown = this.states.slice(0, this.seen);
+    const { content: { titles, colors }, states, step, unit } = this;
+    const shown = states.slice(0, this.seen);
     const names = [...STRIPS[this.network.cell], "g"];
     const most = Math.max(1, ...shown.map((state) => Math.abs(state.c?.[unit] ?? 0)));
     const width = this.rows.length;
@@ -572,13 +571,12 @@ class Reader {
     const line = (name, points) =>
       `<polyline points="${points}" stroke="${colors[name] ?? "currentColor"}" stroke-dasharray="${DASHES[name]}"/>`;
     const curve = (name) => line(name, shown.map((state, t) => `${t + 1},${y(state[name][unit], name)}`).join(" "));
-    const axis = `<line x2="${width}" y1="50" y2="50" stroke="#888"/>`;
-    const now = `<line x1="${step}" x2="${step}" y2="100" stroke="${colors.GRU}"/>`;
     this.part.chart.innerHTML = `<span>1</span><span style="grid-area: low">${format(-1)}</span>
-      <svg viewBox="0 0 ${width} 100" preserveAspectRatio="none">${axis}${names.map(curve).join("")}${now}</svg>
+      <svg viewBox="0 0 ${width} 100" preserveAspectRatio="none"><line x2="${width}" y1="50" y2="50" stroke="#888"/>
+        ${names.map(curve).join("")}<line x1="${step}" x2="${step}" y2="100" stroke="${colors.GRU}"/></svg>
       <div><span>row 0</span><span>${width}</span></div>`;
     const key = (name) => {
-      const value = step ? format(this.states[step - 1][name][unit], 2) : "";
+      const value = step ? format(states[step - 1][name][unit], 2) : "";
       const scale = name === "c" && most > 1 ? ` (drawn on a scale to ${format(most)})` : "";
       return `<span><svg viewBox="0 0 32 10">${line(name, "0,5 32,5")}</svg> ${titles[name]} ${value}${scale}</span>`;
     };
