@@ -230,8 +230,9 @@ const PARTS = `
 </div>
 <div class="reader-strips">
   <figure class="reader-image"><figcaption>image: click a row to predict</figcaption>
-    <div class="reader-strip"><canvas name="reading" role="slider" tabindex="0" aria-valuemin="1" aria-valuemax="${ROWS}"
-      aria-label="row after which you expect the answer to stay"></canvas><div name="marks"></div></div></figure>
+    <div class="reader-strip"><canvas name="reading" role="slider" tabindex="0" aria-valuemin="1"
+      aria-valuemax="${ROWS}" aria-label="row after which you expect the answer to stay"></canvas>
+      <div name="marks"></div></div></figure>
   <div name="strips"></div>
 </div>
 <div class="reader-chart">
