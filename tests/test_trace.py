@@ -10,7 +10,6 @@ from scipy.special import log_softmax
 
 import helpers
 from conftest import cases, refused
-from coursework import training
 
 LAYERS = {"LSTM": keras.layers.LSTM, "GRU": keras.layers.GRU}
 NAMES = {"LSTM": ["i", "f", "g", "o", "c", "h"], "GRU": ["z", "r", "g", "h"]}
@@ -52,17 +51,13 @@ SETTINGS = {
     "seed": st.integers(0, 1000),
 }
 # Those of a GRU alone, and those without effect in prediction.
-WITHOUT_EFFECT = [
-    {"unroll": True},
-    {"implementation": 1},
-    {"dropout": 0.5, "recurrent_dropout": 0.5},
-    {"use_cudnn": False},
-]
-OTHERS = st.sampled_from([{}, {}, {"reset_after": True}, {"reset_after": False}, *WITHOUT_EFFECT])
+OTHERS = [{"reset_after": True}, {"reset_after": False}, {"unroll": True}, {"implementation": 1}, {"use_cudnn": False}]
+OTHERS += [{"dropout": 0.5, "recurrent_dropout": 0.5}, {}]
+ANY_OPTIONS = st.fixed_dictionaries({}, optional=SETTINGS)
 
 
 @cases(40)
-@given(st.sampled_from(["LSTM", "GRU"]), st.fixed_dictionaries({}, optional=SETTINGS), OTHERS, st.integers(1, 6))
+@given(st.sampled_from(["LSTM", "GRU"]), ANY_OPTIONS, st.sampled_from(OTHERS), st.integers(1, 6))
 def test_h_is_the_layers_output_and_nothing_changes(kind, options, others, steps):
     options |= others if kind == "GRU" or "reset_after" not in others else {}
     layer, x = random_layer(kind, **options), random_x((3, steps, 5))
@@ -136,98 +131,21 @@ def test_a_model_that_was_saved_and_loaded_and_layers_under_a_new_head(tmp_path)
     new = network(*model.layers[:-1], keras.layers.Dense(5), shape=(28, 28))
     for other in (keras.models.load_model(tmp_path / "model.keras"), model.layers[0], new):
         np.testing.assert_array_equal(helpers.trace(other, IMAGES)["h"], h)
-    np.testing.assert_allclose(helpers.read_out(new, h)[:, -1], new(IMAGES), atol=1e-5)
+    logits = helpers.read_out(new, h)
+    np.testing.assert_allclose(logits[:, -1], new(IMAGES), atol=1e-5)
+    assert (helpers.predictions_of(new, IMAGES) == logits[:, -1].argmax(-1)).all()
+    assert (helpers.predictions_by_step(new, IMAGES) == logits.argmax(-1)).all()
 
 
-def two_inputs():
-    a, b = keras.Input((9, 5)), keras.Input((9, 5))
-    return functional(lambda _: keras.layers.GRU(3)(keras.layers.Add()([a, b])), [a, b])
-
-
-def shared_layer():
-    layer = keras.layers.GRU(5, return_sequences=True)
-    return functional(lambda inputs: layer(layer(inputs)))
-
-
-def with_initial_state():
-    def make(inputs):
-        states = keras.layers.LSTM(7, return_state=True)(inputs)[1:]
-        return keras.layers.LSTM(7, name="decoder")(inputs, initial_state=states)
-
-    return functional(make)
-
-
-def masked(wrap=lambda layer: layer):
-    return network(keras.layers.Masking(), wrap(keras.layers.LSTM(4, return_sequences=True)))
-
-
-class Doubled(keras.layers.GRU):
-    def call(self, *args, **kwargs):
-        return 2 * super().call(*args, **kwargs)
-
-
-def doubled():
-    layer = Doubled(3, return_sequences=True)
-    layer.build((None, None, 5))
-    return layer
-
-
-REFUSED = {
-    "no recurrent layer": lambda: network(keras.layers.Dense(3)),
-    "no weights yet|must be built": lambda: keras.Sequential([keras.layers.GRU(3)]),
-    "no weights yet": lambda: keras.layers.GRU(3),
-    "SimpleRNN with SimpleRNNCell": lambda: keras.layers.SimpleRNN(3),
-    "expected an LSTM or GRU layer or a model with one, got Dense": lambda: keras.layers.Dense(3),
-    "got LSTMCell": lambda: keras.layers.LSTMCell(3),
-    "got NoneType": lambda: None,
-    "forward_layer and backward_layer": lambda: keras.layers.Bidirectional(keras.layers.GRU(3)),
-    "is stateful, which is not supported": lambda: random_layer("GRU", stateful=True),
-    "has 2 inputs": two_inputs,
-    "more than once": shared_layer,
-    "does something that trace does not follow": doubled,  # the guard: gates that do not give its output
-    "given a mask": masked,
-    "(given a mask)": lambda: masked(keras.layers.Bidirectional),
-    r"expected \(N, 28, 28\)": lambda: helpers.build_model(helpers.Experiment("LSTM", 8)),
-}
-
-
-@pytest.mark.parametrize("message", REFUSED)
-@pytest.mark.filterwarnings("error::UserWarning")
-def test_what_trace_refuses(message):
-    with refused(message):
-        helpers.trace(REFUSED[message](), random_x())
-
-
-@pytest.mark.parametrize(
-    ("make", "which", "message"),
-    [
-        (with_initial_state, "decoder", "given an initial state"),
-        (lambda: random_layer("LSTM"), 0, "a single layer is given"),
-    ],
-)
-def test_what_trace_refuses_of_a_chosen_layer(make, which, message):
-    with refused(message):
-        helpers.trace(make(), random_x(), layer=which)
-
-
-@pytest.mark.parametrize("function", [helpers.trace, helpers.layer_outputs])
-@pytest.mark.parametrize(
-    ("x", "message"),
-    [
-        (random_x((6, 9, 4)), r"shape \(6, 9, 4\), expected \(N, T, 5\)"),
-        (random_x((9, 5)), r"a single one is x\[None\]"),
-        (random_x((0, 9, 5)), r"shape \(0, 9, 5\)"),
-        (random_x((2, 0, 5)), r"shape \(2, 0, 5\)"),
-        (np.full((2, 9, 5), np.nan), "NaN"),
-        (np.full((2, 9, 5), "a"), "array of numbers"),
-        ([[1, 2], [3]], "must be an array"),
-        (np.ma.masked_less(random_x(), 0), "masked"),
-        (None, "array of numbers"),
-    ],
-)
-def test_x_that_does_not_fit(function, x, message):
-    with refused(message):
-        function(random_layer("GRU"), x)
+def test_read_out_of_networks_with_an_answer_at_every_step():
+    model = helpers.build_model(helpers.Experiment("LSTM", 8, every_step=True))
+    logits = helpers.read_out(model, helpers.trace(model, IMAGES)["h"])
+    np.testing.assert_allclose(logits, model(IMAGES), atol=1e-5)
+    assert (helpers.predictions_of(model, IMAGES) == logits[:, -1].argmax(-1)).all()
+    for head in (keras.layers.TimeDistributed(keras.layers.Dense(4)), keras.layers.Dense(4)):
+        model = network(EVERY, head)
+        expected = model(random_x())
+        np.testing.assert_allclose(helpers.read_out(model, helpers.trace(model, random_x())["h"]), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("policy", ["float64", "float16", "mixed_float16", "mixed_bfloat16"])
@@ -236,70 +154,6 @@ def test_other_precisions(policy):
     layer.build((None, None, 3))
     traced = helpers.trace(layer, random_x((4, 6, 3)))
     assert {a.dtype for a in traced.values()} == {np.dtype("float64" if policy == "float64" else "float32")}
-
-
-# --------------------------------------------------------------------------------------------------------- read-outs
-def test_read_out_at_the_last_step_is_the_models_own_prediction(data):
-    model, history = training.fit(
-        helpers.Experiment("GRU", 8, epochs=4, batch_size=32, learning_rate=0.01), data
-    )  # one that has learned something
-    logits = helpers.read_out(model, helpers.trace(model, data.x_test)["h"])
-    assert logits.shape == (len(data.y_test), 28, 10)
-    np.testing.assert_allclose(logits[:, -1], model.predict(data.x_test, verbose=0), atol=1e-4)
-    accuracy = (logits[:, -1].argmax(-1) == data.y_test).mean()
-    assert accuracy == pytest.approx(history["val_accuracy"][-1], abs=1e-6) and accuracy > 0.15
-    assert (helpers.predictions_of(model, data.x_test) == logits[:, -1].argmax(-1)).all()
-
-
-def test_read_out_of_networks_with_an_answer_at_every_step():
-    model = helpers.build_model(helpers.Experiment("LSTM", 8, every_step=True))
-    logits = helpers.read_out(model, helpers.trace(model, IMAGES)["h"])
-    np.testing.assert_allclose(logits, model(IMAGES), atol=1e-5)
-    assert (helpers.predictions_of(model, IMAGES) == logits[:, -1].argmax(-1)).all()
-    every = keras.layers.GRU(3, return_sequences=True)
-    for head in (keras.layers.TimeDistributed(keras.layers.Dense(4)), keras.layers.Dense(4)):
-        model = network(every, head)
-        expected = model(random_x())
-        np.testing.assert_allclose(helpers.read_out(model, helpers.trace(model, random_x())["h"]), expected, atol=1e-5)
-
-
-def two_heads(inputs):
-    h = keras.layers.LSTM(10)(inputs)
-    return [keras.layers.Dense(10)(h), keras.layers.Dense(10)(h)]
-
-
-def beside_the_input(inputs):
-    parts = [keras.layers.LSTM(8)(inputs), keras.layers.Flatten()(inputs)]
-    return keras.layers.Dense(10)(keras.layers.Concatenate()(parts))
-
-
-def test_read_out_refuses_what_does_not_fit():
-    every = keras.layers.GRU(3, return_sequences=True)
-    for model, units, message in (
-        (helpers.build_model(helpers.Experiment("GRU", 8)), 9, r"expected \(N, T, 8\)"),
-        (helpers.build_model(helpers.Experiment("MLP", 8)), 8, "no recurrent layer"),
-        (network(every, keras.layers.Flatten(), keras.layers.Dense(4)), 3, "mix the steps"),
-        (functional(beside_the_input), 8, "one output that depends on"),
-    ):
-        with refused(message):
-            helpers.read_out(model, np.zeros((2, 9, units)))
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (two_heads, "2 outputs|one output"),
-        (lambda inputs: list(keras.layers.LSTM(10, return_state=True)(inputs)), "3 outputs|one output"),
-        (lambda x: {"a": keras.layers.Dense(10)(keras.layers.GRU(3)(x)), "b": x}, "2 outputs|one output"),
-        (lambda inputs: keras.layers.Dense(1)(keras.layers.GRU(3)(inputs)), "two or more classes"),
-    ],
-)
-def test_outputs_that_are_no_logits_are_refused(make, message):
-    model = functional(make)
-    h = helpers.trace(model, random_x())["h"]  # which does not ask about outputs
-    for function, x in ((helpers.predictions_of, random_x()), (helpers.read_out, h)):
-        with refused(message):
-            function(model, x)
 
 
 def test_the_influence_of_a_row_is_what_its_definition_says():
@@ -321,22 +175,133 @@ def test_the_influence_of_a_row_is_what_its_definition_says():
         assert (slope <= 1.05 * gradient[:, :, row] + 1e-4).all() and gradient[:, row:, row].min() > 0
 
 
+# ---------------------------------------------------------------------------------------------------- what is refused
+EVERY = keras.layers.GRU(3, return_sequences=True)
+
+
+def two_inputs():
+    a, b = keras.Input((9, 5)), keras.Input((9, 5))
+    return functional(lambda _: keras.layers.GRU(3)(keras.layers.Add()([a, b])), [a, b])
+
+
+def shared_layer():
+    layer = keras.layers.GRU(5, return_sequences=True)
+    return functional(lambda inputs: layer(layer(inputs)))
+
+
+def with_initial_state(inputs):
+    states = keras.layers.LSTM(7, return_state=True)(inputs)[1:]
+    return keras.layers.LSTM(7, name="decoder")(inputs, initial_state=states)
+
+
+def masked(wrap=lambda layer: layer):
+    return network(keras.layers.Masking(), wrap(keras.layers.LSTM(4, return_sequences=True)))
+
+
+class Doubled(keras.layers.GRU):
+    def call(self, *args, **kwargs):
+        return 2 * super().call(*args, **kwargs)
+
+
+def doubled():
+    layer = Doubled(3, return_sequences=True)
+    layer.build((None, None, 5))
+    return layer
+
+
+TRACE = {
+    "no recurrent layer": lambda: network(keras.layers.Dense(3)),
+    "no weights yet|must be built": lambda: keras.Sequential([keras.layers.GRU(3)]),
+    "no weights yet": lambda: keras.layers.GRU(3),
+    "SimpleRNN with SimpleRNNCell": lambda: keras.layers.SimpleRNN(3),
+    "expected an LSTM or GRU layer or a model with one, got Dense": lambda: keras.layers.Dense(3),
+    "got LSTMCell": lambda: keras.layers.LSTMCell(3),
+    "got NoneType": lambda: None,
+    "forward_layer and backward_layer": lambda: keras.layers.Bidirectional(keras.layers.GRU(3)),
+    "is stateful, which is not supported": lambda: random_layer("GRU", stateful=True),
+    "has 2 inputs": two_inputs,
+    "more than once": shared_layer,
+    "does something that trace does not follow": doubled,  # the guard: gates that do not give its output
+    "given a mask": masked,
+    "(given a mask)": lambda: masked(keras.layers.Bidirectional),
+    r"expected \(N, 28, 28\)": lambda: helpers.build_model(helpers.Experiment("LSTM", 8)),
+}
+
+
+@pytest.mark.parametrize("message", TRACE)
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_what_trace_refuses(message):
+    with refused(message):
+        helpers.trace(TRACE[message](), random_x())
+
+
+@pytest.mark.parametrize(
+    ("make", "which", "message"),
+    [
+        (lambda: functional(with_initial_state), "decoder", "given an initial state"),
+        (lambda: random_layer("LSTM"), 0, "a single layer is given"),
+    ],
+)
+def test_what_trace_refuses_of_a_chosen_layer(make, which, message):
+    with refused(message):
+        helpers.trace(make(), random_x(), layer=which)
+
+
+@pytest.mark.parametrize("function", [helpers.trace, helpers.layer_outputs])
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (random_x((6, 9, 4)), r"shape \(6, 9, 4\), expected \(N, T, 5\)"),
+        (random_x((9, 5)), r"a single one is x\[None\]"),
+        (random_x((2, 0, 5)), r"shape \(2, 0, 5\)"),
+    ],
+)
+def test_x_that_does_not_fit(function, x, message):
+    with refused(message):
+        function(random_layer("GRU"), x)
+
+
+def two_heads(inputs):
+    h = keras.layers.LSTM(10)(inputs)
+    return [keras.layers.Dense(10)(h), keras.layers.Dense(10)(h)]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (two_heads, "2 outputs|one output"),
+        (lambda inputs: list(keras.layers.LSTM(10, return_state=True)(inputs)), "3 outputs|one output"),
+        (lambda x: {"a": keras.layers.Dense(10)(keras.layers.GRU(3)(x)), "b": x}, "2 outputs|one output"),
+        (lambda inputs: keras.layers.Dense(1)(keras.layers.GRU(3)(inputs)), "two or more classes"),
+    ],
+)
+def test_outputs_that_are_no_logits_are_refused(make, message):
+    model = functional(make)
+    h = helpers.trace(model, random_x())["h"]  # which does not ask about outputs
+    for function, x in ((helpers.predictions_of, random_x()), (helpers.read_out, h)):
+        with refused(message):
+            function(model, x)
+
+
+def beside_the_input(inputs):
+    parts = [keras.layers.LSTM(8)(inputs), keras.layers.Flatten()(inputs)]
+    return keras.layers.Dense(10)(keras.layers.Concatenate()(parts))
+
+
 def test_what_would_be_read_wrongly_is_refused():
-    x, probabilities = random_x((2, 28, 28)) > 0, keras.layers.Dense(10, "softmax")
-    backwards = keras.Sequential(
-        [keras.Input((28, 28)), keras.layers.GRU(3, go_backwards=True), keras.layers.Dense(10)]
-    )
-    softmax = keras.Sequential([keras.Input((28, 28)), keras.layers.GRU(3), probabilities])
-    lost = helpers.build_model(helpers.Experiment("GRU", 3))
+    h, x, gru, dense = np.zeros((2, 9, 8)), random_x((2, 9, 5)), keras.layers.GRU, keras.layers.Dense
+    lost = network(gru(8), dense(10))
     lost.set_weights([np.full_like(weight, np.nan) for weight in lost.get_weights()])
-    with refused("softmax"):
-        helpers.read_out(softmax, helpers.layer_outputs(softmax.layers[0], x))
-    with refused("go_backwards"):
-        helpers.predictions_by_step(backwards, x)
-    with refused("has diverged"):
-        helpers.predictions_of(lost, x)
-    with refused("ends in a recurrent layer"):
-        helpers.predictions_of(keras.Sequential([keras.Input((28, 28)), keras.layers.LSTM(16)]), x)
-    with refused("ten classes"):
-        five = keras.Sequential([keras.Input((28, 28)), keras.layers.GRU(3), keras.layers.Dense(5)])
-        helpers.row_influence(five, x, [0, 1])
+    for message, function, model, *values in (
+        (r"expected \(N, T, 3\)", helpers.read_out, network(gru(3), dense(10)), h),
+        ("no recurrent layer", helpers.read_out, network(keras.layers.Flatten(), dense(10)), h),
+        ("mix the steps", helpers.read_out, network(EVERY, keras.layers.Flatten(), dense(4)), h[..., :3]),
+        ("one output that depends on", helpers.read_out, functional(beside_the_input), h),
+        ("softmax", helpers.read_out, network(gru(8), dense(10, "softmax")), h),
+        ("go_backwards", helpers.predictions_by_step, network(gru(8, go_backwards=True), dense(10)), x),
+        ("has diverged", helpers.predictions_of, lost, x),
+        ("ends in a recurrent layer", helpers.predictions_of, network(gru(8)), x),
+        ("ten classes", helpers.row_influence, network(gru(8), dense(5)), x, [0, 1]),
+    ):
+        with refused(message):
+            function(model, *values)
