@@ -1,22 +1,16 @@
-"""What the states do over time, against brute force."""
+"""What the states do over time, and honest comparisons: against brute force, definitions and simulation."""
+
+import math
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 import helpers
 from conftest import cases, refused
 
 RNG = np.random.default_rng(0)
-
-
-def test_commit_step_on_hand_made_predictions():
-    predictions = [[3, 3, 3, 3], [1, 3, 3, 3], [3, 3, 1, 3], [3, 1, 3, 3], [0, 1, 2, 3]]
-    assert helpers.commit_step(predictions).tolist() == [1, 2, 4, 3, 4]
-    with refused("expected"):
-        helpers.commit_step([1, 2])
 
 
 @cases()
@@ -56,25 +50,19 @@ def test_variances_from_none_to_all():
     assert between.tolist() == [0.75, 0.75] and within.tolist() == [0, 0]
 
 
-def test_probe_finds_what_a_line_separates_and_nothing_else():
-    y = np.repeat(np.arange(10), 60)
-    noise = RNG.normal(size=(600, 12))
+def test_probes_are_weighted_sums_that_find_what_a_line_separates_and_nothing_else():
+    y = np.repeat([1, 4, 8], 100)
+    noise = RNG.normal(size=(300, 12))
     h = np.stack([noise, np.eye(12)[y] + 0.05 * noise], axis=1)
-    train = RNG.random(600) < 0.5
-    found = helpers.probe_predictions(helpers.fit_probes(h[train], y[train]), h[~train])
+    train = RNG.random(300) < 0.5
+    weights = helpers.fit_probes(h[train], y[train])
+    found = helpers.probe_predictions(weights, h[~train])
     right = (found == y[~train][:, None]).mean(0)
-    assert right[0] < 0.25 and right[1] > 0.99
-
-
-def test_probes_are_weighted_sums_with_a_bias():
-    h, y = RNG.normal(size=(60, 2, 5)), np.repeat([1, 4, 8], 20)
-    weights = helpers.fit_probes(h, y)
-    assert weights.shape == (2, 6, 10)
-    with_one = np.concatenate([h, np.ones((60, 2, 1))], -1)
-    answers = np.stack([(with_one[:, t] @ weights[t]).argmax(-1) for t in range(2)], 1)
-    assert (helpers.probe_predictions(weights, h) == answers).all() and set(answers.flat) <= {1, 4, 8}
+    assert right[0] < 0.5 and right[1] > 0.99 and weights.shape == (2, 13, 10)
+    with_one = np.concatenate([h[~train], np.ones(((~train).sum(), 2, 1))], -1)
+    assert (found == np.einsum("ntu,tuk->ntk", with_one, weights).argmax(-1)).all() and set(found.flat) <= {1, 4, 8}
     with refused("three or more classes"):
-        helpers.fit_probes(h, np.repeat([1, 4], 30))
+        helpers.fit_probes(h, np.repeat([1, 4], 150))
 
 
 def test_erase_last_keeps_the_steps():
@@ -93,7 +81,6 @@ def test_shuffled_pixels_are_the_same_pixels(data):
     assert len(moved) >= 1  # one place holds that pixel in every image
 
 
-# ------------------------------------------------------------------------------------ labels and states of every form
 H = RNG.normal(size=(30, 4, 3))
 Y = np.arange(30) % 5
 
@@ -107,26 +94,61 @@ def test_labels_of_any_usual_form_give_the_same_and_others_are_refused(function)
             function(H, labels)
 
 
-OF_STATES = [
-    helpers.first_ink,
-    helpers.last_ink,
-    helpers.step_lengths,
-    helpers.saturation,
-    lambda x: helpers.erase_last(x, 1),
-    lambda x: helpers.class_means(x, np.zeros(len(x), int)),
-    lambda x: helpers.probe_predictions(np.zeros((4, 4, 10)), x),
-]
+# -------------------------------------------------------------------------------------------------------- comparisons
+@pytest.mark.parametrize(("only_a", "only_b"), [(0, 0), (1, 0), (5, 5), (9, 2), (3, 14)])
+def test_mcnemar_against_the_definition(only_a, only_b):
+    right_a = np.array([True] * only_a + [False] * only_b + [True] * 20 + [False] * 3)
+    right_b = np.array([False] * only_a + [True] * only_b + [True] * 20 + [False] * 3)
+    result = helpers.mcnemar(right_a, right_b)
+    n = only_a + only_b
+    splits = [math.comb(n, k) / 2**n for k in range(n + 1)]
+    assert result.p == pytest.approx(sum(s for s in splits if s <= splits[only_a] * (1 + 1e-9)))
+    assert (result.only_a, result.only_b) == (only_a, only_b)
+    assert result.difference == pytest.approx(right_a.mean() - right_b.mean())
+    assert result.low < result.difference < result.high
+    other = helpers.mcnemar(right_b, right_a)
+    assert (other.p, other.low, other.high) == pytest.approx((result.p, -result.high, -result.low))
+    assert result.verdict() == ("worse" if only_b == 14 else "not separable")  # 9 of 11: p = 0.065
+    assert result.verdict(p=0.06) == "not separable" and result.verdict(p=0.04) == (
+        "better" if only_a > only_b else "worse"
+    )
 
 
-@pytest.mark.parametrize("function", OF_STATES)
-@cases(30)
-@given(
-    x=hnp.arrays(st.sampled_from(["f4", "f8", "i4", "O", "S1", "c8"]), hnp.array_shapes(max_dims=4, max_side=4))
-    | st.just(np.full((2, 4, 3), np.nan))
-)
-def test_arrays_fit_or_are_refused_in_one_line(function, x):
-    try:
-        assert len(function(x)) in (2, 10, len(x))
-        assert x.ndim == 3 and x.dtype.kind in "if"
-    except ValueError as error:
-        assert "\n" not in str(error)
+def test_the_interval_of_the_difference_covers_the_truth():
+    """About 95 of 100 intervals should; 500 simulated test sets of 300 images."""
+    cells = np.random.default_rng(0).multinomial(300, [0.9, 0.05, 0.03, 0.02], size=500)
+    covered = 0
+    for counts in cells:  # both, only a, only b, neither
+        a, b = (np.repeat(right, counts) for right in ([True, True, False, False], [True, False, True, False]))
+        result = helpers.mcnemar(a, b)
+        covered += result.low <= 0.02 <= result.high
+    assert 0.93 < covered / 500 < 0.97
+
+
+def test_wilson_against_the_quadratic_it_solves():
+    """Its ends are where the distance from the observed proportion is 1.96 standard errors of the end itself."""
+    low, high = helpers.wilson([0, 3, 50, 99, 100], 100)
+    for end in (low, high):
+        np.testing.assert_allclose(
+            (np.array([0, 0.03, 0.5, 0.99, 1]) - end) ** 2, 1.959964**2 * end * (1 - end) / 100, atol=1e-9
+        )
+    assert (low >= -1e-12).all() and (high <= 1 + 1e-12).all()
+    assert np.isnan(helpers.wilson(0, 0)).all()
+    assert np.allclose(helpers.wilson(np.uint8(200), np.uint8(250)), helpers.wilson(200, 250))  # no overflow
+
+
+@cases()
+@given(st.integers(1, 60_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_takes_an_accuracy_of_keras_times_n(case):
+    hits, total = case
+    accuracy = float(np.float32(hits / total))
+    np.testing.assert_array_equal(helpers.wilson(accuracy * total, total), helpers.wilson(hits, total))
+
+
+def test_holm_and_the_interval_of_a_mean_on_worked_examples():
+    np.testing.assert_allclose(helpers.holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(helpers.holm([0.9, 0.8]), [1, 1])
+    mean, low, high = helpers.mean_interval([1.0, 2.0, 3.0])
+    error = 4.3027 / math.sqrt(3)  # Student's t has 2 degrees of freedom for three runs: 4.303 standard errors
+    assert (mean, high - mean, mean - low) == pytest.approx((2, error, error), rel=1e-4)
+    assert np.isnan(helpers.mean_interval([1.0])[1:]).all()

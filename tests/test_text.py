@@ -1,11 +1,14 @@
-"""What is shown to the reader: marks, sentences, tables."""
+"""The ground floor: what is shown to the reader, files that are whole or not there, verdicts and points."""
+
+import csv
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import cases
-from coursework import text
+from coursework import files, text
+from coursework.verdicts import Verdict, answered, award
 
 
 @pytest.fixture
@@ -27,19 +30,15 @@ def test_marks_become_spans_and_nothing_else_does(shown):
 @cases()
 @given(st.floats(allow_nan=True), st.sampled_from(["", ".4f", "+.2f", ".0%", ".1e", ",.0f"]))
 def test_every_number_is_masked_whole(value, spec):
-    sentence = f"x {text.measured(value, spec)}, y"
-    assert text.MARK.sub("", sentence) == "x , y"
+    assert text.MARK.sub("", f"x {text.measured(value, spec)}, y") == "x , y"
 
 
 def test_tables_in_html_and_as_text(shown):
     text.show_table(["model", "accuracy"], [["GRU <32>", text.measured(0.96589, ".4f")], ["softmax", "x" * 200]])
     (output,) = shown
     lines = output["text/plain"].splitlines()
-    assert [line.split() for line in lines] == [
-        ["model", "accuracy"],
-        ["GRU", "<32>", "≈0.9659"],
-        ["softmax", "x" * 200],
-    ]
+    words = [["model", "accuracy"], ["GRU", "<32>", "≈0.9659"], ["softmax", "x" * 200]]
+    assert [line.split() for line in lines] == words
     assert len(set(map(len, lines))) == 1  # numbers stand on the right
     html = output["text/html"]
     assert 'scope="row" style="text-align: left">GRU &lt;32&gt;</th>' in html and "x" * 200 in html
@@ -52,3 +51,26 @@ def test_measured_values_do_not_move_the_other_columns(a, b):
     one, other = (text._as_text(["name", "a", "b"], [["x", text.measured(v), "1"], ["y", "22", "333"]]) for v in (a, b))
     lines = [[line for line in table.splitlines() if "≈" not in line] for table in (one, other)]
     assert lines[0] == lines[1]
+
+
+def test_a_table_is_written_whole_or_not_at_all(runs):
+    files.write_csv("table.csv", ["a", "b"], [[1, "x,y"]])
+    with pytest.raises(ZeroDivisionError):
+        files.write_csv("table.csv", ["a"], ([1 / n] for n in (1, 0)))
+    with open(runs / "table.csv", encoding="utf-8", newline="") as file:
+        assert list(csv.reader(file)) == [["a", "b"], ["1", "x,y"]]
+    with files.replacing(runs / "file") as path:
+        path.write_text("half")
+        assert not (runs / "file").exists()
+    assert (runs / "file").read_text() == "half" and len(list(runs.iterdir())) == 2
+
+
+def test_verdicts_are_their_own_truth_and_share_the_points(capsys):
+    yes, no = Verdict(True), Verdict(False, "why")
+    assert yes and repr(yes) == "Right." and not no and repr(no) == "Not yet: why"
+    assert award(10, yes) == 10 and award(10, no) == 0 and award(15, {"a": yes, "b": yes, "c": no}) == 10
+    assert award(10, {"a": yes, "b": no, "c": no}) == 3.33
+    printed = ["Right.", "Not yet: why", "a: Right.", "b: Right.", "c: Not yet: why"]
+    assert capsys.readouterr().out.splitlines()[:5] == printed
+    assert answered(0, [], False) and not answered(1, ...) and not answered(None)
+    assert capsys.readouterr().out == "not answered yet\n" * 2
