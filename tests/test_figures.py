@@ -69,9 +69,8 @@ def test_summary_table_draws_and_writes_a_csv(runs):
 def test_curves_have_their_own_styles_and_imitations_are_all_drawn(shown):
     curve = np.linspace(0.1, 0.9, 28)
     helpers.plot_by_step("accuracy", {f"model {k}": curve for k in range(8)})
-    helpers.plot_by_step(
-        "accuracy", {"a": (curve, curve - 0.1, curve + 0.1)}, {"known": {28: 0.9, 27: 0.8}}, {5: "ink"}
-    )
+    interval = curve, curve - 0.1, curve + 0.1
+    helpers.plot_by_step("accuracy", {"a": interval}, {"known": {28: 0.9, 27: 0.8}}, {5: "ink"})
     helpers.plot_imitation(curve, {f"LSTM {shift}": curve + shift / 10 for shift in range(6)})
     (eight, names), (one, points), (imitation, gaps) = ((figure.axes[0], alt) for figure, alt in shown)
     assert len({(line.get_color(), line.get_linestyle()) for line in eight.lines}) == len(eight.lines) == 8

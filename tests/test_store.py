@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import helpers
-from conftest import cases, python, refused, tiny
+from conftest import cases, refused, tiny
 from coursework import files, store, training
 from helpers import train_all
 
@@ -51,11 +51,15 @@ def test_a_model_is_an_ordinary_keras_file_and_a_json_beside_it(result, data):
     assert not again.trained and dataclasses.replace(again, trained=True) == result
 
 
+def flip_a_bit(path):
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
 DAMAGES = {
     "another file": lambda model, facts: model.write_bytes(b"PK, but no model"),
-    "half a file": lambda model, facts: model.write_bytes(model.read_bytes()[:1000]),
+    "another bit": lambda model, facts: flip_a_bit(model),
     "no JSON": lambda model, facts: facts.write_text("{"),
-    "a list": lambda model, facts: facts.write_text("[]"),
     "too deep": lambda model, facts: facts.write_text("[" * 10**5),
     "no key": lambda model, facts: facts.write_text(json.dumps({"sha256": "0"})),
     "a link to itself": lambda model, facts: (model.unlink(), model.symlink_to(model)),
@@ -67,26 +71,14 @@ def test_a_damaged_model_is_noticed_and_a_line_says_so(result, data, capsys, dam
     DAMAGES[damage](result.path, result.path.with_suffix(".json"))
     assert store.stored(tiny(), data) is None
     assert capsys.readouterr().out.startswith("The stored model softmax is damaged (")
-
-
-def test_a_damaged_model_is_trained_again(result, data):
-    DAMAGES["a link to itself"](result.path, None)
-    assert trained_again(data) and not trained_again(data)
+    if damage == "a link to itself":  # the one over which a new model might stumble
+        assert trained_again(data) and not trained_again(data)
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".json"])
 def test_half_of_a_model_is_none(result, data, capsys, suffix):
     result.path.with_suffix(suffix).unlink()
     assert store.stored(tiny(), data) is None and not capsys.readouterr().out
-
-
-def test_every_flipped_bit_of_a_model_is_noticed(result, data):
-    whole = result.path.read_bytes()
-    for place in np.random.default_rng(0).integers(0, len(whole), 60):
-        result.path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        assert store.stored(tiny(), data) is None, f"byte {place}"
-    result.path.write_bytes(whole)
-    assert store.stored(tiny(), data).history == result.history
 
 
 @cases(40)
@@ -150,13 +142,16 @@ def test_nothing_unfinished_is_left_where_saving_fails(data, monkeypatch, runs):
     assert store.stored(tiny(), data) is None and not list((runs / "models").iterdir())
 
 
-@pytest.mark.skipif(os.name == "nt", reason="limits of a process")
 def test_a_disk_without_room_is_noticed_before_training(data, runs):
-    """A limit on the size of files stands in for the full disk; in a process of its own."""
-    script = "import resource, helpers; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); digits = "
-    script += 'helpers.load_data("digits"); helpers.train_all([helpers.Experiment("GRU", epochs=10**6)], digits)'
-    last = python("-c", script, COURSEWORK_RUNS=str(runs)).stderr.splitlines()[-1]
-    assert last.startswith("OSError: trained models can't be kept") and "set COURSEWORK_RUNS" in last
+    """A limit on the size of files stands in for the full disk."""
+    resource = pytest.importorskip("resource")
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, usual[1]))
+    try:
+        with refused("^trained models can't be kept in .* set COURSEWORK_RUNS", OSError):
+            train_all([tiny()], data, n_jobs=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
