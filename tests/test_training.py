@@ -19,13 +19,10 @@ from helpers import Experiment
 @pytest.mark.parametrize(
     ("family", "units", "layers", "parameters"),
     [
-        # Recurrent layers by the textbook's formulas, plus 64 fully connected units and 10 logits.
-        ("LSTM", 32, 1, 4 * 32 * (28 + 32 + 1) + 33 * 64 + 650),
+        # By the textbook's formulas, plus 64 fully connected units and 10 logits; notebook 2 counts all eight.
         ("LSTM", 32, 3, 4 * 32 * (28 + 32 + 1) + 2 * 4 * 32 * (32 + 32 + 1) + 33 * 64 + 650),
         ("GRU", 128, 1, 3 * 128 * (28 + 128 + 2) + 129 * 64 + 650),
-        ("GRU", 32, 3, 3 * 32 * (28 + 32 + 2) + 2 * 3 * 32 * (32 + 32 + 2) + 33 * 64 + 650),
         ("softmax", 32, 1, 785 * 10),
-        ("MLP", 32, 1, 785 * 32 + 33 * 10),
         ("MLP", 32, 2, 785 * 32 + 33 * 32 + 33 * 10),
         ("CNN", 32, 1, 10 * 8 + (72 + 1) * 8 + (7 * 7 * 8 + 1) * 32 + 33 * 10),
     ],
@@ -58,19 +55,11 @@ def test_initial_weights_follow_from_the_seed_alone():
     assert (bias[:10] == 1).all() and (bias[10:] == 0).all()
 
 
-def test_every_step_gives_logits_after_every_row(data):
-    model, history = training.fit(tiny("GRU", every_step=True), data)
-    assert model.predict(data.x_test[:3], verbose=0).shape == (3, 28, 10)
-    assert np.isfinite(history["loss"]).all()
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"family": "RNN"}, "unknown family 'RNN'"),
         ({"epochs": 0}, "epochs must be a whole number of at least 1, not 0"),
-        ({"epochs": 2.5}, "epochs must be a whole number"),
-        ({"epochs": True}, "epochs must be a whole number"),
         ({"units": -1}, "units must be"),
         ({"seed": -1}, "seed must be"),
         ({"batch_size": 0}, "batch_size must be"),
@@ -116,13 +105,12 @@ def test_any_setting_is_taken_or_refused_in_one_line(usual, name, odd):
         except ValueError as error:
             assert "\n" not in str(error) and len(str(error)) < 200
         else:
-            assert e == dataclasses.replace(e) and type(e.units) is int and type(e.learning_rate) is float
+            assert type(e.units) is type(e.shift) is int and type(e.learning_rate) is float
             assert json.loads(json.dumps(e.__dict__)) and e.label
 
 
-def test_numpys_numbers_and_the_deepest_networks_are_built():
-    deep = Experiment("GRU", np.int64(2), np.int16(15), epochs=1)
-    assert len(helpers.build_model(deep).layers) == 15 + 3 and deep == Experiment("GRU", 2, 15, epochs=1)
+def test_the_deepest_networks_are_built():
+    assert len(helpers.build_model(Experiment("GRU", np.int64(2), np.int16(15))).layers) == 15 + 3
 
 
 def test_the_cosine_schedule_rises_in_a_third_of_an_epoch_and_ends_at_zero():
@@ -180,7 +168,6 @@ def test_labels_and_the_tuned_recipe_which_changes_the_training_only():
         for better in (helpers.tuned(e), helpers.quick(e)):
             assert (better.family, better.units, better.layers, better.seed) == (e.family, e.units, e.layers, e.seed)
             assert better.label == f"{e.label}, tuned"
-            assert helpers.compile_model(helpers.build_model(better), better).count_params()
         assert helpers.tuned(e).epochs == 5 and helpers.quick(e).epochs == 1
 
 
@@ -228,10 +215,9 @@ def test_compiling_changes_the_time_and_not_what_is_learned(data, monkeypatch):
 def test_training_learns_and_reports_the_test_images(data):
     model, history = training.fit(Experiment("MLP", epochs=8, batch_size=16), data)
     assert history["loss"][-1] < history["loss"][0] and history["val_accuracy"][-1] > 0.5
-    loss, accuracy = model.evaluate(data.x_test, data.y_test, verbose=0)
-    assert history["val_loss"][-1] == pytest.approx(loss, abs=1e-4)
-    assert history["val_accuracy"][-1] == pytest.approx(accuracy, abs=1e-4)
-    assert history["accuracy"][-1] != pytest.approx(accuracy, abs=1e-6)
+    seen = history["val_loss"][-1], history["val_accuracy"][-1]
+    assert seen == pytest.approx(model.evaluate(data.x_test, data.y_test, verbose=0), abs=1e-4)
+    assert history["accuracy"][-1] != pytest.approx(seen[1], abs=1e-6)
 
 
 def test_weights_come_from_the_training_images_alone(data):
