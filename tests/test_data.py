@@ -87,24 +87,16 @@ def test_a_file_by_path(npz, kind, capsys):
     [
         ({"x_test": None}, "lacks the array 'x_test'"),
         ({"x_train": np.zeros((30, 27, 28))}, r"x_train has shape \(30, 27, 28\), expected \(N, 28, 28\)"),
-        ({"x_train": np.zeros((30, 783))}, r"x_train has shape \(30, 783\)"),
         ({"x_train": np.zeros((28, 28))}, r"x_train has shape \(28, 28\)"),
-        ({"x_train": np.zeros(())}, r"x_train has shape \(\)"),
         ({"x_test": np.zeros((0, 28, 28)), "y_test": np.zeros(0, int)}, "with N > 0"),
         ({"y_train": np.zeros(29, int)}, r"y_train has shape \(29,\), expected labels \(30,\)"),
-        ({"y_train": np.zeros((30, 10), int)}, r"y_train has shape \(30, 10\)"),
-        ({"y_train": np.full(30, 10)}, "labels from 10 to 10, expected whole numbers 0-9"),
-        ({"y_test": np.full(20, -1)}, "labels from -1 to -1"),
-        ({"y_test": np.full(20, 0.5)}, "y_test holds labels from 0.5 to 0.5, expected whole numbers"),
-        ({"y_test": np.full(20, "seven")}, "y_test must be an array of numbers"),
+        ({"y_test": np.full(20, 10)}, "y_test holds labels from 10 to 10, expected whole numbers 0-9"),
         ({"x_test": np.full((20, 28, 28), np.nan)}, "x_test holds NaN"),
-        ({"x_test": np.full((20, 28, 28), 300)}, "expected 0 to 255"),
-        ({"x_test": np.full((20, 28, 28), -1)}, "values from -1 to -1, expected 0 to 255"),
-        ({"x_test": np.full((20, 28, 28), "a")}, "x_test must be an array of numbers"),
+        ({"x_test": np.full((20, 28, 28), 300)}, "expected 0-255 or 0-1"),
+        ({"x_test": np.full((20, 28, 28), -1)}, "pixels from -1 to -1, expected 0-255 or 0-1"),
         ({"y_train": np.array([object()] * 30)}, "plain arrays, without pickled objects"),
         # One scale holds for the whole file, and no image is ever blank because of it.
-        ({"x_test": RAW["x_test"] / 255}, "x_test: 100% of the images have no ink"),
-        ({"x_train": np.zeros((30, 28, 28))}, "x_train: 100% of the images have no ink"),
+        ({"x_test": RAW["x_test"] / 255}, "x_test has no ink"),
         ({name: RAW[name] / 255**2 for name in ("x_train", "x_test")}, "no ink.*is it scaled twice"),
         ({name: RAW[name] // 16 for name in ("x_train", "x_test")}, "the pixels end at 15, expected 0-255 or 0-1"),
         ({name: RAW[name] / 254.99 for name in ("x_train", "x_test")}, "the pixels end at 1.00003"),
@@ -142,18 +134,14 @@ LAYOUTS = {
     "from 0 to 1": lambda x: x / 255,
     "floats to 255": lambda x: x.astype(np.float32),
 }
-LABELS = {  # tests/test_arguments.py tries more of them
-    "a column": lambda y: y[:, None],
-    "boolean one-hot": lambda y: np.eye(10, dtype=bool)[y],
-}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("labels", LABELS)
-def test_usual_layouts_are_read_as_what_they_are(npz, layout, labels):
+def test_usual_layouts_are_read_as_what_they_are(npz, layout):
+    """Labels are one-hot here and there; tests/test_arguments.py has all their forms."""
     expected = helpers.load_data(npz(), binary=False)
-    changes = {name: (LAYOUTS[layout] if name[0] == "x" else LABELS[labels])(array) for name, array in RAW.items()}
-    data = helpers.load_data(npz(**changes | {"y_test": RAW["y_test"]}), binary=False)
+    images = {name: LAYOUTS[layout](RAW[name]) for name in ("x_train", "x_test")}
+    data = helpers.load_data(npz(**images, y_train=np.eye(10, dtype=bool)[RAW["y_train"]]), binary=False)
     assert all(np.allclose(getattr(data, name), getattr(expected, name)) for name in RAW)
     assert data.x_train.dtype == np.float32 and data.y_train.dtype == np.int64
 
@@ -188,19 +176,8 @@ def test_any_arrays_are_taken_or_refused_in_one_line(npz, x, y):
     assert set(data.y_test) <= set(range(10))
 
 
-ODD_PATHS = ["~nobody-here/x.npz", "~/x.npz", "a" * 5000, "a" * 5000 + ".npz", "\0.npz", "x\n\x1b[31my.npz"]
-ODD_PATHS += [
-    "/dev/null",
-    "/",
-    ".",
-    "/dev/zero.npz",
-    "/proc/self/mem",
-    "\ud800.npz",
-    "mnist ",
-    "DIGITS",
-    "imagenet",
-    "",
-]
+ODD_PATHS = ["~nobody-here/x.npz", "~/x.npz", "a" * 5000, "a" * 5000 + ".npz", "\0.npz", "x\n\x1b[31my.npz", "/", ""]
+ODD_PATHS += ["/dev/null", "\ud800.npz", ".", "/dev/zero.npz", "/proc/self/mem", "mnist ", "DIGITS", "imagenet"]
 ODD_THINGS = [object(), [None], np.zeros(3), {}, keras, str, Path("nowhere"), Path()]
 
 
@@ -235,7 +212,6 @@ def test_what_is_held_out_comes_from_the_training_images(npz):
         ({"x_train": np.zeros((3, 28, 27))}, r"x_train has shape \(3, 28, 27\), expected \(N, 28, 28\)"),
         ({"x_test": np.full((20, 28, 28), np.nan)}, "x_test holds NaN"),
         ({"y_test": [1, 2]}, r"y_test has shape \(2,\), expected labels \(20,\)"),
-        ({"y_train": None}, "y_train must be an array of numbers"),
     ],
 )
 def test_data_of_ones_own_is_checked(npz, changes, message):
