@@ -1,20 +1,17 @@
 # ruff: noqa: F401, F811 (fixtures are imported, and asked for by name)
-"""The reader in real browsers: Chromium through Playwright, Firefox through WebDriver BiDi. Run by `make browser-test`.
+"""The reader in real browsers: an installed Chromium, and Firefox if there is one. Run by `make browser-test`.
 
 Screenshots go to `runs/browser/`, for a person to look at.
 """
 
-import base64
-import json
 import re
 import shutil
-import subprocess
 
 import nbformat
 import numpy as np
 import pytest
-from test_browser import SHOTS, browser, lab, open_and_run_all
-from test_reader import arrays, assert_it_computes_what_keras_computes, data, networks, probes, script
+from test_browser import SHOTS, browser, lab, open_and_run_all, playwright
+from test_reader import data, networks, probes
 
 from coursework import reader
 
@@ -22,117 +19,26 @@ pytestmark = pytest.mark.browser
 
 FIREFOX = shutil.which("firefox-esr") or shutil.which("firefox")
 SEVEN = [(60, 60), (180, 60), (120, 210)]  # in pixels of the pad
+DESK = {"viewport": {"width": 1400, "height": 1000}}
 # How long the page works on each movement of the pen: its listeners stand between these two.
-TIMED = """
+TIMED = """(() => {
 window.times = [];
 addEventListener("pointermove", () => (window.began = performance.now()), true);
 addEventListener("pointermove", () => window.times.push(performance.now() - window.began));
-"""
+})()"""
+INK = """(() => {
+const c = document.querySelector('.reader-image canvas');
+return [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data].filter((_, k) => k % 4 === 3);
+})()"""
 
 
-def as_json(code):
-    """An expression whose value is what the statements return, as JSON."""
-    return f"(async () => JSON.stringify((await (async () => {{ {code} }})()) ?? null))()"
-
-
-def draw(page, points):
-    page.mouse.move(*points[0])
-    page.mouse.down()
-    for point in points[1:]:
-        page.mouse.move(*point, steps=10)
-    page.mouse.up()
-
-
-class Chromium:
-    """A page of its own in Playwright's Chromium, without network."""
-
-    def __init__(self, browser, folder, **options):
-        self.context = browser.new_context(**{"offline": True, "viewport": {"width": 1400, "height": 1100}} | options)
-        self.page, self.asked, self.errors = self.context.new_page(), [], []
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-
-    def open(self, address):
-        self.page.goto(address)
-
-    def run(self, code):
-        return json.loads(self.page.evaluate(as_json(code)))
-
-    def draw(self, points):
-        draw(self.page, points)
-
-    def shoot(self, name):
-        self.page.screenshot(path=SHOTS / name, full_page=True)
-
-    def close(self):
-        self.context.close()
-
-
-class Firefox:
-    """A page in Debian's Firefox, over WebDriver BiDi: Playwright drives only a Firefox of its own."""
-
-    def __init__(self, browser, folder):
-        import websocket
-
-        if not FIREFOX:
-            pytest.skip("no Firefox found: install it to test the reader in it")
-        command = [FIREFOX, "--headless", "--no-remote", "--profile", str(folder), "--remote-debugging-port", "0"]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-        line = next(line for line in self.process.stderr if "BiDi listening" in line)
-        address = re.search(r"ws://\S+", line)[0] + "/session"
-        self.socket = websocket.create_connection(address, suppress_origin=True, timeout=120)
-        self.sent, self.asked, self.errors = 0, [], []
-        self.send("session.new", capabilities={})
-        self.send("session.subscribe", events=["log.entryAdded", "network.beforeRequestSent"])
-        self.tab = self.send("browsingContext.getTree")["contexts"][0]["context"]
-        size = {"width": 1400, "height": 1100}
-        self.send("browsingContext.setViewport", context=self.tab, viewport=size)
-
-    def send(self, method, **parameters):
-        self.sent += 1
-        self.socket.send(json.dumps({"id": self.sent, "method": method, "params": parameters}))
-        while True:
-            message = json.loads(self.socket.recv())
-            if message["type"] == "event" and message["method"] == "network.beforeRequestSent":
-                self.asked.append(message["params"]["request"]["url"])
-            elif message["type"] == "event" and message["params"]["level"] == "error":
-                self.errors.append(message["params"]["text"])
-            elif message.get("id") == self.sent:
-                assert message["type"] == "success", message
-                return message["result"]
-
-    def open(self, address):
-        self.send("browsingContext.navigate", context=self.tab, url=address, wait="complete")
-
-    def run(self, code):
-        target = {"context": self.tab}
-        result = self.send("script.evaluate", expression=as_json(code), target=target, awaitPromise=True)
-        assert result["type"] == "success", result["exceptionDetails"]["text"]
-        return json.loads(result["result"]["value"])
-
-    def draw(self, points):
-        (x, y), *others = [(round(x), round(y)) for x, y in points]
-        moves = [{"type": "pointerMove", "x": x, "y": y}, {"type": "pointerDown", "button": 0}]
-        moves += [{"type": "pointerMove", "x": x, "y": y, "duration": 200} for x, y in others]
-        pen = {"type": "pointer", "id": "pen", "actions": [*moves, {"type": "pointerUp", "button": 0}]}
-        self.send("input.performActions", context=self.tab, actions=[pen])
-
-    def shoot(self, name):
-        shot = self.send("browsingContext.captureScreenshot", context=self.tab, origin="document")
-        (SHOTS / name).write_bytes(base64.b64decode(shot["data"]))
-
-    def close(self):
-        self.send("browser.close")
-        self.socket.close()
-        self.process.wait(60)
-
-
-@pytest.fixture(params=[Chromium, Firefox])
-def either(request, browser, tmp_path):
-    opened = request.param(browser, tmp_path)
-    yield opened
-    opened.close()
+@pytest.fixture(scope="session")
+def firefox(playwright):
+    if not FIREFOX:
+        pytest.skip("no Firefox found: install it to test the reader in it")
+    launched = playwright.firefox.launch(executable_path=FIREFOX, channel="moz-firefox")  # over WebDriver BiDi
+    yield launched
+    launched.close()
 
 
 @pytest.fixture(scope="module")
@@ -144,69 +50,64 @@ def page_file(networks, probes, data, tmp_path_factory):
 
 
 @pytest.fixture
-def chromium(browser, page_file, request):
-    """The page in Chromium; the test's parameter, if it has one, are the context's options."""
-    opened = Chromium(browser, None, **getattr(request, "param", {}))
-    opened.open(page_file.as_uri())
-    yield opened
-    opened.close()
-    assert opened.asked == [page_file.as_uri()] and not opened.errors, (opened.asked, opened.errors)
+def page(page_file, request):
+    """The page from a file, without network; the test's parameter, if it has one: (browser, options of its context).
+
+    Whatever a test does there, nothing is asked of anyone and no script fails.
+    """
+    name, options = getattr(request, "param", ("browser", DESK))
+    context = request.getfixturevalue(name).new_context(offline=True, **options)
+    page, asked, errors = context.new_page(), [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: message.type == "error" and errors.append(message.text))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(page_file.as_uri())
+    yield page
+    context.close()
+    assert set(asked) <= {page_file.as_uri(), "data:,"} and not errors, (asked, errors)  # "data:,": the empty icon
 
 
-def said(opened):
-    return opened.run("return document.querySelector('.reader-say').textContent")
+def said(page):
+    return page.locator(".reader-say").inner_text()
 
 
-def on_pad(opened, points):
-    left, top = opened.run(
-        "const box = document.querySelector('.reader-pad').getBoundingClientRect(); return [box.left, box.top]"
-    )
-    return [(left + x, top + y) for x, y in points]
+def on_pad(page, points):
+    box = page.locator(".reader-pad").bounding_box()
+    return [(box["x"] + x, box["y"] + y) for x, y in points]
 
 
-def ink_read(opened):
+def draw(page, points):
+    first, *others = on_pad(page, points)
+    page.mouse.move(*first)
+    page.mouse.down()
+    for point in others:
+        page.mouse.move(*point, steps=10)
+    page.mouse.up()
+
+
+def ink_read(page):
     """The image in the first strip, (rows, 28) of bool."""
-    values = opened.run(
-        "const c = document.querySelector('.reader-image canvas');"
-        "return [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data].filter((_, k) => k % 4 === 3)"
-    )
-    return np.array(values).reshape(-1, 28) > 0
+    return np.array(page.evaluate(INK)).reshape(-1, 28) > 0
 
 
-def test_the_same_numbers_as_keras(either, networks, probes, data, tmp_path):
-    blank = tmp_path / "blank.html"
-    blank.write_text("<!DOCTYPE html><title>blank</title>")
-    either.open(blank.as_uri())
-
-    def run(code, content):
-        return arrays(either.run(f"return {script(code, content)}"))
-
-    assert_it_computes_what_keras_computes(run, networks, probes, data.x_test[:100])
-
-
-def test_a_drawing_is_answered_at_once(either, page_file):
-    """128 units and 40 steps, from a file, with the network off: nothing is asked of anyone."""
-    either.open(page_file.as_uri())
-    assert re.match(r"After 10 of 28 rows of this 2, LSTM 32 says \d", said(either))
-    either.run(TIMED)
-    either.run(
-        "const network = document.querySelector('.reader [name=network]'); network.selectedIndex = 2;"
-        "network.dispatchEvent(new Event('input', {bubbles: true})); document.querySelector('[type=checkbox]').click()"
-    )
-    either.draw(on_pad(either, SEVEN))
-    times = either.run("return window.times")
-    print(f"{type(either).__name__}: {np.median(times):.1f} ms, at most {max(times):.1f} ms per movement of the pen")
+@pytest.mark.parametrize("page", [("browser", DESK), ("firefox", DESK)], indirect=True, ids=["Chromium", "Firefox"])
+def test_a_drawing_is_answered_at_once(page, request):
+    """128 units and 40 steps."""
+    assert re.match(r"After 10 of 28 rows of this 2, LSTM 32 says \d", said(page))
+    page.evaluate(TIMED)
+    page.get_by_role("combobox", name="network").select_option("LSTM 128")
+    page.get_by_label("keep reading").check()
+    draw(page, SEVEN)
+    times = page.evaluate("window.times")
+    print(f"{np.median(times):.1f} ms, at most {max(times):.1f} ms per movement of the pen")
     assert len(times) > 5 and np.median(times) < 500  # 50 are asked for; a loaded machine may take longer
-    assert said(either).startswith("12 blank rows past the last row")
-    assert ink_read(either).shape == (40, 28) and ink_read(either)[:28].any()
-    either.shoot(f"reader-{type(either).__name__.lower()}.png")
-    assert set(either.asked) <= {page_file.as_uri(), "data:,"}, either.asked  # the second one is the empty icon
-    assert not either.errors, either.errors
+    assert said(page).startswith("12 blank rows past the last row")
+    assert ink_read(page).shape == (40, 28) and ink_read(page)[:28].any()
+    page.screenshot(path=SHOTS / f"reader-{request.node.callspec.id}.png", full_page=True)
 
 
-def test_predict_first_and_by_keyboard_alone(chromium):
+def test_predict_first_and_by_keyboard_alone(page):
     """Choose an image, a network and a row, play to the end; the true row stands beside the guess."""
-    page = chromium.page
     reached = []
     for _ in range(60):
         page.keyboard.press("Tab")
@@ -214,28 +115,22 @@ def test_predict_first_and_by_keyboard_alone(chromium):
         reached.append(page.evaluate(f"{focused}.getAttribute('aria-label') || {focused}.tagName"))
     for part in ("a 7, image 8", "SELECT", "BUTTON", "rows read", "row after which you expect the answer to stay"):
         assert part in reached, (part, reached)
-    page.get_by_role("button", name="a 7, image 8").focus()
-    page.keyboard.press("Enter")
-    assert "of this 7, LSTM 32 says" in said(chromium)
-    page.get_by_label("speed").focus()
-    page.keyboard.press("f")
-    page.get_by_role("slider", name="row after which").focus()
+    page.get_by_role("button", name="a 7, image 8").press("Enter")
+    assert "of this 7, LSTM 32 says" in said(page)
+    page.get_by_label("speed").press("f")
+    page.get_by_role("slider", name="row after which").press("ArrowDown")
     page.keyboard.press("ArrowDown")
-    page.keyboard.press("ArrowDown")
-    assert "You expect its answer to stay from row 16 on. Press Play" in said(chromium)
+    assert "You expect its answer to stay from row 16 on. Press Play" in said(page)
     assert page.locator(".reader-mark").all_inner_texts() == ["you 16"]
-    page.get_by_role("button", name="Play").focus()
-    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Play").press("Enter")
     page.get_by_text("you expected 16").wait_for(timeout=20_000)
     marks = page.locator(".reader-mark").all_inner_texts()
     assert {mark.split()[0] for mark in marks} == {"you", "head", "probe"}
-    page.get_by_role("spinbutton", name="hidden unit").focus()
-    page.keyboard.press("ArrowUp")
+    page.get_by_role("spinbutton", name="hidden unit").press("ArrowUp")
     assert page.locator(".reader-curves").get_attribute("aria-label").startswith("Gates and state of hidden unit 2")
 
 
-def test_nothing_moves_while_it_plays(chromium):
-    page = chromium.page
+def test_nothing_moves_while_it_plays(page):
     page.get_by_label("speed").select_option("fast")
     parts = "[...document.querySelectorAll('.reader figure, .reader button, .reader-curves')]"
     places = f"JSON.stringify({parts}.map(part => part.getBoundingClientRect()))"
@@ -244,54 +139,48 @@ def test_nothing_moves_while_it_plays(chromium):
     for _ in range(10):
         page.wait_for_timeout(100)
         assert page.evaluate(places) == before
-    assert said(chromium).startswith("This 2 is read as")
+    assert said(page).startswith("This 2 is read as")
 
 
-def test_as_drawn_erased_and_longer(chromium):
+def test_as_drawn_erased_and_longer(page):
     """The switches: where the ink is read, how much of it, and for how long."""
-    page = chromium.page
-    chromium.draw(on_pad(chromium, [(20, 20), (60, 20), (40, 70)]))
-    centred = ink_read(chromium)
+    draw(page, [(20, 20), (60, 20), (40, 70)])
+    centred = ink_read(page)
     assert centred[14].any() and np.nonzero(centred.any(1))[0].max() >= 20
     page.get_by_label("read it").select_option("as drawn")
-    drawn = ink_read(chromium)
+    drawn = ink_read(page)
     assert not drawn[12:].any() and drawn[2].any()
     page.get_by_label("read it").select_option("as MNIST")
     page.get_by_label("erase the last").fill("14")
-    assert not ink_read(chromium)[14:].any() and (ink_read(chromium)[:14] == centred[:14]).all()
+    assert not ink_read(page)[14:].any() and (ink_read(page)[:14] == centred[:14]).all()
     page.get_by_label("keep reading").check()
-    assert ink_read(chromium).shape == (40, 28)
     page.get_by_label("rows read").fill("40")
-    assert said(chromium).startswith("12 blank rows past the last row")
+    assert ink_read(page).shape == (40, 28) and said(page).startswith("12 blank rows past the last row")
 
 
-def test_odd_drawings(chromium):
+def test_odd_drawings(page):
     """Nothing drawn, a point, clicks outside, all ink, no ink in the first rows: always a sentence, never an error."""
-    page = chromium.page
     page.get_by_role("button", name="Clear").click()
-    assert "There is no ink in any row" in said(chromium)
-    assert page.locator(".reader-chances small").first.inner_text()
-    page.mouse.click(*on_pad(chromium, [(-40, -10)])[0])
-    page.mouse.click(*on_pad(chromium, [(400, 300)])[0])
-    assert "There is no ink in any row" in said(chromium)
-    page.mouse.click(*on_pad(chromium, [(100, 100)])[0])
-    assert said(chromium).startswith("Your drawing is read as")
-    chromium.draw(on_pad(chromium, [(100, 100), (900, 240), (-300, 240)]))  # the pen leaves the pad and comes back
-    assert said(chromium).startswith("Your drawing is read as")
+    for place in on_pad(page, [(-40, -10), (400, 300)]):
+        page.mouse.click(*place)
+    assert "There is no ink in any row" in said(page) and page.locator(".reader-chances small").first.inner_text()
+    page.mouse.click(*on_pad(page, [(100, 100)])[0])
+    assert said(page).startswith("Your drawing is read as")
+    draw(page, [(100, 100), (900, 240), (-300, 240)])  # the pen leaves the pad and comes back
+    assert said(page).startswith("Your drawing is read as")
     page.get_by_label("read it").select_option("as drawn")
     page.get_by_role("button", name="Clear").click()
-    chromium.draw(on_pad(chromium, [(x % 2 * 252 + 0.5, x) for x in range(1, 252, 12) for x in (x, x + 1)]))
-    assert ink_read(chromium).mean() > 0.9
+    draw(page, [(x % 2 * 252 + 0.5, x) for x in range(1, 252, 12) for x in (x, x + 1)])
+    assert ink_read(page).mean() > 0.9
     page.get_by_role("button", name="Clear").click()
-    chromium.draw(on_pad(chromium, [(60, 230), (180, 230)]))
-    assert not ink_read(chromium)[:20].any() and said(chromium).startswith("Your drawing is read as")
+    draw(page, [(60, 230), (180, 230)])
+    assert not ink_read(page)[:20].any() and said(page).startswith("Your drawing is read as")
 
 
-def test_every_network_opens(chromium):
-    page = chromium.page
+def test_every_network_opens(page):
     for label in page.get_by_role("combobox", name="network").locator("option").all_inner_texts():
         page.get_by_role("combobox", name="network").select_option(label)
-        assert f"{label} says" in said(chromium)
+        assert f"{label} says" in said(page)
         layers = page.get_by_label("layer shown")
         assert layers.is_visible() == ("3 x" in label)
         if layers.is_visible():
@@ -301,38 +190,38 @@ def test_every_network_opens(chromium):
         assert titles[-1] == ("output gate o" if "LSTM" in label else "reset gate r")
 
 
+SCREENS = {
+    "wide": DESK,
+    "tablet": {"viewport": {"width": 820, "height": 1100}},
+    "phone": {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True},
+    "dark": DESK | {"color_scheme": "dark"},
+}
+
+
 @pytest.mark.parametrize(
-    ("chromium", "name"),
-    [
-        ({"viewport": {"width": 1400, "height": 1000}}, "wide"),
-        ({"viewport": {"width": 820, "height": 1100}}, "tablet"),
-        ({"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}, "phone"),
-        ({"viewport": {"width": 1400, "height": 1000}, "color_scheme": "dark"}, "dark"),
-    ],
-    indirect=["chromium"],
+    ("page", "name"), [(("browser", options), name) for name, options in SCREENS.items()], indirect=["page"]
 )
-def test_it_fits_and_can_be_read(chromium, name):
-    page = chromium.page
+def test_it_fits_and_can_be_read(page, name):
     assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
     text = re.findall(r"\d+", page.evaluate("getComputedStyle(document.body).color"))
     assert all(int(part) > 200 if name == "dark" else int(part) < 60 for part in text[:3]), text
     page.get_by_label("rows read").fill("28")
     if name == "phone":
-        chromium.run("document.querySelector('.reader-pad').scrollIntoView()")
-        touch(chromium, on_pad(chromium, SEVEN))
-    chromium.shoot(f"reader-{name}.png")
+        touch(page)
+    page.screenshot(path=SHOTS / f"reader-{name}.png", full_page=True)
 
 
-def touch(chromium, points):
+def touch(page):
     """A finger that draws on the pad does not move the page."""
-    before = chromium.page.evaluate("scrollY")
-    session = chromium.context.new_cdp_session(chromium.page)
-    for kind, places in [("touchStart", points[:1]), *(("touchMove", [p]) for p in points[1:]), ("touchEnd", [])]:
+    page.locator(".reader-pad").evaluate("pad => pad.scrollIntoView()")
+    first, *others = on_pad(page, SEVEN)
+    before = page.evaluate("scrollY")
+    session = page.context.new_cdp_session(page)
+    for kind, places in [("touchStart", [first]), *(("touchMove", [place]) for place in others), ("touchEnd", [])]:
         fingers = [{"x": x, "y": y} for x, y in places]
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
-    chromium.page.wait_for_timeout(200)
-    assert said(chromium).startswith("Your drawing is read as")
-    assert chromium.page.evaluate("scrollY") == before
+    page.wait_for_timeout(200)
+    assert said(page).startswith("Your drawing is read as") and page.evaluate("scrollY") == before
 
 
 def test_scripts_off(browser, page_file):
@@ -347,13 +236,12 @@ CELLS = """import sys
 sys.path.insert(0, "..")
 import numpy as np
 import helpers
-from coursework import reader
 sizes = [(32, 1), (64, 1), (128, 1), (32, 3)]
 eight = [helpers.Experiment(cell, *size) for cell in ("LSTM", "GRU") for size in sizes]
 models = {experiment.label: helpers.build_model(experiment) for experiment in eight}
 probes = {label: np.zeros((28, model.layers[0].units + 1, 10)) for label, model in models.items()}
 ###
-drawing = reader.draw_and_read(models, helpers.load_data("digits"), probes)
+drawing = helpers.draw_and_read(models, helpers.load_data("digits"), probes)
 ###
 print("ink", int(drawing.image.sum()), helpers.trace(models["GRU 32"], drawing.image[None])["h"].shape)"""
 
@@ -370,14 +258,10 @@ def test_the_widget_in_jupyterlab(browser, lab):
     pad.wait_for(timeout=60_000)
     pad.scroll_into_view_if_needed()
     assert re.match(r"ink \d+ \(1, 28, 32\)", last.locator(".jp-OutputArea-output").inner_text())
-    box = pad.bounding_box()
-    draw(page, [(box["x"] + x, box["y"] + y) for x, y in SEVEN])
+    draw(page, SEVEN)
     page.screenshot(path=SHOTS / "reader-jupyterlab.png")
-    assert page.locator(".reader-say").inner_text().startswith("Your drawing is read as")
-    ink = page.evaluate(
-        "(() => { const c = document.querySelector('.reader-image canvas');"
-        "return c.getContext('2d').getImageData(0, 0, 28, 28).data.filter((v, k) => k % 4 === 3 && v > 0).length })()"
-    )
+    assert said(page).startswith("Your drawing is read as")
+    ink = int(ink_read(page)[:28].sum())
     last.locator(".cm-content").click()
     page.keyboard.press("Control+Enter")
     page.get_by_text(f"ink {ink} (1, 28, 32)").wait_for(timeout=60_000)
