@@ -261,17 +261,6 @@ sys.exit(run.main([]))
 
 
 @long
-def test_two_make_runs_at_once(tmp_path, runs):
-    """The same notebook, the same `runs/`: whoever is last wins, and what lies there is whole."""
-    both = [started(tmp_path, "-c", TINY, tmp_path / "tiny.ipynb", "for i in range(2000): print(i)") for _ in range(2)]
-    assert [(process.communicate(), process.returncode)[1] for process in both] == [0, 0]
-    notebook = nbformat.read(runs / "tiny.ipynb", as_version=4)
-    assert "".join(output.text for output in notebook.cells[-1].outputs).endswith("1999\n")
-    assert (runs / "report" / "tiny.html").read_text(encoding="utf-8").rstrip().endswith("</html>")
-    assert not list(runs.rglob(".unfinished*"))
-
-
-@long
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_a_run_that_is_stopped_by_ctrl_c_says_so_in_one_line(tmp_path):
     cell = f"import time; open({str(tmp_path / 'begun')!r}, 'w'); time.sleep(600)"
