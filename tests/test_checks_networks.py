@@ -14,7 +14,7 @@ from test_checks_gates import ANY_VALUE, Bomb, one_line
 
 import helpers
 from conftest import cases, refused, tiny
-from coursework import files, store
+from coursework import checks_networks, files, store
 from helpers import MODEL_SIZES, Experiment
 
 RECIPE = {"epochs": 1, "batch_size": 64}
@@ -243,17 +243,18 @@ ARRAYS = hnp.arrays(
 ODD = ANY_VALUE | ARRAYS | st.lists(ARRAYS, max_size=3) | st.just([Bomb()] * 5)
 VALUES = st.floats(0, 1) | st.floats(0, 1) | ODD
 FIVE = st.lists(VALUES, min_size=4, max_size=6) | st.fixed_dictionaries(dict.fromkeys(range(24, 29), VALUES))
-LSTM = classifier(keras.layers.LSTM(3))
 GATES = st.dictionaries(st.sampled_from("ifoh"), st.just(np.zeros((20, 28, 3))) | ODD)
 
 
-@cases(30)
+@cases(100)
 @given(FIVE | GATES | ODD)
-def test_any_answer_to_q3_gets_one_line(network, answer):
-    assert one_line(helpers.check_output(answer, network, IMAGES))
-    assert one_line(helpers.check_predictions(answer, network, NOISE))
-    assert one_line(helpers.check_accuracies(answer, network, NOISE))
-    assert all(map(one_line, helpers.check_gates_over_time(answer, LSTM, IMAGES).values()))
+def test_any_answer_to_q3_gets_one_line(answer):
+    """Against what a network would have given: the checks themselves do not run it."""
+    outputs, shares = np.zeros((20, 28, 3)), np.linspace(0.1, 0.9, 5)
+    assert one_line(checks_networks._check_output(answer, outputs))
+    assert one_line(checks_networks._check_predictions(answer, [np.arange(20) % k for k in (2, 3, 4, 5, 6)], 28))
+    assert one_line(checks_networks._check_accuracies(answer, shares, 20, 28))
+    assert one_line(checks_networks._check_traced("i", answer, {"i": outputs, "h": outputs + 1}))
 
 
 PAIRS = st.lists(st.tuples(VALUES, VALUES) | ODD, min_size=3, max_size=5) | ODD
