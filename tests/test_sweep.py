@@ -51,8 +51,6 @@ def test_workers_give_what_one_process_gives(trained, data):
         model, history = training.fit(e, data)
         assert result.trained and result.history == history
         assert all(map(np.array_equal, model.get_weights(), result.model.get_weights()))
-        loss, accuracy = result.model.evaluate(data.x_test, data.y_test, verbose=0)
-        assert (result.loss, result.accuracy) == pytest.approx((loss, accuracy), abs=1e-4)
 
 
 @pytest.mark.parametrize(
