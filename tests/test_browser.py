@@ -6,15 +6,13 @@ The reader in Firefox too, if there is one. Run by `make browser-test`.
 Screenshots go to `runs/browser/`, for a person to look at.
 """
 
+import json
 import os
 import re
-import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 
 import nbformat
@@ -23,7 +21,7 @@ import pytest
 from test_reader import data, networks, probes
 
 import run
-from conftest import ROOT, python
+from conftest import ROOT, python, wait_for
 from coursework import reader
 
 pytestmark = pytest.mark.browser
@@ -71,7 +69,7 @@ def firefox(playwright):
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory):
-    """A JupyterLab on the loopback address over a copy of the bundle, with digits and two epochs: (address, folder)."""
+    """A JupyterLab over a copy of the bundle, with digits and two epochs: (address, token, folder)."""
     folder = tmp_path_factory.mktemp("lab")
     shutil.copy(ROOT / "helpers.py", folder)
     shutil.copytree(ROOT / "coursework", folder / "coursework")
@@ -87,30 +85,19 @@ def lab(tmp_path_factory):
     settings = folder / "settings"
     settings.mkdir()
     (settings / "overrides.json").write_text(SETTINGS)
-    token = secrets.token_hex(16)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"]
-    command += ["--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}", f"--LabApp.app_settings_dir={settings}"]
-    command += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    environment = {**os.environ, "JUPYTER_TOKEN": token, "COURSEWORK_DATA": "digits"}
-    environment |= {"COURSEWORK_RUNS": str(folder / "runs"), "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces")}
+    command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--ip=127.0.0.1"]
+    command += [f"--ServerApp.root_dir={folder}", f"--LabApp.app_settings_dir={settings}"]
+    places = {"COURSEWORK_RUNS": "runs", "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "JUPYTER_RUNTIME_DIR": "runtime"}
+    places = {name: str(folder / place) for name, place in places.items()}
     with open(folder / "lab.log", "w") as log:
+        environment = os.environ | places | {"COURSEWORK_DATA": "digits"}
         server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
-        address = f"http://127.0.0.1:{port}"
-        try:
-            for _ in range(120):
-                try:
-                    urllib.request.urlopen(f"{address}/api?token={token}", timeout=5)
-                    break
-                except OSError:
-                    assert server.poll() is None, (folder / "lab.log").read_text()
-                    time.sleep(1)
-            yield address, token, folder
-        finally:
-            server.terminate()
-            server.wait(30)
+    try:  # it writes down where it listens
+        told = wait_for(lambda: "".join(path.read_text() for path in folder.glob("runtime/jpserver-*.json")))
+        yield json.loads(told)["url"], json.loads(told)["token"], folder
+    finally:
+        server.terminate()
+        server.wait(30)
 
 
 ERROR = "[data-mime-type='application/vnd.jupyter.error']"
@@ -120,7 +107,7 @@ def open_and_run_all(page, lab, name):
     """Open a notebook, choose 'Run All Cells', and return the texts that the progress bars showed on the way."""
     address, token, folder = lab
     code = [cell for cell in nbformat.read(folder / "notebooks" / name, as_version=4).cells if cell.cell_type == "code"]
-    page.goto(f"{address}/lab/tree/notebooks/{name}?token={token}&reset")
+    page.goto(f"{address}lab/tree/notebooks/{name}?token={token}&reset")
     ready = "document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle'"
     ready += f" && document.querySelectorAll('.jp-CodeCell').length === {len(code)}"
     for _ in range(4):  # the kernel is idle for a moment before it connects
