@@ -18,7 +18,7 @@ IMAGES = helpers.binarize(np.random.default_rng(0).random((4, 28, 28)), 0.8)
 
 def random_layer(kind, features=5, units=7, seed=0, **options):
     """A layer with random weights everywhere, biases included, so that a swapped gate shows."""
-    layer = LAYERS[kind](units, return_sequences=True, **options)
+    layer = LAYERS.get(kind, kind)(units, return_sequences=True, **options)
     layer.build((6 if layer.stateful else None, None, features))
     rng = np.random.default_rng(seed)
     layer.set_weights([rng.normal(size=w.shape).astype(np.float32) for w in layer.get_weights()])
@@ -179,11 +179,6 @@ def test_the_influence_of_a_row_is_what_its_definition_says():
 EVERY = keras.layers.GRU(3, return_sequences=True)
 
 
-def two_inputs():
-    a, b = keras.Input((9, 5)), keras.Input((9, 5))
-    return functional(lambda _: keras.layers.GRU(3)(keras.layers.Add()([a, b])), [a, b])
-
-
 def shared_layer():
     layer = keras.layers.GRU(5, return_sequences=True)
     return functional(lambda inputs: layer(layer(inputs)))
@@ -203,12 +198,6 @@ class Doubled(keras.layers.GRU):
         return 2 * super().call(*args, **kwargs)
 
 
-def doubled():
-    layer = Doubled(3, return_sequences=True)
-    layer.build((None, None, 5))
-    return layer
-
-
 TRACE = {
     "no recurrent layer": lambda: network(keras.layers.Dense(3)),
     "no weights yet|must be built": lambda: keras.Sequential([keras.layers.GRU(3)]),
@@ -219,9 +208,10 @@ TRACE = {
     "got NoneType": lambda: None,
     "forward_layer and backward_layer": lambda: keras.layers.Bidirectional(keras.layers.GRU(3)),
     "is stateful, which is not supported": lambda: random_layer("GRU", stateful=True),
-    "has 2 inputs": two_inputs,
+    "has 2 inputs": lambda: functional(keras.layers.Add(), [keras.Input((9, 5)), keras.Input((9, 5))]),
     "more than once": shared_layer,
-    "does something that trace does not follow": doubled,  # the guard: gates that do not give its output
+    # The guard: gates that do not give its output.
+    "does something that trace does not follow": lambda: random_layer(Doubled),
     "given a mask": masked,
     "(given a mask)": lambda: masked(keras.layers.Bidirectional),
     r"expected \(N, 28, 28\)": lambda: helpers.build_model(helpers.Experiment("LSTM", 8)),
