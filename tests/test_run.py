@@ -179,7 +179,6 @@ def test_bad_parameters_of_a_notebook_end_in_one_line(tmp_path, monkeypatch, cap
         (["--epochs", "0"], "must be a whole number of at least 1, not '0'"),
         (["--epochs", "many"], "must be a whole number of at least 1, not 'many'"),
         (["--seed", "-1"], "must be a whole number of at least 0"),
-        (["--refresh"], "unrecognized arguments"),
     ],
 )
 def test_bad_arguments_are_refused_before_anything_runs(capsys, arguments, message):
