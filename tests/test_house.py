@@ -5,6 +5,7 @@ import inspect
 import json
 import re
 import subprocess
+import types
 from pathlib import Path
 
 import pytest
@@ -102,25 +103,18 @@ def test_the_front_door_is_what_the_notebooks_use():
 
 def test_each_public_docstring_says_where_it_is_taught():
     """It ends with 'All notebooks.', 'Notebook 3, Q3.3.' or a section's title, and that is true."""
-    ending = re.compile(
-        r'(?:All notebooks|Notebooks? (\d(?: and \d)?)(?:, (?:"(.+)"|((?:Q\d\.\d|bonus|,| |and|to)+)))?)\.$'
-    )
-    wrong = {}
     for name in sorted(set(helpers.__all__) & USES.keys()):
-        thing = getattr(helpers, name)
-        if not (inspect.isfunction(thing) or inspect.isclass(thing)):
+        if not isinstance(getattr(helpers, name), type | types.FunctionType):
             continue
-        told = ending.search(inspect.getdoc(thing))
-        numbers, section, questions = told.groups() if told else ("", None, None)
-        numbers = {int(number) for number in re.findall(r"\d", numbers if numbers is not None else "1 2 3")}
-        questions = {question.lower() for question in QUESTION.findall(questions or "")}
-        if (
-            numbers != {number for number, _ in USES[name]}
-            or not questions <= {question for _, question in USES[name]}
-            or (section and not any(f"# {section}" in NOTEBOOKS[number - 1].read_text("utf-8") for number in numbers))
-        ):
-            wrong[name] = sorted(f"Notebook {number}, {question}" for number, question in USES[name])
-    assert not wrong
+        numbers = sorted({number for number, _ in USES[name]})
+        books = f"Notebook{'s' * (len(numbers) > 1)} {' and '.join(map(str, numbers))}"
+        books = "All notebooks" if numbers == [1, 2, 3] else books
+        ending = rf'\b{books}(?:, (?:"(.+)"|((?:Q\d\.\d|bonus|,| |and|to)+)))?\.$'
+        told = re.search(ending, inspect.getdoc(getattr(helpers, name)))
+        assert told, f"{name}: {USES[name]}"
+        assert {found.lower() for found in QUESTION.findall(told[2] or "")} <= {found for _, found in USES[name]}, name
+        texts = [NOTEBOOKS[number - 1].read_text("utf-8") for number in numbers]
+        assert not told[1] or any(f"# {told[1]}" in text for text in texts), name
 
 
 def test_public_functions_have_type_hints():
