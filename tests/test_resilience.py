@@ -78,13 +78,15 @@ BREAKS = {
 
 @pytest.fixture
 def serve(monkeypatch, tmp_path):
-    """serve(play): a web server in MNIST's place; `play` gets each connection and the bytes of a small file."""
+    """serve(play): a web server in MNIST's place; `play` gets each connection and the bytes of a small file.
+
+    It ends with this process.
+    """
     rng = np.random.default_rng(0)
     parts = {"train": 300, "test": 100}
     images = {f"x_{part}": (rng.random((n, 28, 28)) < 0.2).astype(np.uint8) * 255 for part, n in parts.items()}
     np.savez(tmp_path / "small.npz", **images, **{f"y_{part}": rng.integers(0, 10, n) for part, n in parts.items()})
     body = (tmp_path / "small.npz").read_bytes()
-    servers = []
 
     def serve(play):
         class Handler(socketserver.BaseRequestHandler):
@@ -95,16 +97,12 @@ def serve(monkeypatch, tmp_path):
 
         server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
         server.daemon_threads, server.block_on_close = True, False
-        threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
-        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setattr(data_room, "MNIST_URL", f"http://127.0.0.1:{server.server_address[1]}/mnist.npz")
         monkeypatch.setattr(data_room, "MNIST_SHA256", hashlib.sha256(body).hexdigest())
         return body
 
-    yield serve
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    return serve
 
 
 def assert_mnist5k_in_one_line(capfd, why, limit=10):
