@@ -71,6 +71,8 @@ def plot_accuracy_by_size(parameters: dict[str, int], hits: dict[str, int], tota
 
 def plot_images(images: np.ndarray, titles: Sequence) -> None:
     """Binarised images (N, T, pixels), ten in a row, each with its title. Notebook 3, Q3.1."""
+    if len(images) != len(titles):
+        raise ValueError(f"{len(images)} images, but {len(titles)} titles")
     rows = max(1, -(-len(images) // 10))
     _, grid = plt.subplots(rows, 10, figsize=(11, 1.45 * rows), squeeze=False)
     for axes in grid.flat:

@@ -76,7 +76,7 @@ SQUARE = keras_layer("GRU", {"W": np.arange(784).reshape(28, 28) / 784, "U": 0.1
         (SQUARE, np.ones((28, 28)), r"^x has shape \(28, 28\)"),  # which would fit 28 units by broadcasting
         (SQUARE, np.ones((1, 28, 3)), "^x has shape"),
         (SQUARE, np.ones((1, 0, 28)), "^x has shape"),
-        (keras.layers.Dense(3), X, "unknown layer 'Dense': use 'LSTM' or 'GRU'"),
+        (keras.layers.Dense(3), X, "expected an LSTM or GRU layer or a model with one, got Dense"),
         (keras.layers.LSTM(3), X, "no weights yet"),
     ],
 )

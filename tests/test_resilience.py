@@ -141,6 +141,40 @@ def test_a_whole_file_arrives_and_is_kept_and_what_broke_is_replaced(serve, monk
     assert_mnist5k_in_one_line(capfd, FAILED)
 
 
+NAMESPACE = """
+import socket, sys, time
+import helpers
+if "resolver" in sys.argv:  # it takes every question and answers none
+    resolver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    resolver.bind(("127.0.0.1", 53))
+from coursework import data as room
+images = room._mnist5k()
+room._mnist5k = lambda: images  # reading them is slow where the machine is busy
+start = time.monotonic()
+data = helpers.load_data("auto")
+assert data.name == "mnist5k" and time.monotonic() - start < 15, time.monotonic() - start
+"""
+
+
+@linux
+@pytest.mark.parametrize("fault", ["no network", "resolver"] if LONG else ["resolver"])
+def test_names_that_nobody_resolves(tmp_path, fault):
+    """The real address of MNIST, in a network namespace of its own: without DNS, and with one that never answers."""
+    (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:30\n")
+    inner = (
+        f"mount --bind {tmp_path}/resolv.conf /etc/resolv.conf && ip link set lo up &&" if fault == "resolver" else ""
+    )
+    shell = f'{inner} exec "$0" -c "$1" "$2"'
+    if subprocess.run(["unshare", "-n", "-m", "sh", "-c", f"{inner} true"], capture_output=True).returncode:
+        pytest.skip("no right to make a network namespace here")
+    names = [name for name in os.environ if name.lower().endswith("_proxy")]
+    command = ["unshare", "-n", "-m", "sh", "-c", shell]
+    result = python(NAMESPACE, fault, prefix=command, **dict.fromkeys(names))
+    assert result.returncode == 0, result.stderr
+    expected = "did not arrive within 10 seconds" if fault == "resolver" else "could not be downloaded"
+    assert result.stdout.count("\n") == 1 and expected in result.stdout and not result.stderr
+
+
 # ---------------------------------------------------------------------------------------------------- killed sweeps
 SWEEP = """
 import signal, sys, tempfile

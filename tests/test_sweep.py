@@ -267,8 +267,9 @@ def test_a_cluster(data, runs, tmp_path, dask, monkeypatch):
     here, known = ("--host", "127.0.0.1", "--no-dashboard"), tmp_path / "scheduler.json"
     dask("scheduler", *here, "--port", "0", "--scheduler-file", str(known))
     scheduler = wait_for(lambda: known.exists() and re.search(r"tcp://[\d.]+:\d+", known.read_text()))[0]
+    monkeypatch.setenv("COURSEWORK_SCHEDULER", scheduler)
     with refused("has no workers: start some with 'dask worker'", ConnectionError):
-        train_all([tiny()], data, scheduler=scheduler)
+        train_all([tiny()], data)
     workers = [dask("worker", scheduler, *here, "--nthreads", "1", "--no-nanny") for _ in range(2)]
     with distributed.Client(scheduler, set_as_default=False) as client:
         client.wait_for_workers(2)
