@@ -600,14 +600,12 @@ class Reader {
 says ${says(step)}. After row ${ROWS} it said ${says(ROWS)}.`;
     }
     if (this.seen < ROWS) {
-      const rowsRead = `After ${step} of ${ROWS} rows of ${image}`;
-      const now = step ? `${rowsRead}, ${label} says ${says(step)}.` : "No row is read yet.";
-      if (!guess) {
-        return `${now} From which row on will its answer stay the same? Click that row in the image below, then press \
-Play and watch the bars.`;
-      }
+      const answer = `After ${step} of ${ROWS} rows of ${image}, ${label} says `;
+      const now = step ? `${answer}${says(step)}.` : "No row is read yet.";
       const then = this.timer ? "" : " Press Play and watch the bars.";
-      return `${now} You expect its answer to stay from row ${guess} on.${then}`;
+      if (guess) return `${now} You expect its answer to stay from row ${guess} on.${then}`;
+      return `${now} From which row on will its answer stay the same? Click that row in the image below, then press \
+Play and watch the bars.`;
     }
     const answer = mostProbable(result.head[ROWS - 1]);
     const right = digit === null ? "" : answer === digit ? ", which is right" : `, but it is a ${digit}`;
