@@ -2,8 +2,9 @@
 
 import dataclasses
 import functools
-import multiprocessing.pool
 import os
+import threading
+from concurrent.futures import Future
 from pathlib import Path
 
 import joblib
@@ -158,14 +159,27 @@ def _mnist(seconds=300):
         return keras.utils.get_file("mnist.npz", MNIST_URL, file_hash=MNIST_SHA256, cache_dir=home)
 
     try:
-        # In a thread of its own, to which a download that hangs is left.
-        return _read_npz(multiprocessing.pool.ThreadPool(1).apply_async(get).get(seconds))
-    except multiprocessing.TimeoutError as error:
+        return _read_npz(with_timeout(get, seconds))
+    except TimeoutError as error:
         raise ConnectionError(f"MNIST did not arrive within {seconds} seconds") from error
     except ValueError as error:  # the checksum
         raise ConnectionError("what arrived is not MNIST; a login page, perhaps") from error
     except Exception as error:  # Keras raises a bare Exception for HTTP errors
         raise ConnectionError("MNIST could not be downloaded") from error
+
+
+def with_timeout(function, seconds):
+    """What `function` returns or raises; TimeoutError after so many seconds, and its thread is left to itself."""
+    outcome = Future()
+
+    def work():
+        try:
+            outcome.set_result(function())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return outcome.result(seconds)
 
 
 def _read_npz(path):
