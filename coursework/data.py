@@ -206,10 +206,12 @@ def _read_npz(path):
 def _grey(file, *parts):
     """The images of both parts as float32 (N, 28, 28) in [0, 1], or a ValueError that names what is wrong."""
     names = [f"{file}: {name}" for name in ("x_train", "x_test")]
-    parts = [as_numbers(name, x, low=0, high=255) for name, x in zip(names, parts, strict=True)]
+    parts = [as_numbers(name, x) for name, x in zip(names, parts, strict=True)]
     for name, x in zip(names, parts, strict=True):
         if x.shape[1:] not in ((28, 28), (28, 28, 1), (1, 28, 28), (784,)) or len(x) == 0:
             raise ValueError(f"{name} has shape {x.shape}, expected (N, 28, 28) with N > 0")
+        if x.min() < 0 or x.max() > 255:
+            raise ValueError(f"{name} has pixels from {x.min():g} to {x.max():g}, expected 0-255 or 0-1")
     high = float(max(x.max() for x in parts))  # one scale for the whole file
     if 1 < high < 128:
         raise ValueError(f"{file}: the pixels end at {high:.9g}, expected 0-255 or 0-1; divide or clip them")

@@ -92,8 +92,9 @@ def test_a_file_by_path(npz, kind, capsys):
         ({"y_train": np.zeros(29, int)}, r"y_train has shape \(29,\), expected labels \(30,\)"),
         ({"y_test": np.full(20, 10)}, "y_test holds labels from 10 to 10, expected whole numbers 0-9"),
         ({"x_test": np.full((20, 28, 28), np.nan)}, "x_test holds NaN"),
-        ({"x_test": np.full((20, 28, 28), 300)}, "expected 0 to 255"),
-        ({"x_test": np.full((20, 28, 28), -1)}, "values from -1 to -1, expected 0 to 255"),
+        ({"x_test": np.full((20, 28, 28), 300)}, "expected 0-255 or 0-1"),
+        ({"x_test": np.full((20, 28, 28), -1)}, "pixels from -1 to -1, expected 0-255 or 0-1"),
+        ({"x_test": np.full((20, 28, 28), "a")}, "x_test must be an array of numbers"),
         ({"y_train": np.array([object()] * 30)}, "plain arrays, without pickled objects"),
         # One scale holds for the whole file, and no image is ever blank because of it.
         ({"x_test": RAW["x_test"] / 255}, "x_test: 100% of the images have no ink"),
