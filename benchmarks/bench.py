@@ -150,7 +150,7 @@ def main(turns, updates):
     print(text)
     plain = {model: {system: s.round(3).tolist() for system, s in of.items()} for model, of in seconds.items()}
     results = {"measured with": facts, "seconds of CPU and wall time of each turn": plain}
-    (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    (HERE / "results.json").write_text(json.dumps(results) + "\n")
     readme = HERE / "README.md"
     before, mark, _ = readme.read_text(encoding="utf-8").partition("<!-- results -->\n")
     readme.write_text(f"{before}{mark}\n{text}", encoding="utf-8")

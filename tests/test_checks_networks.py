@@ -29,7 +29,7 @@ def stored(experiment, data, ahead=0):
     model.layers[-1].bias.assign_add(ahead * np.eye(10)[0])
     loss, accuracy = model.evaluate(data.x_test, data.y_test, verbose=0)
     history = {"val_loss": [loss], "val_accuracy": [accuracy], "accuracy": [accuracy + 0.5]}
-    result = store.Result(experiment, history, 1.0, store.model_path(experiment, data), trained=True)
+    result = store.Result(experiment, history, store.model_path(experiment, data), trained=True)
     store.store(model, result)
     return result
 
@@ -193,7 +193,7 @@ def test_accuracies_of_the_last_five_steps(network, last_five):
         ([100 * value for value in right], "...give the share, not the percentage..."),
         ([*right[:3], right[3] + 0.2, right[4]], f"the accuracy at T - 3 is not {right[3] + 0.2:.4f}"),
         ([*right[:3], [1], right[4]], "the accuracy at T - 3 has shape (1,); () is needed"),
-        (["0.5"] * 5, "the accuracy at T - 0 is no array of numbers"),
+        (["0.5"] * 5, "the accuracy at T - 0 must be an array of numbers, not of <U3"),
     )
     right = right, np.array(right), {28 - back: np.float32(right[back]) for back in range(5)}
     assert_judged(lambda answer: helpers.check_accuracies(answer, network, NOISE), right, wrong)
