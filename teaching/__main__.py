@@ -114,7 +114,7 @@ def keep_log(grader, who, notes):
     """Keep the logs of a student whose grading left a note."""
     target = grader.course / "logs" / f"{who}.txt"
     target.unlink(missing_ok=True)
-    logs = [path.read_bytes()[-200_000:] for path in sorted((grader.place / who).glob("*/log.txt"))]
+    logs = [path.read_bytes()[-200_000:] for path in sorted((grader.place / who).glob("*.log"))]
     if notes and logs:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(b"".join(logs))

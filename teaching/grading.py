@@ -91,10 +91,12 @@ class Grader:
 
     def sandboxed(self, command, own, readable):
         """Run a command with a home and an environment of its own; what went wrong, or ''."""
-        for folder in ("work", "home/tmp", "runs"):
-            (own / folder).mkdir(parents=True, exist_ok=True)
-        # With a cache of fonts at hand, no kernel builds its own and says so.
-        shutil.copytree(matplotlib.get_cachedir(), own / "home" / "matplotlib", dirs_exist_ok=True)
+        if not os.path.lexists(own / "home"):  # once, as later a link may lie anywhere in `own`
+            for folder in ("work", "home/tmp", "runs"):
+                (own / folder).mkdir(parents=True, exist_ok=True)
+            # With a cache of fonts at hand, no kernel builds its own and says so.
+            shutil.copytree(matplotlib.get_cachedir(), own / "home" / "matplotlib")
+        (own / "work").mkdir(exist_ok=True)
         data = [self.options.data] if os.path.isfile(self.options.data) else []
         cache = [path for path in [Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()] if path.is_dir()]
         environment = {

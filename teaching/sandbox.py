@@ -49,16 +49,17 @@ def works(folder):
 
 
 def run(command, own, readable, environment, options):
-    """Run a command in its sandbox, with its output in `own`/log.txt; returns what went wrong in a line, or ''."""
+    """Run a command in its sandbox, with its output in a log beside `own`; returns what went wrong in a line, or ''."""
     prefix = [] if options.unsafe else walls(own, readable)
-    with open(own / "log.txt", "ab") as log:
+    path = own.with_suffix(".log")  # not in the folder itself, where a submission may put a link in its place
+    with open(path, "ab") as log:
         process = subprocess.Popen(
             [*prefix, *command], cwd=own / "work", env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             start_new_session=True,
         )  # fmt: skip
         trouble = watch(process, own, options)
     if not trouble and process.returncode:
-        lines = (own / "log.txt").read_bytes()[-10_000:].decode("utf-8", "replace").split("\n")
+        lines = path.read_bytes()[-10_000:].decode("utf-8", "replace").split("\n")
         trouble = next((line.strip()[:200] for line in reversed(lines) if line.strip()), "ended without a word")
     return trouble
 
