@@ -34,15 +34,24 @@ const flat = (image) => image.flatMap((row) => [...row]);
 """
 
 
-def node(code, data=None):
-    """{name: flat array} of what `code` has `put`, with all of reader.js as `reader` and with `data`."""
+def script(code, data):
+    """`code` with all of reader.js as `reader` and with `data`, as an expression; it gives what was `put`, as JSON."""
     source = base64.b64encode(reader.SCRIPT.read_bytes()).decode()
     head = f"const reader = await import('data:text/javascript;base64,{source}'); const data = {json.dumps(data)};"
-    program = f"{head} {PUT} {code}; console.log(JSON.stringify(answer));"
+    return f"(async () => {{ {head} {PUT} {code}; return JSON.stringify(answer); }})()"
+
+
+def arrays(answer):
+    """{name: flat array of float64}, of what was `put`."""
+    return {name: np.frombuffer(base64.b64decode(text)) for name, text in json.loads(answer).items()}
+
+
+def node(code, data=None):
+    program = f"console.log(await {script(code, data)});"
     command = [NODE, "--input-type=module"]
     result = subprocess.run(command, input=program, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
-    return {name: np.frombuffer(base64.b64decode(text)) for name, text in json.loads(result.stdout).items()}
+    return arrays(result.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -50,24 +59,15 @@ def data():
     return load_data("digits")
 
 
-def head():
-    return keras.layers.ReLU(), keras.layers.Dense(64, "relu"), keras.layers.Dense(10)
-
-
 @pytest.fixture(scope="module")
 def networks():
-    """The eight networks of Q2 by label, untrained, with weights and biases of the size that training gives them.
-
-    And one whose reset gate acts before the recurrent weights, as a student may make it.
-    """
-    made = {}
+    """The eight networks of Q2 by label, untrained, with weights and biases of the size that training gives them."""
+    made, rng = {}, np.random.default_rng(0)
     for cell in ("LSTM", "GRU"):
         for (units, layers), size in zip(SIZES, MODEL_SIZES, strict=True):
-            made[f"{cell} {size}"] = build_model(Experiment(cell, units, layers))
-    made["GRU before"] = keras.Sequential([keras.Input((28, 28)), keras.layers.GRU(8, reset_after=False), *head()])
-    rng = np.random.default_rng(0)
-    for model in made.values():
-        model.set_weights([w + rng.normal(0, 0.3 if w.ndim == 1 else 0.1, w.shape) for w in model.get_weights()])
+            model = build_model(Experiment(cell, units, layers))
+            model.set_weights([w + rng.normal(0, 0.3 if w.ndim == 1 else 0.1, w.shape) for w in model.get_weights()])
+            made[f"{cell} {size}"] = model
     return made
 
 
@@ -90,14 +90,12 @@ for (const name of ["head", "probe"]) put(name, results.flatMap((result) => flat
 """
 
 
-@in_node
-def test_all_networks_compute_what_keras_computes(networks, probes, data):
+def assert_it_computes_what_keras_computes(run, networks, probes, x):
     """h, every gate and the probabilities of images, for each row, of all networks and a probe of each."""
-    x = data.x_test[:30]
     for label, model in networks.items():
         content = reader.make_content({label: model}, [], {label: probes[label]})
         content["images"] = [reader.in_base64(np.packbits(image > 0)) for image in x]
-        computed, expected = node(READ, content), {}
+        computed, expected = run(READ, content), {}
         for k in range(len(model.layers) - 3):
             traced = trace(model, x, layer=k)
             expected |= {f"{k} {name}": values for name, values in traced.items()}
@@ -108,7 +106,28 @@ def test_all_networks_compute_what_keras_computes(networks, probes, data):
         differences = {name: np.abs(computed[name] - values.ravel()).max() for name, values in expected.items()}
         last = computed["head"].reshape(len(x), 28, 10)[:, -1]
         differences["model"] = np.abs(last - softmax(np.asarray(model(x)), axis=-1)).max()
+        print(label, f"largest difference {max(differences.values()):.1e}")
         assert max(differences.values()) < 1e-5, (label, differences)
+
+
+@in_node
+def test_all_networks_compute_what_keras_computes(networks, probes, data):
+    assert_it_computes_what_keras_computes(node, networks, probes, data.x_test[:30])
+
+
+@in_node
+@pytest.mark.parametrize("reset_after", [True, False])
+def test_both_kinds_of_gru(reset_after, data):
+    layer = keras.layers.GRU(8, reset_after=reset_after, bias_initializer="normal", return_sequences=True)
+    h = np.asarray(layer(data.x_test[:5]))
+    kernels = [reader.in_base64(array.astype("<f4")) for array in layer.get_weights()]
+    code = """
+    const [kernel, recurrentKernel, bias] = data.kernels.map(reader.floats);
+    put("h", data.x.flatMap((rows) => {
+      let state = { h: new Float64Array(8) };
+      return rows.flatMap((row) => [...(state = reader.gruStep({ kernel, recurrentKernel, bias }, row, state)).h]);
+    }));"""
+    assert np.abs(node(code, {"kernels": kernels, "x": data.x_test[:5].tolist()})["h"] - h.ravel()).max() < 1e-5
 
 
 # The drawing
@@ -232,23 +251,25 @@ def test_the_widget_gives_the_image_as_an_array(networks, data):
     json.dumps(widget.get_state())
 
 
-GRU, LSTM, DENSE = keras.layers.GRU, keras.layers.LSTM, keras.layers.Dense
+RELU = keras.layers.Dense(64, "relu")
 
 
 @pytest.mark.parametrize(
     ("layers", "found"),
     [
-        ([GRU(4, go_backwards=True), *head()], "GRU"),
-        ([keras.layers.Flatten(), DENSE(10)], "Flatten, Dense"),
-        ([GRU(4), DENSE(10)], "GRU, Dense"),
-        ([GRU(4, activation="relu"), *head()], "GRU"),
-        ([GRU(4), keras.layers.ReLU(), DENSE(64), DENSE(10)], "GRU"),
-        ([LSTM(4, use_bias=False), *head()], "LSTM"),
+        ([keras.layers.GRU(4, go_backwards=True), keras.layers.ReLU(), RELU, keras.layers.Dense(10)], "GRU"),
+        ([keras.layers.Flatten(), keras.layers.Dense(10)], "Flatten, Dense"),
+        ([keras.layers.GRU(4), keras.layers.Dense(10)], "GRU, Dense"),
+        ([keras.layers.GRU(4, activation="relu"), keras.layers.ReLU(), *map(keras.layers.Dense, (64, 10))], "GRU"),
+        ([keras.layers.LSTM(4, use_bias=False), keras.layers.ReLU(), *map(keras.layers.Dense, (64, 10))], "LSTM"),
     ],
 )
 def test_a_network_the_script_cannot_compute_is_refused(layers, found, data):
     model = keras.Sequential([keras.Input((28, 28)), *layers])
     with refused(f"^CNN 8: the reader takes .*; got {found}"):
         reader.draw_and_read({"CNN 8": model}, data)
+
+
+def test_no_network(data):
     with refused(r"^no network to read with: "):
         reader.draw_and_read({}, data)
