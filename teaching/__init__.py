@@ -1,1 +1,5 @@
 """The teacher's rooms: the hand-out, and the grading of submissions with nbgrader. Never handed out."""
+
+
+class Refused(Exception):
+    """Raised where a call can't be followed; says why in a line."""

@@ -1,133 +1,190 @@
 """One submission: run as it is in a sandbox, answers taken by name, the checks on them in a fresh process of ours."""
 
+import ast
+import contextlib
 import json
 import os
 import shutil
 import sys
+import time
+import uuid
 from pathlib import Path
 
 import matplotlib
 import nbformat
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbgrader.utils import is_grade, is_solution
 
 from coursework.files import ROOT
+from coursework.variants import variant
 from teaching import sandbox
-from teaching.cells import error_of, name_of, read, with_parameters
-from teaching.checking import check_notebook, page
+from teaching.cells import STUB, answers_in_words, name_of, names_in, plain, read, with_parameters, with_pictures
 from teaching.handout import ASSIGNMENT, NAMES, answer_names
-from teaching.texts import answers_in_words
+from teaching.submissions import notebooks_of
 
-OURS = [ROOT / name for name in ("helpers.py", "coursework", "teaching")]  # what both sandboxes can read
-MOST_RESULT = 2**28  # bytes of a file that a sandbox leaves and we read
+OURS = [ROOT / name for name in ("helpers.py", "coursework", "teaching")]  # what a sandbox can read
 
 
 class Grader:
-    """Grades one student at a time; the attributes are the same for all."""
+    """Grades one submission at a time; the attributes are the same for all."""
 
     def __init__(self, course, place, options):
         self.course, self.place, self.options = course, place.resolve(), options
-        self.release = self.place / "_handout"  # a submission may read this copy, and nothing of the course
-        shutil.copytree(course / "release" / ASSIGNMENT, self.release)
-        self.handouts = {name: read((self.release / f"{name}.ipynb").read_bytes()) for name in NAMES}
+        self.handouts = {n: read((course / "release" / ASSIGNMENT / f"{n}.ipynb").read_bytes()) for n in NAMES}
+        (course / "logs").mkdir(exist_ok=True)
+        self.models = {}  # by variant: the folder of our own solution's trained ones, which submissions find at hand
 
-    def grade(self, key, notebooks, models, student=None):
-        """(dict from notebook to the page for its student, with checks and their points, notes).
+    def grade(self, submission):
+        """(dict from notebook to the page for its student, notes, seconds); no submission may end the grading."""
+        start, pages = time.monotonic(), {}
+        self.tidy(submission.key)
+        try:
+            notebooks, notes = notebooks_of(submission, self.handouts)
+            if notebooks:
+                pages = self.pages(submission, notebooks, notes)
+        except Exception as error:
+            notes = [f"could not be graded ({type(error).__name__}: {error})"]
+        return pages, notes, time.monotonic() - start
 
-        `models` are trained ones that a submission finds at hand; `student` is its parameter, if there are variants.
+    def tidy(self, who, notes=()):
+        """Remove what the grading of a student has left; if there are notes, the end of the logs stays."""
+        logs = [path.read_bytes()[-200_000:] for path in sorted((self.place / who).glob("*/log.txt"))]
+        kept = self.course / "logs" / f"{who}.txt"
+        kept.unlink(missing_ok=True)
+        if notes and logs:
+            kept.write_bytes(b"".join(logs))
+        shutil.rmtree(self.place / who, ignore_errors=True)
+
+    def pages(self, submission, notebooks, notes):
+        """Run what was handed in, then the checks; adds to the notes what went wrong.
+
+        What ends a run costs its notebook only. Of each notebook the first error is named.
         """
-        ran, answers, notes = self.run(self.place / key, notebooks, models, student)
-        checked, trouble = self.check(self.place / key, notebooks, answers, models, student)
-        notes += [f"the checks failed: {trouble}"] if trouble else []
-        return {name: page(ran[name], notebook) for name, notebook in checked.items()}, notes
-
-    def run(self, base, notebooks, models, student):
-        """Run what was handed in: dicts from notebook to what ran, with outputs, and to answers; notes.
-
-        What ends a run costs its notebook only. A note names a notebook's first error.
-        """
-        own, tasks, notes, ran = base / "own", {}, [], {}
-        out = own / "out"
-        out.mkdir(parents=True)
-        if models:
-            shutil.copytree(models, own / "runs" / "models")
-        for name, notebook in notebooks.items():
-            nbformat.write(notebook, out / f"{name}.ipynb")
-            given = [c.source for c in self.handouts[name].cells if "parameters" in c.metadata.get("tags", [])]
-            tasks[name] = {
-                "handout": str(self.release / f"{name}.ipynb"),
-                "answers": answer_names(self.handouts[name]),
-                "parameters": with_parameters("".join(given), student=student),
-            }
+        base, student = self.place / submission.key, submission.student or None
+        models = self.models.get(variant(submission.student).number)
         seconds = self.options.cell_seconds if models else self.options.seconds  # ours trains all models in one cell
-        job = {"cell_seconds": seconds, "most_bytes": sandbox.MOST_FILE, "out": str(out)}
-        while tasks:
-            (base / "job.json").write_text(json.dumps({**job, "notebooks": tasks}), encoding="utf-8")
-            code = f"from teaching.runner import main; main({str(base / 'job.json')!r})"
-            trouble = self.sandboxed([sys.executable, "-c", code], own, [base / "job.json"])
-            for name in list(tasks):
-                del tasks[name]
-                text = left_behind(out / f"{name}.run.ipynb")
-                ran[name] = nbformat.reads(text, as_version=4) if text else notebooks[name]
-                if text is None:  # the first one without a result ended the run
-                    notes.append(f"{name}: {trouble or 'left no result'}")
-                    break
-                errors = [(place, error) for place, cell in enumerate(ran[name].cells) if (error := error_of(cell))]
-                for place, error in errors[:1]:
-                    where = name_of(ran[name].cells[place], self.handouts[name]) or f"cell {place + 1}"
-                    notes.append(f"{name}: {where}: {error.ename}: {error.evalue}"[:200])
-        return ran, {name: json.loads(left_behind(out / f"{name}.json") or "{}") for name in notebooks}, notes
-
-    def check(self, base, notebooks, answers, models, student):
-        """(dict from notebook to its checks with their outputs, what went wrong or '')."""
-        own = base / "check"
-        own.mkdir()
+        checks, tasks, answers = {}, {}, {}
         for name, notebook in notebooks.items():
-            texts = answers_in_words(notebook, self.handouts[name])
-            nbformat.write(check_notebook(self.handouts[name], texts, student), own / f"{name}.ipynb")
-            (own / f"{name}.json").write_text(json.dumps(answers[name]), encoding="utf-8")
-        adopt(base / "own" / "runs", own / "runs", models)
-        command = [sys.executable, "-c", f"from teaching.checking import main; main({str(own)!r})"]
-        trouble = self.sandboxed(command, own, [])
-        return {path.stem: nbformat.read(path, as_version=4) for path in sorted(own.glob("*.checked"))}, trouble
+            checks[name] = checks_of(notebook, self.handouts[name], student)
+            tasks[name] = task_of(notebook, self.handouts[name], student)
+        while tasks:
+            trouble = self.inside(base / "run", models, tasks, notebooks, seconds, answers)
+            for name in list(tasks)[:1]:  # the first that did not come to its end ended the run
+                notes.append(f"{name}: {trouble or 'left no result'}")
+                del tasks[name]
+        for name, notebook in notebooks.items():
+            values = {n: answers.get((name, n), "...") for n in answer_names(self.handouts[name])}
+            tasks[name] = {"more": [], "names": [], "values": values}
+            for place, cell in enumerate(notebook.cells):
+                error = next((out for out in cell.get("outputs", []) if out.output_type == "error"), None)
+                if error:
+                    where = name_of(cell, self.handouts[name]) or f"cell {place + 1}"
+                    notes.append(f"{name}: {where}: {error.ename}: {error.evalue}"[:200])
+                    break
+        adopt(base / "run" / "own" / "runs" / "models", base / "check" / "own" / "runs" / "models", models)
+        trouble = self.inside(base / "check", models, tasks, checks, self.options.cell_seconds, {})
+        notes += [f"the checks failed: {trouble}"] if trouble else []
+        return {name: page(notebook, checks[name]) for name, notebook in notebooks.items()}
 
-    def sandboxed(self, command, own, readable):
-        """Run a command with a home and an environment of its own; what went wrong, or ''."""
-        if not os.path.lexists(own / "home"):  # once, as later a link may lie anywhere in `own`
-            for folder in ("work", "home/tmp", "runs"):
+    def inside(self, stage, models, tasks, notebooks, seconds, answers):
+        """Run the cells of tasks in a sandbox; removes the tasks that came to their end. What went wrong, or ''.
+
+        What the cells wrote goes to the notebooks, and answers to the dict from (notebook, name).
+        """
+        own, job, result = stage / "own", stage / "job.json", stage / "result.txt"
+        if not job.exists():  # later, a link may lie anywhere in `own`
+            for folder in ("home/tmp", "runs"):
                 (own / folder).mkdir(parents=True, exist_ok=True)
-            # With a cache of fonts at hand, no kernel builds its own and says so.
+            # With a cache of fonts at hand, no process builds its own and says so.
             shutil.copytree(matplotlib.get_cachedir(), own / "home" / "matplotlib")
+            if models:
+                shutil.copytree(models, own / "runs" / "models", dirs_exist_ok=True)
         (own / "work").mkdir(exist_ok=True)
-        data = [self.options.data] if os.path.isfile(self.options.data) else []
-        cache = [path for path in [Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()] if path.is_dir()]
-        environment = {
-            **{name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ},
-            "HOME": str(own / "home"),
-            "TMPDIR": str(own / "home" / "tmp"),
-            "MPLCONFIGDIR": str(own / "home" / "matplotlib"),
-            "JUPYTER_CONFIG_DIR": str(own / "home"),
-            "COURSEWORK_DATA": self.options.data,
-            "COURSEWORK_RUNS": str(own / "runs"),
-            "PYTHONPATH": str(ROOT),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            **({"KERAS_HOME": str(cache[0])} if cache else {}),
-        }
-        readable = [*OURS, self.release, *data, *cache, *readable]
-        return sandbox.run(command, own, readable, environment, self.options)
+        cells = {name: [c.source if c.cell_type == "code" else "" for c in notebooks[name].cells] for name in tasks}
+        todo = {name: {**task, "cells": cells[name]} for name, task in tasks.items()}
+        job.write_text(json.dumps({"notebooks": todo, "seconds": seconds}), encoding="utf-8")
+        result.write_bytes(b"")
+        cache = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+        given = [path for path in (cache, Path(self.options.data)) if path.is_absolute() and path.exists()]
+        environment = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
+        environment |= {"COURSEWORK_DATA": self.options.data, "COURSEWORK_RUNS": str(own / "runs")}
+        environment |= {"HOME": str(own / "home"), "TMPDIR": str(own / "home" / "tmp"), "KERAS_HOME": str(cache)}
+        environment |= {"MPLCONFIGDIR": str(own / "home" / "matplotlib"), "PYTHONPATH": str(ROOT)}
+        code = f"from teaching.inside import main; main({str(job)!r}, {str(result)!r})"
+        command = [sys.executable, "-B", "-c", code]
+        if not self.options.unsafe:
+            command = [*sandbox.walls(own, [*OURS, *given, job], [result]), *command]
+        trouble = sandbox.run(command, own, stage / "log.txt", environment, self.options)
+        with open(result, encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                with contextlib.suppress(Exception):  # empty, cut off or forged
+                    said = json.loads(line)
+                    if said.get("done"):
+                        del tasks[said["notebook"]]
+                        continue
+                    answers |= {(said["notebook"], name): str(value) for name, value in said["answers"].items()}
+                    outputs = [new_output(**nbformat.from_dict(output)) for output in said["outputs"]]
+                    notebooks[said["notebook"]].cells[said["cell"]].outputs = outputs
+        return trouble
 
 
-def left_behind(path):
-    """The text of a file that a submission left, or None; no link is followed, nothing huge is read."""
-    if not path.is_file() or path.resolve() != path or path.stat().st_size > MOST_RESULT:
-        return None
-    return path.read_text(encoding="utf-8", errors="replace")
+def task_of(notebook, handout, student):
+    """What to run of a notebook: what was handed in, with the grader's parameters; code in Markdown is code again.
+
+    `more` are the given cells of the hand-out that it has no longer, or not as they were.
+    """
+    names, cells = answer_names(handout), []
+    parameters = next(cell.source for cell in handout.cells if cell.id == "parameters")
+    parameters = with_parameters(parameters, student=student)
+    for cell in notebook.cells:
+        stored = set(names_in(cell.source, ast.Store))
+        if cell.cell_type != "code" and stored & set(names):
+            cell = nbformat.from_dict({**cell, "cell_type": "code", "outputs": [], "execution_count": None})
+        cells.append(cell)
+        given = stored & set(names_in(parameters, ast.Store))
+        if given and (name_of(cell, handout) == "parameters" or len(given) > 2) and cell.source != parameters:
+            cells.append(new_code_cell(parameters))
+    notebook.cells, here = cells, {plain(cell.source) for cell in cells}
+    more = [
+        parameters if cell.id == "parameters" else cell.source
+        for cell in handout.cells
+        if cell.cell_type == "code" and not is_solution(cell) and not is_grade(cell) and plain(cell.source) not in here
+    ]
+    return {"more": more, "names": names, "values": {}}
+
+
+def checks_of(notebook, handout, student):
+    """Of the hand-out's notebook what its checks need: the cells that make their names; with this one's texts."""
+    texts, needed, cells = answers_in_words(notebook, handout), set(), []
+    missing = new_output("error", ename="NotRun", evalue="this check did not run", traceback=["this check did not run"])
+    for cell in reversed(handout.cells):
+        if cell.cell_type == "markdown" and is_grade(cell):
+            cells.append(nbformat.from_dict({**cell, "source": texts[cell.id] or STUB}))
+        if cell.cell_type == "markdown" or is_solution(cell):
+            continue
+        if is_grade(cell) or needed & set(names_in(cell.source, ast.Store)):
+            source = with_parameters(cell.source, student=student)
+            cells.append(nbformat.from_dict({**cell, "source": source, "outputs": [missing]}))
+            needed |= set(names_in(cell.source, ast.Load))
+    return new_notebook(cells=cells[::-1], metadata=handout.metadata)
+
+
+def page(ran, checked):
+    """The notebook that a person sees: the student's cells and outputs, then the checks and the texts with points."""
+    for cell in ran.cells:
+        cell.metadata, cell.id = nbformat.NotebookNode(), uuid.uuid4().hex[:12]
+        if cell.cell_type != "code":
+            cell.source = with_pictures(cell.source, cell.pop("attachments", {}))
+    points = new_markdown_cell("---\n# Points\n\nThe checks, on the values that this notebook left.")
+    notebook = new_notebook(cells=[*ran.cells, points, *filter(is_grade, checked.cells)], metadata=checked.metadata)
+    nbformat.writes(notebook).encode()  # what JSON can say, a file may not be able to hold
+    return notebook
 
 
 def adopt(theirs, ours, models):
-    """Copy the shared models, and those files that a submission has added to them; theirs replace none of ours."""
-    if models:
-        shutil.copytree(models, ours / "models")
-    for path in sorted(theirs.rglob("*"))[:1000]:
-        target = ours / path.relative_to(theirs)
-        if path.suffix in (".keras", ".json") and left_behind(path) is not None and not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
+    """Copy the models that a submission has added to those that it found. No link is followed."""
+    ours.mkdir(parents=True)
+    for path in theirs.glob("*") if theirs.resolve() == theirs else ():
+        model = path.suffix in (".keras", ".json") and path.is_file() and not path.is_symlink()
+        if model and not (models and (models / path.name).exists()):
+            shutil.copyfile(path, ours / path.name)

@@ -1,7 +1,6 @@
 """The hand-out: nbgrader's release of what the masters in notebooks/ hold for students, with the texts of docs/."""
 
 import ast
-import copy
 import os
 import re
 import shutil
@@ -11,12 +10,12 @@ from pathlib import Path
 
 import nbformat
 from nbgrader.apps import NbGraderAPI
-from nbgrader.converters import GenerateAssignment
-from nbgrader.preprocessors import ClearSolutions
+from nbgrader.utils import is_grade, is_solution
 from traitlets.config import Config
 
 from coursework.files import NOTEBOOKS, ROOT, RUNS
-from teaching.cells import STUB, is_answer, is_check, names_in, with_parameters
+from teaching import Refused
+from teaching.cells import STUB, names_in, with_parameters
 
 NAMES = [path.stem for path in NOTEBOOKS]
 ASSIGNMENT = "gates"
@@ -39,21 +38,6 @@ VARIED = (
 )
 
 
-class Stubs(ClearSolutions):
-    """nbgrader's ClearSolutions, but a whole answer cell keeps its names: each `name = answer` becomes `name = ...`."""
-
-    def preprocess_cell(self, cell, resources, cell_index):
-        """Shorten a solution cell; regions between BEGIN SOLUTION and END SOLUTION are nbgrader's own business."""
-        names = []
-        answer = cell.cell_type == "code" and cell.metadata.get("nbgrader", {}).get("solution")
-        if answer and self.begin_solution_delimeter not in cell.source:
-            names = [target.id for line in ast.parse(cell.source).body for target in line.targets]
-        cell, resources = super().preprocess_cell(cell, resources, cell_index)
-        if names:
-            cell.source = "\n".join(f"{name} = ..." for name in names)
-        return cell, resources
-
-
 def handout_texts():
     """docs/handout.md as a dict: "README" or (notebook, "before" or "after", cell) -> Markdown."""
     parts = re.split(r"^<!-- (.+) -->\n", (ROOT / "docs" / "handout.md").read_text(encoding="utf-8"), flags=re.M)
@@ -63,36 +47,33 @@ def handout_texts():
     return texts
 
 
-def reduced(master, name, texts, variants):
+def reduced(path, texts, epochs, variants):
     """The part of a master that a student gets, still with its solutions.
 
     Kept are the cells that nbgrader knows (given, answer, check), with the texts of docs/handout.md in place of ours.
     If each student has a variant, cells and texts say so.
     """
-    notebook = nbformat.v4.new_notebook(metadata=copy.deepcopy(master.metadata))
-    pictures = {
-        cell.id: output.data["image/png"]
-        for cell in master.cells
-        for output in cell.get("outputs", [])
-        if "image/png" in output.get("data", {})
-    }
+    master, cells, pictures = nbformat.read(path, as_version=4), [], {}
+    for cell in master.cells:
+        for output in cell.get("outputs", []):
+            pictures |= {cell.id: output.data["image/png"]} if "image/png" in output.get("data", {}) else {}
     for cell in master.cells:
         if "nbgrader" not in cell.metadata:
             continue
-        cell = copy.deepcopy(cell)
         # In the hand-out helpers.py lies beside the notebooks.
-        cell.source = re.sub(r'import sys\n+sys\.path\.insert\(0, "\.\."\).*\n+', "", cell.source)
-        around = {place: texts.pop((name, place, cell.id), "") for place in ("before", "variant", "after")}
+        source = re.sub(r'import sys\n+sys\.path\.insert\(0, "\.\."\).*\n+', "", cell.source)
+        cell.source = with_parameters(source, epochs=epochs)
+        before, variant, after = (texts.pop((path.stem, at, cell.id), "") for at in ("before", "variant", "after"))
         if variants:
-            around["before"] += "\n" * bool(around["before"]) + around["variant"]
+            before += "\n" * bool(before) + variant
             for start, old, new in VARIED:
                 if cell.id.startswith(start):
                     if old not in cell.source:
-                        raise ValueError(f"{name}: {old!r} is not in cell {cell.id}, where variants replace it")
+                        raise ValueError(f"{path.stem}: {old!r} is not in cell {cell.id}, where variants replace it")
                     cell.source = cell.source.replace(old, new)
-        notebook.cells += [*in_words(around["before"], f"before-{cell.id}", pictures), cell]
-        notebook.cells += in_words(around["after"], f"after-{cell.id}", pictures)
-    return notebook
+        cells += [*in_words(before, f"before-{cell.id}", pictures), cell]
+        cells += in_words(after, f"after-{cell.id}", pictures)
+    return nbformat.v4.new_notebook(metadata=master.metadata, cells=cells)
 
 
 def in_words(text, name, pictures):
@@ -110,9 +91,9 @@ def in_words(text, name, pictures):
 
 def answer_names(handout):
     """The names of the answers that the checks of a notebook of the hand-out read."""
-    read = {name for cell in handout.cells if is_check(cell) for name in names_in(cell.source, ast.Load)}
-    answers = [cell for cell in handout.cells if cell.cell_type == "code" and is_answer(cell)]
-    return [name for cell in answers for name in names_in(cell.source, ast.Store) if name in read]
+    code = [cell for cell in handout.cells if cell.cell_type == "code"]
+    read = {name for cell in code if is_grade(cell) for name in names_in(cell.source, ast.Load)}
+    return [n for cell in code if is_solution(cell) for n in names_in(cell.source, ast.Store) if n in read]
 
 
 def make_course(folder, epochs=None, variants=False):
@@ -123,32 +104,39 @@ def make_course(folder, epochs=None, variants=False):
     texts = handout_texts()
     readme = texts.pop("README")
     for path in NOTEBOOKS:
-        notebook = reduced(nbformat.read(path, as_version=4), path.stem, texts, variants)
-        for cell in notebook.cells:
-            if "parameters" in cell.metadata.get("tags", []):
-                cell.source = with_parameters(cell.source, epochs=epochs)
-        nbformat.write(notebook, source / path.name)
+        nbformat.write(reduced(path, texts, epochs, variants), source / path.name)
     if texts:
         raise ValueError(f"docs/handout.md names a cell that is not handed out: {' '.join(next(iter(texts)))}")
     (source / "README.md").write_text(readme, encoding="utf-8")
-    shutil.copy(ROOT / "helpers.py", source)
     shutil.copytree(ROOT / "coursework", source / "coursework", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("requirements.txt", "requirements.lock"):
+    for name in ("helpers.py", "requirements.txt", "requirements.lock"):
         shutil.copy(ROOT / name, source)
+    nbgrader(folder, "generate_assignment")
+    for path in sorted((folder / "release" / ASSIGNMENT).glob("*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)
+        solved = {cell.id: cell.source for cell in nbformat.read(source / path.name, as_version=4).cells}
+        for cell in notebook.cells:
+            if cell.source == "...":  # all of the cell is the solution: its names stay
+                names = [target.id for line in ast.parse(solved[cell.id]).body for target in line.targets]
+                cell.source = "\n".join(f"{name} = ..." for name in names)
+        nbformat.write(notebook, path)
+    return folder
 
+
+def nbgrader(folder, step):
+    """Let nbgrader take a step with the course in a folder, whatever course its user's own settings name."""
     config = Config()
     config.CourseDirectory.root = str(folder)
     config.CourseDirectory.course_id = HANDOUT
-    config.GenerateAssignment.preprocessors = [
-        Stubs if step is ClearSolutions else step for step in GenerateAssignment().preprocessors
-    ]
     config.ClearSolutions.code_stub = {"python": "..."}
     config.ClearSolutions.text_stub = STUB
     config.NbGrader.log_level = config.Application.log_level = "ERROR"
-    result = NbGraderAPI(config=config).generate_assignment(ASSIGNMENT)
+    result = getattr(NbGraderAPI(config=config), step)(ASSIGNMENT)
     if not result["success"]:
-        raise RuntimeError(f"nbgrader could not make the hand-out:\n{result.get('log') or result.get('error')}")
-    return folder
+        log, said = folder / "logs" / f"{step}.txt", result.get("log") or result["error"]
+        log.parent.mkdir(exist_ok=True)
+        log.write_text(said, encoding="utf-8")
+        raise Refused(f"nbgrader could not {step.replace('_', ' ')}: {said.strip().splitlines()[-1]} ({log})")
 
 
 def student(epochs=None, variants=False):

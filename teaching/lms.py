@@ -24,22 +24,26 @@ def fill(course, rows, sheet, column):
     separator = max(",;\t", key=text.partition("\n")[0].count)
     header, *table = [*csv.reader(io.StringIO(text), delimiter=separator)] or [[]]
     people = [header.index(name) for name in PEOPLE if name in header]
-    points = points_column(header, column)
+    # The column of points: the one asked for, Moodle's, Canvas's only assignment, or the only one that looks like ours.
+    assignments = [name for name in header if re.search(r"\(\d+\)$", name)]
+    ours = [name for name in assignments if re.search(r"gate|lstm|gru", name, re.I)]
+    wanted = [[column]] if column else [["Grade"] if "Grade" in header else [], assignments, ours]
+    points = next((header.index(names[0]) for names in wanted if len(names) == 1 and names[0] in header), None)
     if points is None or not people:
         print(f"{sheet}: which column takes the points? make marks SHEET=... COLUMN='{header[-1:]}'", file=sys.stderr)
         return 2
-    filled, most = set(), None
+    filled, limit = set(), ""
     for line in table:
         line += [""] * (len(header) - len(line))
-        if "Points Possible" in line[0]:  # Canvas's second row
-            most = number(line[points])
-            continue
+        possible = "Points Possible" in line[0]  # Canvas's second row
+        if possible or "Maximum Grade" in header:
+            limit = line[points if possible else header.index("Maximum Grade")].replace(",", ".")
         matches = [[row for row in rows if same(line[place], row)] for place in people]
-        row = next((found[0] for found in matches if len(found) == 1), None)
+        row = next((found[0] for found in matches if len(found) == 1 and not possible), None)
         if row:
             filled.add(row["key"])
-            limit = number(line[header.index("Maximum Grade")]) if "Maximum Grade" in header else most
-            line[points] = f"{min(float(row['total']), limit or float('inf')):g}"
+            most = float(limit) if re.fullmatch(r"\s*\d+(\.\d*)?\s*", limit) else 0
+            line[points] = f"{min(float(row['total']), most or float('inf')):g}"
     with replacing(course / Path(sheet).name) as aside, open(aside, "w", newline="", encoding="utf-8-sig") as file:
         csv.writer(file, delimiter=separator).writerows([header, *table])
     print(f"Sheet: {course / Path(sheet).name}: {len(filled)} of {len(rows)} students are in it")
@@ -47,17 +51,6 @@ def fill(course, rows, sheet, column):
         if row["key"] not in filled:
             print(f"not in the sheet, or more than once: {row['student']}", file=sys.stderr)
     return 0
-
-
-def points_column(header, column):
-    """The place of the column for points: the one asked for, Moodle's Grade, or Canvas's only assignment."""
-    if column:
-        return header.index(column) if column in header else None
-    if "Grade" in header:
-        return header.index("Grade")
-    assignments = [place for place, name in enumerate(header) if re.search(r"\(\d+\)$", name)]
-    ours = [place for place in assignments if re.search(r"gate|lstm|gru", header[place], re.I)]
-    return next((found[0] for found in (assignments, ours) if len(found) == 1), None)
 
 
 def same(cell, row):
@@ -70,12 +63,4 @@ def same(cell, row):
 def letters(name):
     """A name's words in alphabetical order, without case and commas; Canvas writes 'Last, First' and 'lastfirst'."""
     words = re.findall(r"[\w@.]+", unicodedata.normalize("NFKC", name).replace("_", " ").casefold())
-    return "".join(sorted(words)) if len(words) > 1 else "".join(words)
-
-
-def number(text):
-    """A number as a float, or None."""
-    try:
-        return float(text.replace(",", "."))
-    except ValueError:
-        return None
+    return "".join(sorted(words))

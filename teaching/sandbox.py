@@ -1,7 +1,6 @@
 """Somebody else's program: what it can see, and what it may use. bubblewrap keeps the walls, `watch` the limits."""
 
 import contextlib
-import os
 import subprocess
 import sys
 import threading
@@ -15,15 +14,12 @@ SYSTEM = "/usr /bin /sbin /lib /lib32 /lib64 /opt /nix/store /etc/alternatives /
 SYSTEM += " /etc/ld.so.conf /etc/ld.so.conf.d /etc/localtime /etc/mime.types /etc/nsswitch.conf /etc/passwd"
 PROCESSES = 200
 MOST_FILE = 512 * 2**20  # bytes of a file that a submission writes
-STOP = threading.Event()  # set by Ctrl-C: nothing that this program started may go on
+MOST_MIB = 2048  # of all its files
+STOP = threading.Event()  # set when the grading is stopped: nothing that it started may go on
 
 
-class Stopped(Exception):
-    """Raised where the grading was waiting when it was stopped."""
-
-
-def walls(own, readable=()):
-    """The beginning of a command that may write in the folder `own` only, and read the system and `readable`.
+def walls(own, readable=(), writable=()):
+    """The beginning of a command that may write to `own` and `writable` only, and read the system and `readable`.
 
     No network, no other process, no privilege. bubblewrap goes by the order of its options: what lies in memory comes
     first, the root and /dev become read-only last.
@@ -35,9 +31,9 @@ def walls(own, readable=()):
     program = str(Path(sys.executable).resolve().parents[1])
     for path in dict.fromkeys([*SYSTEM.split(), sys.prefix, sys.base_prefix, program, *packages]):
         options += ["--ro-bind-try", path, path]
-    for path in map(str, readable):
-        options += ["--ro-bind", path, path]
-    return ["bwrap", *options, "--bind", str(own), str(own), "--remount-ro", "/", "--chdir", str(own / "work"), "--"]
+    for way, paths in (("--ro-bind", readable), ("--bind", (own, *writable))):
+        options += [part for path in map(str, paths) for part in (way, path, path)]
+    return ["bwrap", *options, "--remount-ro", "/", "--chdir", str(own / "work"), "--"]
 
 
 def works(folder):
@@ -48,18 +44,16 @@ def works(folder):
     return False
 
 
-def run(command, own, readable, environment, options):
-    """Run a command in its sandbox, with its output in a log beside `own`; returns what went wrong in a line, or ''."""
-    prefix = [] if options.unsafe else walls(own, readable)
-    path = own.with_suffix(".log")  # not in the folder itself, where a submission may put a link in its place
-    with open(path, "ab") as log:
+def run(command, own, log, environment, options):
+    """Run a command; adds what it says to a log. Returns what went wrong in a line, or ''."""
+    with open(log, "ab") as output:
         process = subprocess.Popen(
-            [*prefix, *command], cwd=own / "work", env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            command, cwd=own / "work", env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
             start_new_session=True,
         )  # fmt: skip
         trouble = watch(process, own, options)
     if not trouble and process.returncode:
-        lines = path.read_bytes()[-10_000:].decode("utf-8", "replace").split("\n")
+        lines = log.read_bytes()[-10_000:].decode("utf-8", "replace").split("\n")
         trouble = next((line.strip()[:200] for line in reversed(lines) if line.strip()), "ended without a word")
     return trouble
 
@@ -67,30 +61,28 @@ def run(command, own, readable, environment, options):
 def watch(process, own, options):
     """Wait for a process; kill it and all it has started once it goes over a limit; returns which, or ''."""
     start, trouble, turn = time.monotonic(), "", 0
-    while process.poll() is None:
-        time.sleep(0.5)
-        turn += 1
-        tree, used = family(process.pid), 0
+    try:
+        while process.poll() is None and not trouble:
+            time.sleep(0.5)
+            tree, used, turn = family(process.pid), 0, turn + 1
+            for member in tree:
+                with contextlib.suppress(psutil.Error):
+                    used += member.memory_info().rss
+            over = {
+                "stopped": STOP.is_set(),
+                f"stopped after {options.seconds} seconds": time.monotonic() - start > options.seconds,
+                f"stopped: more than {options.memory_mib} MiB of memory": used > options.memory_mib * 2**20,
+                f"stopped: more than {PROCESSES} processes": len(tree) > PROCESSES,
+                f"stopped: more than {MOST_MIB} MiB of files": turn % 4 == 0 and mebibytes(own) > MOST_MIB,
+            }
+            trouble = next(filter(over.get, over), "")
+    finally:
+        tree = family(process.pid) if process.poll() is None else []
         for member in tree:
             with contextlib.suppress(psutil.Error):
-                used += member.memory_info().rss
-        if STOP.is_set():
-            trouble = "stopped"
-        elif time.monotonic() - start > options.seconds:
-            trouble = f"stopped after {options.seconds} seconds"
-        elif used > options.memory_mib * 2**20:
-            trouble = f"stopped: more than {options.memory_mib} MiB of memory"
-        elif len(tree) > PROCESSES:
-            trouble = f"stopped: more than {PROCESSES} processes"
-        elif turn % 4 == 0 and size(own) > 4 * MOST_FILE:
-            trouble = f"stopped: more than {4 * MOST_FILE // 2**20} MiB of files"
-        if trouble:
-            for member in family(process.pid):
-                with contextlib.suppress(psutil.Error):
-                    member.kill()
-            process.wait()
-    if STOP.is_set():
-        raise Stopped
+                member.kill()
+        process.wait()
+        psutil.wait_procs(tree, timeout=10)  # a large one takes a while to go
     return trouble
 
 
@@ -102,11 +94,7 @@ def family(pid):
     return []
 
 
-def size(folder):
-    """Bytes that the files in a folder take."""
-    total = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(place, name)).st_blocks * 512
-    return total
+def mebibytes(folder):
+    """What the files in a folder take."""
+    said = subprocess.run(["du", "-sm", folder], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout.split()
+    return int(said[0]) if said else 0

@@ -2,7 +2,6 @@
 
 import ast
 import functools
-import io
 import re
 import time
 import unicodedata
@@ -11,12 +10,10 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from teaching.cells import name_of, names_in, plain, read
+from teaching.cells import name_of, names_in, own_words, plain, read
 from teaching.handout import NAMES, answer_names
-from teaching.texts import own_words
 
-MOST_BYTES = 2**28  # of one file
-MOST_FILES = 5000  # of one zip
+MOST_BYTES = 2**28  # of one notebook
 MOODLE = re.compile(r"((.+?)_(\d+)_assignsubmission_[a-z]+_?).*")  # of a folder or a file
 CANVAS = re.compile(r"([^_]+)_(?:LATE_)?(\d{3,})_\d{3,}_.+")  # of a file
 PASSED_OVER = re.compile(r"\.|__MACOSX$|Thumbs\.db$|desktop\.ini$")
@@ -27,23 +24,18 @@ class File(NamedTuple):
 
     parts: tuple  # of its path below the folder of all submissions
     when: tuple  # year, month, day, hour, minute
-    size: int
-    source: Callable  # gives its bytes
+    open: Callable  # gives a binary file
 
     @property
     def name(self):
         """Its path below the student's folder, or its name."""
         return "/".join(self.parts[1:] or self.parts)
 
-    def read(self):
-        """Its bytes."""
-        if self.size > MOST_BYTES:
-            raise ValueError(f"{self.size / 1e6:.0f} MB")
-        return self.source()
-
 
 class Submission:
     """What one student handed in: name and number as the LMS has them, files, and what could not be read."""
+
+    student = ""  # the name that decides the variant, if there are any
 
     def __init__(self, name, number="", folder=""):
         self.name, self.number, self.folder = name, number, folder or name
@@ -60,9 +52,10 @@ def collect(place):
         if PASSED_OVER.match(entry.name):
             continue
         trouble = []
-        files = list(listing(entry, () if entry == place else (entry.name,), trouble))
+        paths = [] if entry.is_symlink() else [entry, *sorted(entry.rglob("*"))]
+        files = [file for path in paths for file in listing(path, place, trouble)]
         if not files and entry != place:  # an empty folder, a damaged zip: somebody's all the same
-            files = [File((entry.name, ""), (), 0, bytes)]
+            files = [File((readable(entry.name), ""), (), open)]
         inside = [CANVAS.fullmatch(file.parts[1]) for file in files if len(file.parts) > 1]
         for file in files:
             who = owner(file.parts, place, exported=bool(inside) and all(inside))
@@ -95,42 +88,42 @@ def owner(parts, place, exported):
     return None
 
 
-def listing(path, parts, trouble):
-    """The files of a file, a folder or a zip; adds to `trouble` what could not be read. No link is followed."""
-    if path.is_dir() and not path.is_symlink():
-        for entry in sorted(path.iterdir()):
-            if not PASSED_OVER.match(entry.name):
-                yield from listing(entry, (*parts, entry.name), trouble)
-    elif path.is_file() and not path.is_symlink():
+def readable(name):
+    """A file's name without the bytes that are no text, as other systems' zips leave them."""
+    return name.encode("utf-8", "replace").decode()
+
+
+def listing(path, place, trouble):
+    """The file at a path below `place`, or what lies in it if it is a zip. No link is followed."""
+    parts = tuple(map(readable, path.relative_to(place).parts))
+    if path.is_file() and not path.is_symlink() and not any(map(PASSED_OVER.match, parts)):
         when = time.localtime(path.stat().st_mtime)[:5]
-        file = File(parts or (path.name,), when, path.stat().st_size, path.read_bytes)
-        yield from unpacked(file, parts, trouble) if path.suffix.lower() == ".zip" else [file]
+        yield from unpacked(
+            File(parts or (readable(path.name),), when, functools.partial(open, path, "rb")), parts, trouble
+        )
 
 
 def unpacked(file, parts, trouble, depth=3):
-    """The same of a zip, and of the zips in it."""
+    """The file, or if it is a zip, what lies in it and in the zips in it; adds to `trouble` what could not be read."""
+    if not file.parts[-1].lower().endswith(".zip") or not depth:
+        yield file
+        return
     try:
-        with zipfile.ZipFile(io.BytesIO(file.read())) as archive:
-            members = archive.infolist()
-        if len(members) > MOST_FILES:
-            raise ValueError(f"{len(members)} files")
+        with file.open() as archive:
+            members = zipfile.ZipFile(archive).infolist()
         for member in members:
             below = PurePosixPath(member.filename.replace("\\", "/")).parts
             below = tuple(part for part in below if part not in ("..", "/"))
-            if member.is_dir() or not below or any(map(PASSED_OVER.match, below)):
-                continue
-            source = functools.partial(read_member, file, member)
-            inner = File(parts + below, member.date_time[:5], member.file_size, source)
-            zipped = below[-1].lower().endswith(".zip") and depth > 1
-            yield from unpacked(inner, inner.parts, trouble, depth - 1) if zipped else [inner]
+            if below and not member.is_dir() and not any(map(PASSED_OVER.match, below)):
+                inner = functools.partial(opened, file, member)
+                yield from unpacked(File(parts + below, member.date_time[:5], inner), parts + below, trouble, depth - 1)
     except Exception as error:  # zipfile and its decompressors raise a dozen types
         trouble.append(f"{'/'.join(file.parts)} is not readable ({type(error).__name__})")
 
 
-def read_member(file, member):
-    """The bytes of a member of a zip, which is read anew: the zips of a whole class would fill the memory."""
-    with zipfile.ZipFile(io.BytesIO(file.read())) as archive:
-        return archive.read(member)
+def opened(file, member):
+    """A member of a zip as a binary file; the zips of a whole class would fill the memory, so each is opened anew."""
+    return zipfile.ZipFile(file.open()).open(member)
 
 
 def notebooks_of(submission, handouts):
@@ -139,62 +132,46 @@ def notebooks_of(submission, handouts):
     Which notebook a file is, its cells say; if none does, its name. Of several, the one with most answers is taken,
     then the newest, then the one that lies least deep.
     """
-    versions, broken, notes = {}, {}, list(submission.trouble)
+    versions, broken, others, taken, notes = {name: [] for name in NAMES}, {}, [], {}, list(submission.trouble)
     for file in submission.files:
+        name = next((name for name in NAMES if name.lower() in file.name.lower()), None)
         if not file.name.lower().endswith(".ipynb"):
+            others.append(file.name)
             continue
-        named = next((name for name in NAMES if name.lower() in file.name.lower()), None)
         try:
-            notebook = read(file.read())
-            name = identified(notebook, handouts) or named
+            with file.open() as content:
+                notebook = read(content.read(MOST_BYTES))
+            found = {name: work_in(notebook, handout) for name, handout in handouts.items()}
         except Exception as error:  # anything at all may be wrong with a file from outside
-            broken[file.name] = named, type(error).__name__
+            broken[file.name] = name, type(error).__name__
             continue
+        second, most = sorted(shared for shared, _ in found.values())[-2:]
+        name = max(found, key=found.get) if most > second else name
         if name:
-            rank = work_in(notebook, handouts[name]), file.when, -len(file.parts), file.name == f"{name}.ipynb"
-            versions.setdefault(name, []).append((rank, file.name, notebook))
-    taken = {}
-    for name in NAMES:
-        ordered = sorted(versions.get(name, []), key=lambda version: version[:2], reverse=True)
-        if ordered:
-            (_, file, taken[name]), *others = ordered
-            if PurePosixPath(file).name != f"{name}.ipynb" or others:
-                notes.append(f"{name}: {file!r} is taken" + "".join(f", not {other[1]!r}" for other in others))
-            continue
+            rank = found[name][1], file.when, -len(file.parts), file.name == f"{name}.ipynb"
+            versions[name].append((rank, file.name, notebook))
+        else:
+            others.append(file.name)
+    for name, found in versions.items():
+        found.sort(key=lambda version: version[:2], reverse=True)
         errors = [f"{file!r}: {error}" for file, (named, error) in broken.items() if named in (name, None)]
-        if errors:
+        if found:
+            (_, file, taken[name]), *older = found
+            if older or PurePosixPath(file).name != f"{name}.ipynb":
+                notes.append(f"{name}: {file!r} is taken" + "".join(f", not {other[1]!r}" for other in older))
+        elif errors:
             notes.append(f"{name} is no readable notebook ({'; '.join(errors)})")
-            continue
-        known = {version[1] for several in versions.values() for version in several} | set(broken)
-        there = [file.name for file in submission.files if file.name not in known]
-        what = f"; there is {', '.join(map(repr, there[:5]))}" if there else ""
-        notes.append(f"{name} was not handed in{what}")
+        else:
+            there = f"; there is {', '.join(map(repr, others[:5]))}" if others else ""
+            notes.append(f"{name} was not handed in{there}")
     return taken, notes
 
 
-def identified(notebook, handouts):
-    """The notebook of the hand-out with which this one shares most cells and answers, or None."""
-    shared = sorted(
-        (len({name_of(cell, handout) for cell in notebook.cells} - {None}) + len(answered(notebook, handout)), name)
-        for name, handout in handouts.items()
-    )
-    (second, _), (first, name) = shared[-2:]
-    return name if first > second else None
-
-
-def own_cells(notebook, handout):
-    """The cells that are not as they were handed out."""
-    given = {plain(cell.source) for cell in handout.cells}
-    return [cell for cell in notebook.cells if plain(cell.source) not in given]
-
-
-def answered(notebook, handout):
-    """The names of answers that are set in cells of the student's."""
-    names = {name for cell in own_cells(notebook, handout) for name in names_in(cell.source, ast.Store)}
-    return names & set(answer_names(handout))
-
-
 def work_in(notebook, handout):
-    """How much of a notebook is answered: names of answers, and texts."""
-    texts = [cell for cell in own_cells(notebook, handout) if own_words(cell, name_of(cell, handout), handout)]
-    return len(answered(notebook, handout)) + len(texts)
+    """(number of cells and answers that a notebook shares with one of the hand-out, number of answers and texts)."""
+    given = {plain(cell.source) for cell in handout.cells}
+    own = [cell for cell in notebook.cells if plain(cell.source) not in given]
+    answered = {name for cell in own for name in names_in(cell.source, ast.Store)} & set(answer_names(handout))
+    texts = [cell for cell in own if own_words(cell, name_of(cell, handout), handout)]
+    shared = {name_of(cell, handout) for cell in notebook.cells} - {None}
+    return len(shared) + len(answered), len(answered) + len(texts)

@@ -315,6 +315,14 @@ def odd_cells(books, folder):
     save(folder, books, ONE)
 
 
+@situation(Q1, note="cell 2: ValueError")
+def odd_outputs(books, folder):
+    """Text that no file can hold, printed, shown and raised."""
+    own(books[ONE], 0, "raise ValueError('\\ud800')")
+    own(books[ONE], 0, "from IPython.display import HTML\nprint('\\ud800 \\x00 \\x1b[31m')\nHTML('\\udfff')")
+    save(folder, books, ONE)
+
+
 @situation("Q1.1=10 Q1.3=10", note="q12-answer: ModuleNotFoundError")
 def missing_module(books, folder):
     """A module that is not in the requirements."""

@@ -30,12 +30,11 @@ from coursework.files import ROOT
 from coursework.training import Experiment
 from coursework.variants import variant
 from teaching import __main__ as program
-from teaching import classreport, lms, marks, sandbox
-from teaching.cells import read
+from teaching import lms, marks, sandbox
+from teaching.cells import answers_in_words, read, with_pictures
 from teaching.handout import ASSIGNMENT, NAMES, make_course
 from teaching.marks import QUESTIONS
 from teaching.submissions import collect, notebooks_of
-from teaching.texts import answers_in_words, whole
 from teaching.values import MOST_PARTS, decode, decoded, encode
 
 SAMPLES = sorted((ROOT / "tests" / "submissions").glob("*.txt"))
@@ -129,21 +128,20 @@ def test_forged_values_do_no_harm(forged):
 def test_texts_are_found_by_name_by_id_and_by_place(handouts):
     handout = handouts[THREE]
     book = copy.deepcopy(handout)
-    assert {text for text, _ in answers_in_words(book, handout).values()} == {""}
+    assert set(answers_in_words(book, handout).values()) == {""}
     put(book, "q31-answer", "by name").id = "other"
     put(book, "q32-answer", "by id").metadata = nbformat.NotebookNode()
-    found = {name: text for name, (text, _) in answers_in_words(book, handout).items()}
+    found = answers_in_words(book, handout)
     assert found == {"q31-answer": "by name", "q32-answer": "by id", "q33-answer": "", "bonus-answer": ""}
     own(book, at(book, "q33-answer") + 1, "by place", "markdown")
     own(book, 0, "anywhere", "markdown")
-    found = {name: text for name, (text, _) in answers_in_words(book, handout).items()}
+    found = answers_in_words(book, handout)
     assert found["q33-answer"] == "by place" and found["bonus-answer"] == "anywhere\n\nby place"
 
 
-def test_a_missing_picture_is_taken_out():
-    cell = nbformat.v4.new_markdown_cell("![a](attachment:a%20b.png) ![c](attachment:c.png)")
-    cell.attachments = {"a b.png": {"image/png": ""}}
-    assert whole(cell).source == "![a](attachment:a%20b.png) ![c](missing-picture-c.png)"
+def test_a_picture_goes_into_the_text_and_a_missing_one_is_taken_out():
+    text = with_pictures("![a](attachment:a%20b.png) ![c](attachment:c.png)", {"a b.png": {"image/png": "iVBO\nRw=="}})
+    assert text == "![a](data:image/png;base64,iVBORw==) ![c](missing-picture-c.png)"
 
 
 # Collecting ---------------------------------------------------------------------------------
@@ -344,7 +342,7 @@ def printed(graded, who):
 @pytest.mark.skipif("misconceptions-1" not in CHOSEN, reason="make test-grading")
 def test_hints_say_what_is_wrong(graded):
     said = printed(graded, "misconceptions-1")
-    for hint in ("not the percentage", "units x T", "opposite order", "i: Not yet: these are the values of f"):
+    for hint in ("not the percentage", "transposed", "opposite order", "i: Not yet: these are the values of f"):
         assert hint in said, said
     said = printed(graded, "misconceptions-2")
     for hint in (
@@ -458,7 +456,7 @@ def test_texts_that_resemble_each_other_are_found(tmp_path, handouts):
         put(page, "q31-answer", text)
         (tmp_path / who / ASSIGNMENT).mkdir(parents=True)
         nbformat.write(page, tmp_path / who / ASSIGNMENT / f"{THREE}.ipynb")
-    (found,) = classreport.similar(sorted(tmp_path.glob(f"*/{ASSIGNMENT}")))
+    (found,) = marks.similar(sorted(tmp_path.glob(f"*/{ASSIGNMENT}")))
     assert found[1:] == ("Q3.1", "a", "b") and 0.6 < found[0] < 1
 
 
