@@ -288,7 +288,7 @@ def graded(tmp_path_factory, course, walled):
     )
     command = [sys.executable, "-m", "teaching", "grade", str(base / "submissions"), "--epochs", "1", "--jobs", "2"]
     result = subprocess.run(
-        [*command, "--cell-seconds", "40", *([] if walled else ["--unsafe"])],
+        [*command, "--cell-seconds", "40" if CHOSEN is QUICK else "120", *([] if walled else ["--unsafe"])],
         capture_output=True, text=True, cwd=ROOT,
         env={**os.environ, "COURSEWORK_RUNS": str(base / "runs"), "HOME": str(base / "home")},
     )  # fmt: skip
