@@ -4,9 +4,8 @@ from collections.abc import Iterable, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.ticker import MaxNLocator
-from PIL import Image
 
 from coursework import files
 from coursework.analysis import commit_step, saturation
@@ -368,15 +367,11 @@ def save_reading(name: str, image: np.ndarray, h: np.ndarray, chances: np.ndarra
 
     Notebook 3, "One digit being read".
     """
+    steps = [*range(1, len(image) + 1), *[len(image)] * 8]
     size = {"left": 0.12, "right": 0.97, "top": 0.93, "bottom": 0.06, "hspace": 0.12, "height_ratios": [2, 0.6, 1]}
-    with plt.ioff():
-        figure, panels = plt.subplots(3, 1, figsize=(2.8, 4.4), dpi=80, layout="none", gridspec_kw=size)
-        canvas, frames = FigureCanvasAgg(figure), []
-        for step in range(1, len(image) + 1):
-            _draw_reading(panels, image, h, chances, label, step)
-            canvas.draw()
-            frames.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy()))
+    with plt.ioff(), plt.rc_context({"savefig.bbox": "standard"}):  # every frame has the same size
+        figure, panels = plt.subplots(3, 1, figsize=(2.8, 4.4), layout="none", gridspec_kw=size)
+        animation = FuncAnimation(figure, lambda step: _draw_reading(panels, image, h, chances, label, step), steps)
+        with replacing(files.RUNS / name) as path:
+            animation.save(path, writer=PillowWriter(fps=5), dpi=80)
         plt.close(figure)
-    with replacing(files.RUNS / name) as path:
-        milliseconds = [200] * (len(frames) - 1) + [1800]
-        frames[0].save(path, save_all=True, append_images=frames[1:], duration=milliseconds, loop=0)
