@@ -58,9 +58,10 @@ class Experiment:
         whole = {"units": (1, MOST), "epochs": (1, MOST), "batch_size": (1, MOST)}
         for name, (least, most) in (whole | {"layers": (1, 15), "seed": (0, MOST), "shift": (0, 28)}).items():
             check_integer(least, most, **{name: getattr(self, name)})
-        for name, least in (("learning_rate", np.finfo(np.float32).tiny), ("clipnorm", 0), ("gate_bias", -np.inf)):
+        tiny, largest = (float(getattr(np.finfo(np.float32), end)) for end in ("tiny", "max"))
+        for name, least in (("learning_rate", tiny), ("clipnorm", 0), ("gate_bias", -largest)):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, numbers.Real) or not least <= value < np.inf:
+            if isinstance(value, bool) or not isinstance(value, numbers.Real) or not least <= value <= largest:
                 raise ValueError(f"{name} must be a {NUMBERS[name]} number, not {short_repr(value)}")
         for field in dataclasses.fields(self):  # 1 and 1.0 and NumPy's 1 are the same setting and the same key
             object.__setattr__(self, field.name, field.type(getattr(self, field.name)))
