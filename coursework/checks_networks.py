@@ -127,9 +127,11 @@ def _given(name, answer):
 
 
 def _as_list(answer):
-    """The rows of a list, tuple, array or tensor; None for what has none."""
+    """A list or tuple as it is, an array or tensor as the list of its rows; None for anything else."""
+    if isinstance(answer, (list, tuple)):
+        return answer
     try:
-        return list(answer)
+        return list(np.asarray(answer)) if hasattr(answer, "__array__") else None
     except Exception:  # a single number, or whatever an object's own conversion raises
         return None
 

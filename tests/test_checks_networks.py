@@ -80,6 +80,7 @@ def test_each_wrong_table_has_its_hint(trained, data):
         ({}, "not answered yet: experiment_results['GRU']"),
         ([pairs], "experiment_results is of type list; a dict from family to pairs is needed"),
         ({"GRU": pairs[:3]}, "GRU: a list of pairs for 32, 64, 128, 3 x 32 is needed, in this order"),
+        ({"GRU": iter(pairs)}, "GRU: a list of pairs for 32, 64, 128, 3 x 32 is needed, in this order"),
         (first("ab"), "GRU 32: a pair of two numbers (loss, accuracy) is needed"),
         (first((10**400, 0.5)), "GRU 32: a pair of two numbers (loss, accuracy) is needed"),
         (first((loss, np.nan)), "GRU 32: loss and accuracy must be finite numbers"),
