@@ -235,6 +235,7 @@ def test_files_of_a_run(networks, data, tmp_path, monkeypatch):
     for page in (pages["reader-small.html"], (ROOT / "docs" / "reader.html").read_text(encoding="utf-8")):
         assert len(page) < 300_000 and sorted(re.findall(r'"label":"([^"]+)"', page)) == ["GRU 32", "LSTM 32"]
         assert '"strokes":' in page and '"pixels":' not in page
+        assert all(path.read_text("utf-8") in page for path in (reader.SCRIPT, reader.STYLE)), "run: make refresh"
     page = pages["reader.html"]
     assert not re.search(r"https?:|src=|@import|url\(|import\(|fetch\(", page)
     assert "default-src 'none'" in page  # the browser refuses what the search above may have missed
