@@ -18,8 +18,9 @@ from nbclient.exceptions import DeadKernelError
 from coursework.files import NOTEBOOKS, RUNS
 from tools.report import report
 
-# Kernels listen on this machine only: no warning that others could hear them. None tells of a cell that was stopped.
-QUIET = ["--log-level=CRITICAL"]
+# Kernels listen on this machine only: no warning that others could hear them. None tells of a cell that was stopped, or
+# of a message that it could not write when it ended.
+QUIET = ["--log-level=CRITICAL", "--IPKernelApp.exec_lines=__import__('logging').raiseExceptions = False"]
 
 
 def main(arguments: list[str] | None = None) -> int:
