@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Bbox
 
 from coursework import files
 from coursework.analysis import commit_step, saturation
@@ -40,32 +41,48 @@ def plot_accuracy_by_size(parameters: dict[str, int], hits: dict[str, int], tota
     Notebook 3, Q3.1.
     """
     _, axes = plt.subplots(figsize=(8, 4.5))
-    # Their neighbours are on the right.
-    left = ("GRU 32", "GRU 3 x 32", "GRU 128", "LSTM 3 x 32", "MLP 11", "MLP 32", "CNN 32", "softmax")
-    facts = []
+    points = []
     for family, marker in MARKERS.items():
         labels = [name for name in hits if (name.split()[0] if name.split()[0] in COLORS else "whole image") == family]
         if not labels:
             continue
         size, right = np.array([parameters[name] for name in labels]), np.array([hits[name] for name in labels])
         low, high = wilson(right, total)
-        error = 100 * (1 - right / total)
-        bars = np.maximum([error - 100 * (1 - high), 100 * (1 - low) - error], 0)
+        low, error, high = (100 * (1 - share) for share in (high, right / total, low))
+        bars = np.maximum([error - low, high - error], 0)
         axes.errorbar(size, error, bars, fmt=marker, color=COLORS[family], capsize=3, markersize=7, label=family)
-        for name, x, y in zip(labels, size, error, strict=True):
-            across, side = (-6, "right") if name in left else (6, "left")
-            up = -10 if family == "GRU" or (name in left and family != "LSTM") else 5
-            axes.annotate(
-                name, (x, y), (across, up), textcoords="offset points", fontsize=8, ha=side, color=COLORS[family]
-            )
-            facts.append(f"{name} {y:.1f} % with {x:,}")
+        points += zip(labels, size, error, low, high, strict=True)
     axes.set(xscale="log", yscale="log", xlabel="number of parameters", ylabel="test error (%)")
     axes.margins(0.15)
     log_ticks(axes.xaxis, form="{x:,.0f}")
     log_ticks(axes.yaxis, (1, 2, 3, 5))
     axes.grid()
     axes.legend()
+    _name_points(axes, points)
+    facts = (f"{name} {y:.1f} % with {x:,}" for name, x, y, _, _ in points)
     show_figure("Test error over the number of parameters: " + "; ".join(facts) + ".")
+
+
+def _name_points(axes, points):
+    """Write the name of each (name, x, y, lower and upper end of its bar) where it covers least of what is there."""
+    axes.figure.draw_without_rendering()  # now it is known where all lies on the screen
+    taken = [axes.get_legend().get_window_extent()]
+    for _, x, _, low, high in points:
+        bar = axes.transData.transform([(x, low), (x, high)])
+        taken.append(Bbox([bar[0] - (5, 0), bar[1] + (5, 0)]))
+    places = [(side, up) for up in (5, -5, 15, -15, 25, -25) for side in (7, -7)]
+    for name, x, y, _, _ in points:
+        color = COLORS.get(name.split()[0], COLORS["whole image"])
+        text = axes.annotate(name, (x, y), (0, 0), textcoords="offset points", fontsize=8, color=color, va="center")
+        text.set_in_layout(False)
+
+        def covered(place, text=text):
+            text.set(position=place, ha="left" if place[0] > 0 else "right")
+            boxes = (Bbox.intersection(text.get_window_extent(), other) for other in taken)
+            return sum(box.width * box.height for box in boxes if box)
+
+        covered(min(places, key=covered))
+        taken.append(text.get_window_extent())
 
 
 def plot_images(images: np.ndarray, titles: Sequence) -> None:
