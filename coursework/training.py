@@ -176,6 +176,8 @@ def compile_model(model: keras.Model, experiment: Experiment, updates: int = 1, 
 
 def pays_to_compile(experiment: Experiment, updates: int) -> bool:
     """Does it pay to compile so many updates with XLA? As measured on one CPU thread: benchmarks/README.md."""
+    if tf.config.list_physical_devices("GPU"):
+        return False  # cuDNN has these layers, and XLA can't compile cuDNN
     return experiment.family in ("LSTM", "GRU") and updates >= 300
 
 
@@ -247,14 +249,26 @@ def _compiled(program, updates, compile_it, thread):
     """A model with its training step, and the state of a new optimiser; two threads never share one."""
     # Several updates without Python between them; an interrupt waits for the end of such a group.
     group = max(steps for steps in range(1, 51) if updates % steps == 0)
-    model = compile_model(build_model(program), program, updates, jit_compile=compile_it, steps_per_execution=group)
+    model = build_model(program)
+    if compile_it:
+        model = _in_one_loop(model, program)
+    compile_model(model, program, updates, jit_compile=compile_it, steps_per_execution=group)
     return model, [variable.numpy() for variable in model.optimizer.variables]
+
+
+def _in_one_loop(model, experiment):
+    """The same network, with one loop over the rows for all its recurrent layers instead of one each."""
+    layers = experiment.layers
+    cells = [layer.cell for layer in model.layers[:layers]]
+    recurrent = keras.layers.RNN(cells, return_sequences=experiment.every_step)
+    return keras.Sequential([keras.Input((28, 28)), recurrent, *model.layers[layers:]])
 
 
 # What decides a model's weights, beside its Experiment and the data. Read once, at import: `inspect` looks into the
 # file, which may be edited while a kernel runs.
 TRAINING_CODE = "".join(
-    inspect.getsource(function) for function in (build_model, compile_model, pays_to_compile, fit, _compiled)
+    inspect.getsource(function)
+    for function in (build_model, compile_model, pays_to_compile, fit, _compiled, _in_one_loop)
 )
 
 
