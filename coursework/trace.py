@@ -39,10 +39,11 @@ def trace(model_or_layer: keras.Layer, x: np.ndarray, layer: str | int | None = 
         raise ValueError("layer= chooses a layer of a model; here a single layer is given")
     else:
         recurrent = _supported(model_or_layer)
-    h = layer_outputs(recurrent, x)
-    parts = [_gates(recurrent, x[some], h[some]) for some in _parts(len(h), 2000)]
-    # Taken out of the parts, so that no more than one array is there twice.
-    return {name: np.concatenate([part.pop(name) for part in parts]) for name in list(parts[0])}
+    h, traced = layer_outputs(recurrent, x), {}
+    for some in _parts(len(h), 2000):
+        for name, values in _gates(recurrent, x[some], h[some]).items():
+            traced.setdefault(name, np.empty_like(h))[some] = values
+    return traced
 
 
 def _gates(layer, x, h):
@@ -217,23 +218,26 @@ def row_influence(model: keras.Model, x: np.ndarray, classes: np.ndarray) -> tup
     if read_out(model, np.zeros((1, 1, layer.cell.units))).shape[-1] != 10:
         raise ValueError("row_influence needs logits of ten classes")
     head = keras.Sequential([keras.Input((layer.cell.units,)), *_copy(model).layers[1:]])
-    count, steps = x.shape[:2]
+    steps = x.shape[1]
+    gradient, erasure = np.empty((2, len(x), steps, steps), np.float32)
 
-    def log_chances(x):
+    def log_chances(x, chosen):
         """For (images, copies) of x: log p(class) after each step."""
         h = keras.ops.reshape(twin(keras.ops.reshape(x, (-1, *x.shape[2:]))), (-1, layer.cell.units))
-        values = keras.ops.reshape(keras.ops.log_softmax(head(h)), (count, -1, steps, 10))
+        values = keras.ops.reshape(keras.ops.log_softmax(head(h)), (*x.shape[:2], steps, 10))
         return keras.ops.sum(values * chosen[:, None, None], -1)
 
     # A copy of an image for each step, so that one pass backwards serves them all; and one for each row that is blank.
-    copies = tf.repeat(x[:, None], steps, axis=1)
-    with tf.GradientTape() as tape:
-        tape.watch(copies)
-        after = log_chances(copies)
-        own = tf.reduce_sum(tf.linalg.diag_part(after))
-    gradient = tf.norm(tape.gradient(own, copies), axis=-1).numpy()
-    left = log_chances(copies * (1 - np.eye(steps, dtype=np.float32))[:, :, None]).numpy()
-    return gradient, after.numpy()[:, 0, :, None] - left.transpose(0, 2, 1)
+    for some in _parts(len(x), 50):
+        copies = tf.repeat(x[some, None], steps, axis=1)
+        with tf.GradientTape() as tape:
+            tape.watch(copies)
+            after = log_chances(copies, chosen[some])
+            own = tf.reduce_sum(tf.linalg.diag_part(after))
+        gradient[some] = tf.norm(tape.gradient(own, copies), axis=-1)
+        left = log_chances(copies * (1 - np.eye(steps, dtype=np.float32))[:, :, None], chosen[some]).numpy()
+        erasure[some] = after.numpy()[:, 0, :, None] - left.transpose(0, 2, 1)
+    return gradient, erasure
 
 
 def recurrent_layer(model: keras.Model) -> keras.layers.RNN:

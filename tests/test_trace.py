@@ -158,11 +158,11 @@ def test_other_precisions(policy):
 
 def test_the_influence_of_a_row_is_what_its_definition_says():
     model = helpers.build_model(helpers.Experiment("GRU", 6, seed=3))
-    x, classes = np.random.default_rng(0).random((3, 28, 28)).astype(np.float32), np.array([1, 4, 9])
+    x, classes = np.random.default_rng(0).random((52, 28, 28)).astype(np.float32), np.arange(52) % 10
 
     def log_chances(x):
         logits = helpers.read_out(model, helpers.layer_outputs(model.layers[0], x))
-        return log_softmax(logits, axis=-1)[np.arange(3), :, classes]
+        return log_softmax(logits, axis=-1)[np.arange(52), :, classes]
 
     gradient, erasure = helpers.row_influence(model, x, classes)
     for row in (0, 11, 27):

@@ -180,7 +180,8 @@ def test_compiling_is_for_recurrent_networks_with_many_updates():
 
 
 def test_compiling_changes_the_time_and_not_what_is_learned(data, monkeypatch):
-    e, made = tiny("GRU", epochs=2, shift=1), training._compiled
+    # Two layers, which are compiled as one loop; an answer at every step, too.
+    e, made = tiny("GRU", layers=2, epochs=2, shift=1, every_step=True), training._compiled
     other = dataclasses.replace(e, seed=1, gate_bias=1.0, shift=0)
     made.cache_clear()
     weights = []
