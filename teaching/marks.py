@@ -29,7 +29,8 @@ ALIKE = 0.6  # cosine of two texts from which on they are listed
 PAIRS = 20
 PAGE = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>The class</title>
 <style>body { font: 16px/1.5 sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
-td { padding: .1rem .6rem; vertical-align: top } td:nth-child(3) { color: #0072b2; white-space: nowrap }</style>"""
+td { padding: .1rem .6rem; vertical-align: top }
+td:nth-child(3):last-child { color: #0072b2; white-space: nowrap; letter-spacing: -1px }</style>"""
 
 
 def question_of(cell):
@@ -140,6 +141,7 @@ def report_on_class(course, rows):
     """The parts of class.html, which loads nothing from anywhere."""
     pages = sorted((course / "autograded").glob(f"*/{ASSIGNMENT}"))
     yield f"{PAGE}<h1>{len(rows)} submissions</h1><h2>Points per question</h2>"
+    yield "<p>Points, and how many submissions have them.</p>"
     for question in QUESTIONS:
         counts = Counter(float(row[question]) for row in rows)
         yield f"<h3>{question}</h3>{bars((f'{points:g}', counts[points]) for points in sorted(counts))}"
