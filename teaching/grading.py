@@ -134,12 +134,14 @@ def task_of(notebook, handout, student):
     `more` are the given cells of the hand-out that it has no longer, or not as they were.
     """
     names, cells = answer_names(handout), []
-    parameters = next(cell.source for cell in handout.cells if cell.id == "parameters")
-    parameters = with_parameters(parameters, student=student)
+    blank = next(cell.source for cell in handout.cells if cell.id == "parameters")
+    parameters = with_parameters(blank, student=student)
     for cell in notebook.cells:
         stored = set(names_in(cell.source, ast.Store))
         if cell.cell_type != "code" and stored & set(names):
             cell = nbformat.from_dict({**cell, "cell_type": "code", "outputs": [], "execution_count": None})
+        if cell.source == blank:  # the name is not filled in
+            cell = nbformat.from_dict({**cell, "source": parameters})
         cells.append(cell)
         given = stored & set(names_in(parameters, ast.Store))
         if given and (name_of(cell, handout) == "parameters" or len(given) > 2) and cell.source != parameters:

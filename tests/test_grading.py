@@ -32,6 +32,7 @@ from coursework.variants import variant
 from teaching import __main__ as program
 from teaching import lms, marks, sandbox
 from teaching.cells import answers_in_words, read, with_pictures
+from teaching.grading import task_of
 from teaching.handout import ASSIGNMENT, NAMES, make_course
 from teaching.marks import QUESTIONS
 from teaching.submissions import collect, notebooks_of
@@ -142,6 +143,18 @@ def test_texts_are_found_by_name_by_id_and_by_place(handouts):
 def test_a_picture_goes_into_the_text_and_a_missing_one_is_taken_out():
     text = with_pictures("![a](attachment:a%20b.png) ![c](attachment:c.png)", {"a b.png": {"image/png": "iVBO\nRw=="}})
     assert text == "![a](data:image/png;base64,iVBORw==) ![c](missing-picture-c.png)"
+
+
+# What is run -----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("written", ["student = ...", "student = 'Kym'"])
+def test_the_name_that_decides_the_variant_is_the_teachers(handouts, written):
+    handout = copy.deepcopy(handouts[ONE])
+    put(handout, "parameters", "student = ...\nmine = helpers.variant(student)\nseed = mine.seed")
+    book = copy.deepcopy(handout)
+    put(book, "parameters", book.cells[at(book, "parameters")].source.replace("student = ...", written))
+    task_of(book, handout, "Kim")
+    names = re.findall("^student = .*", "\n".join(cell.source for cell in book.cells), re.M)
+    assert names == [written, "student = 'Kim'"][written == "student = ..." :]
 
 
 # Collecting ---------------------------------------------------------------------------------
