@@ -79,8 +79,8 @@ class Shell(InteractiveShell):
             self.add("execute_result", data=data, metadata=metadata, execution_count=None)
 
     def display(self, data, metadata=None, *, update=False, **_):
-        """Show what a cell displays; updates are not followed."""
-        if not update:
+        """Show what a cell displays; updates are not followed, and a page has no widgets."""
+        if not update and "application/vnd.jupyter.widget-view+json" not in data:
             self.add("display_data", data=data, metadata=metadata or {})
 
     def _showtraceback(self, etype, evalue, stb):
