@@ -19,8 +19,12 @@ from coursework.files import NOTEBOOKS, RUNS
 from tools.report import report
 
 # Kernels listen on this machine only: no warning that others could hear them. None tells of a cell that was stopped, or
-# of a message that it could not write when it ended.
-QUIET = ["--log-level=CRITICAL", "--IPKernelApp.exec_lines=__import__('logging').raiseExceptions = False"]
+# of what it could not write or had not finished when it ended.
+QUIET = [
+    "--log-level=CRITICAL",
+    "--IPKernelApp.exec_lines=__import__('logging').raiseExceptions = False; "
+    "__import__('logging').getLogger('asyncio').setLevel('CRITICAL')",
+]
 
 
 def main(arguments: list[str] | None = None) -> int:
