@@ -151,6 +151,6 @@ def mean_correlation(a: np.ndarray, b: np.ndarray) -> float:
     """Correlation of two arrays (N, T, units) within each image, averaged over the images. Notebook 3, bonus."""
     a = as_numbers("a", a, ("N", "T", "units"))
     a, b = (v.reshape(len(a), -1) for v in (a, as_numbers("b", b, a.shape)))
-    a, b = (v - v.mean(1, dtype=float, keepdims=True).astype(v.dtype) for v in (a, b))
+    a, b = (v - v.mean(1, dtype=float, keepdims=True) for v in (a, b))
     ab, aa, bb = (np.einsum("nk,nk->n", *pair) for pair in ((a, b), (a, a), (b, b)))  # no array of products
     return float((ab / np.sqrt(aa * bb)).mean())

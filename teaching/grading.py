@@ -140,7 +140,7 @@ def task_of(notebook, handout, student):
         stored = set(names_in(cell.source, ast.Store))
         if cell.cell_type != "code" and stored & set(names):
             cell = nbformat.from_dict({**cell, "cell_type": "code", "outputs": [], "execution_count": None})
-        if cell.source == blank:  # the name is not filled in
+        if plain(cell.source) == plain(blank):  # the name is not filled in
             cell = nbformat.from_dict({**cell, "source": parameters})
         cells.append(cell)
         given = stored & set(names_in(parameters, ast.Store))

@@ -35,6 +35,13 @@ def test_step_lengths_and_saturation():
     assert left.tolist() == [0.5, 0] and right.tolist() == [0.5, 0]
 
 
+@pytest.mark.parametrize("kind", [float, int])
+def test_the_mean_correlation_is_that_of_numpy(kind):
+    a, b = np.random.default_rng(0).integers(0, 9, (2, 5, 4, 3)).astype(kind)
+    each = [np.corrcoef(u.ravel(), v.ravel())[0, 1] for u, v in zip(a, b, strict=True)]
+    assert helpers.mean_correlation(a, b) == pytest.approx(np.mean(each))
+
+
 def test_variances_from_none_to_all():
     y = np.repeat(np.arange(10), 200)
     h = np.stack([np.zeros((2000, 3)), RNG.normal(size=(2000, 3)), np.stack([y] * 3, 1)], axis=1)
