@@ -260,15 +260,30 @@ def _in_one_loop(model, experiment):
     """The same network, with one loop over the rows for all its recurrent layers instead of one each."""
     layers = experiment.layers
     cells = [layer.cell for layer in model.layers[:layers]]
+    if experiment.family == "GRU":
+        cells = [_GRUCell(experiment.units) for _ in cells]
     recurrent = keras.layers.RNN(cells, return_sequences=experiment.every_step)
     return keras.Sequential([keras.Input((28, 28)), recurrent, *model.layers[layers:]])
+
+
+class _GRUCell(keras.layers.GRUCell):
+    """Keras's cell with its weights, for XLA: two splits instead of six slices make it faster (benchmarks/README.md)."""
+
+    def call(self, inputs, states, training=False):
+        (h,) = states
+        x_z, x_r, x_g = keras.ops.split(inputs @ self.kernel + self.bias[0], 3, axis=1)
+        h_z, h_r, h_g = keras.ops.split(h @ self.recurrent_kernel + self.bias[1], 3, axis=1)
+        z, r = keras.ops.sigmoid(x_z + h_z), keras.ops.sigmoid(x_r + h_r)
+        g = keras.ops.tanh(x_g + r * h_g)
+        h = g + z * (h - g)
+        return h, [h]
 
 
 # What decides a model's weights, beside its Experiment and the data. Read once, at import: `inspect` looks into the
 # file, which may be edited while a kernel runs.
 TRAINING_CODE = "".join(
-    inspect.getsource(function)
-    for function in (build_model, compile_model, pays_to_compile, fit, _compiled, _in_one_loop)
+    inspect.getsource(part)
+    for part in (build_model, compile_model, pays_to_compile, fit, _compiled, _in_one_loop, _GRUCell)
 )
 
 

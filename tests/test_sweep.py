@@ -169,7 +169,7 @@ def test_the_key_covers_settings_data_and_code(data, monkeypatch):
     changed = data.x_train.copy()
     changed[0, 0, 0] = 1 - changed[0, 0, 0]
     assert store.model_path(tiny("GRU"), dataclasses.replace(data, x_train=changed)) not in paths
-    for name in ("build_model", "compile_model", "pays_to_compile", "fit", "_in_one_loop"):
+    for name in ("build_model", "compile_model", "pays_to_compile", "fit", "_in_one_loop", "_GRUCell"):
         assert inspect.getsource(getattr(training, name)) in training.TRAINING_CODE
     with monkeypatch.context() as patch:
         patch.setattr(keras.config, "floatx", lambda: "float64")

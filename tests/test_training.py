@@ -181,6 +181,17 @@ def test_compiling_is_for_recurrent_networks_with_many_updates(monkeypatch):
     assert not any(training.pays_to_compile(e, 10**6) for e in sheet)
 
 
+@pytest.mark.parametrize("family", ["LSTM", "GRU"])
+def test_one_loop_computes_what_kerass_layers_do(family):
+    e, rng = Experiment(family, 5, layers=2, every_step=True), np.random.default_rng(0)
+    model = helpers.build_model(e)
+    model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])  # no bias is 0, as all are at first
+    loop = training._in_one_loop(model, e)
+    loop.set_weights(model.get_weights())
+    x = rng.random((4, 28, 28), np.float32)
+    assert np.allclose(loop.predict_on_batch(x), model.predict_on_batch(x), atol=1e-4)
+
+
 def test_compiling_changes_the_time_and_not_what_is_learned(data, monkeypatch):
     # Two layers, which are compiled as one loop; an answer at every step, too.
     e, made = tiny("GRU", layers=2, epochs=2, shift=1, every_step=True), training._compiled
