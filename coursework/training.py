@@ -261,7 +261,7 @@ def _in_one_loop(model, experiment):
     layers = experiment.layers
     cells = [layer.cell for layer in model.layers[:layers]]
     if experiment.family == "GRU":
-        cells = [_GRUCell(experiment.units) for _ in cells]
+        cells = [_GRUCell(experiment.units) for _ in cells]  # with weights of their own: `fit` sets all weights anew
     recurrent = keras.layers.RNN(cells, return_sequences=experiment.every_step)
     return keras.Sequential([keras.Input((28, 28)), recurrent, *model.layers[layers:]])
 
