@@ -267,7 +267,7 @@ def _in_one_loop(model, experiment):
 
 
 class _GRUCell(keras.layers.GRUCell):
-    """Keras's cell with its weights, for XLA: two splits instead of six slices make it faster (benchmarks/README.md)."""
+    """Keras's cell with its weights, for XLA: two splits are faster than six slices (benchmarks/README.md)."""
 
     def call(self, inputs, states, training=False):
         (h,) = states
