@@ -70,7 +70,7 @@ def _name_points(axes, points):
     for _, x, _, low, high in points:
         bar = axes.transData.transform([(x, low), (x, high)])
         taken.append(Bbox([bar[0] - (5, 0), bar[1] + (5, 0)]))
-    places = [(side, up) for up in (5, -5, 15, -15, 25, -25) for side in (7, -7)]
+    places = [(side, up) for up in (5, -5, 15, -15, 25, -25, 35, -35, 45, -45) for side in (7, -7)]
     for name, x, y, _, _ in points:
         color = COLORS.get(name.split()[0], COLORS["whole image"])
         text = axes.annotate(name, (x, y), (0, 0), textcoords="offset points", fontsize=8, color=color, va="center")

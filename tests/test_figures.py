@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from matplotlib.transforms import Bbox
 
 import helpers
 from conftest import refused
@@ -59,17 +60,20 @@ def test_the_playground_draws_its_starting_values_and_moves(shown, monkeypatch):
 # -------------------------------------------------------------------------------------------------- notebooks 2 and 3
 # A crowd: what the networks of notebook 3 reach on 1,000 images.
 CROWD = {"LSTM 32": (10570, 931), "LSTM 64": (28618, 937), "LSTM 128": (89290, 960), "LSTM 3 x 32": (27210, 944)}
-CROWD |= {"GRU 32": (8714, 933), "GRU 64": (22858, 961), "GRU 128": (69578, 969), "GRU 3 x 32": (21386, 954)}
+CROWD |= {"GRU 32": (8714, 933), "GRU 64": (22858, 949), "GRU 128": (69578, 952), "GRU 3 x 32": (21386, 954)}
 CROWD |= {"softmax": (7850, 903), "MLP 32": (25450, 927), "MLP 2 x 32": (26506, 936), "CNN 32": (13570, 966)}
+CROWD |= {"MLP 11": (8755, 908), "MLP 13": (10345, 919)}
 
 
-def test_no_name_covers_another_or_the_legend(shown):
+def test_no_name_covers_another_or_the_legend_or_a_bar(shown):
     helpers.plot_accuracy_by_size(*({name: pair[k] for name, pair in CROWD.items()} for k in (0, 1)), 1000)
     ((figure, alt),) = shown
     (axes,) = figure.axes
-    assert {text.get_text() for text in axes.texts} == set(CROWD) and "GRU 64 3.9 % with 22,858" in alt
+    assert {text.get_text() for text in axes.texts} == set(CROWD) and "GRU 64 5.1 % with 22,858" in alt
     boxes = [artist.get_window_extent() for artist in (*axes.texts, axes.get_legend())]
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+    bars = [Bbox(axes.transData.transform(ends)) for lines in axes.collections for ends in lines.get_segments()]
+    assert len(bars) == len(CROWD) and not any(box.overlaps(bar) for box in boxes for bar in bars)
 
 
 def test_summary_table_draws_and_writes_a_csv(runs):
