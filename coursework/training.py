@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from coursework.arguments import MOST, check_choice, check_integer, short_repr
-from coursework.backend import keras, tf
+from coursework.backend import keras, settings, tf
 from coursework.data import Data
 
 FAMILIES = ("LSTM", "GRU", "softmax", "MLP", "CNN")
@@ -227,7 +227,8 @@ def fit(
     # the state of the optimiser are set anew, so the result is the same to the bit.
     program = dataclasses.replace(experiment, seed=0, gate_bias=0.0, shift=0)
     compile_it = pays_to_compile(experiment, experiment.epochs * updates)
-    model, state = _compiled(program, updates, compile_it, threading.get_ident())
+    world = training_code(), *settings(), threading.get_ident()
+    model, state = _compiled(program, updates, compile_it, world)
     trained = build_model(experiment)
     model.set_weights(trained.get_weights())
     for variable, value in zip(model.optimizer.variables, state, strict=True):
@@ -247,7 +248,7 @@ def fit(
 
 
 @functools.lru_cache(16)
-def _compiled(program, updates, compile_it, thread):
+def _compiled(program, updates, compile_it, world):
     """A model with its training step, and the state of a new optimiser; two threads never share one."""
     # Several updates without Python between them; an interrupt waits for the end of such a group.
     group = max(steps for steps in range(1, 51) if updates % steps == 0)
