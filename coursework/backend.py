@@ -31,6 +31,7 @@ os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 with _stderr_to_null():
     import keras
     import tensorflow as tf
+keras.config.set_image_data_format("channels_last")  # as all that is written here, whatever keras.json says
 tf.get_logger().setLevel("ERROR")  # no advice about retracing: each model is evaluated once
 
 # What a process may have set and weights depend on: how to read it, and how to give another process the same.

@@ -7,6 +7,7 @@ import platform
 import tempfile
 import threading
 import time
+import types
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -162,7 +163,7 @@ def _train_job(experiment, packed, marks, key, wanted):
             "the same there"
         )
     with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
-        data = Data("packed", **arrays)
+        data = types.SimpleNamespace(**arrays)  # as checked by `Data` already, and smaller
     model, history = fit(experiment, data, lambda epoch: _mark(marks, experiment, epoch))
     return experiment, model.get_weights(), history
 
