@@ -9,7 +9,7 @@ from scipy.special import expit
 from coursework.arguments import as_numbers, check_choice, short_repr
 from coursework.backend import keras
 from coursework.equations import equations, real_symbol
-from coursework.layers import input_of, twin_of
+from coursework.layers import input_of, set_to
 
 # Keras's order of the blocks in a layer's weights; "" is the candidate.
 KERAS_ORDER = {"LSTM": ("_i", "_f", "", "_o"), "GRU": ("_z", "_r", "")}
@@ -121,12 +121,13 @@ def final_state(layer: keras.layers.Layer, x: np.ndarray, old_state: np.ndarray 
     `old_state` (N, units) is the state before the first step, None is 0; an LSTM starts with h = 0 beside it.
     Notebook 1, Q1.3.
     """
-    x, twin = input_of(layer, x), twin_of(layer, return_sequences=False, return_state=True)
+    x = input_of(layer, x)
     if old_state is not None:
         old_state = as_numbers("old_state", old_state, (len(x), layer.cell.units)).astype(layer.dtype)
         is_lstm = isinstance(layer.cell, keras.layers.LSTMCell)
         old_state = [np.zeros_like(old_state), old_state] if is_lstm else [old_state]
-    return np.asarray(twin(x.astype(layer.dtype), initial_state=old_state)[-1])
+    with set_to(layer, return_sequences=False, return_state=True):
+        return np.asarray(layer(x.astype(layer.dtype), initial_state=old_state)[-1])
 
 
 def measure_gate_error(

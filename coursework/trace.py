@@ -3,7 +3,7 @@
 import numpy as np
 
 from coursework.backend import keras
-from coursework.layers import layer_and_its_input, layer_outputs, parts, supported
+from coursework.layers import far_apart, layer_and_its_input, layer_outputs, parts, supported
 
 
 def trace(model_or_layer: keras.Layer, x: np.ndarray, layer: str | int | None = None) -> dict[str, np.ndarray]:
@@ -66,7 +66,6 @@ def _gates(layer, x, h):
         inner = r * h_g if cell.reset_after else (r * before) @ keras.ops.split(recurrent_kernel, 3, axis=-1)[2]
         z, r, g = map(np.asarray, (z, r, cell.activation(x_g + inner)))
         values, rebuilt = {"z": z, "r": r, "g": g}, z * before + (1 - z) * g
-    allowed = 0.02 if cell.compute_dtype in ("float16", "bfloat16") else 1e-5
-    if not np.abs(rebuilt - h).max() <= allowed * max(1, np.abs(h).max()):
+    if far_apart(rebuilt, h, cell.compute_dtype):
         raise ValueError(f"the layer {layer.name!r} does something that trace does not follow: its gates do not give h")
     return values | {"h": h}
