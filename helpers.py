@@ -19,9 +19,10 @@ from coursework.verdicts import answered, award
 # A variant of the coursework for each student, where a class asks for that
 from coursework.variants import variant
 # Notebook 1: both cells in SymPy
-from coursework.equations import equations, one_unit, sigmoid
+from coursework.cells import CELLS, equations
+from coursework.formulas import Cell, dot, one_unit, sigmoid, symbols
 # Notebook 1: Keras layers with hand-set weights
-from coursework.cells import deviation_from_keras, final_state, keras_layer, measure_gate_error, wide_lstm
+from coursework.hand_set import deviation_from_keras, final_state, keras_layer, measure_gate_error, wide_lstm
 # Notebook 1: does a setting of the gates hold?
 from coursework.checks_gates import check_counterexample, check_gates
 # Notebook 1: figures

@@ -1,10 +1,12 @@
 """The rooms behind helpers.py. A room imports rooms of lower floors only:
 
-6 figures_gates figures_training figures_analysis reader
-5 checks_networks sweep
-4 store statistics analysis
-3 cells training checks_gates
-2 data equations trace verdicts style variants
-1 text arguments backend
+8 figures_gates figures_training figures_analysis reader
+7 checks_networks sweep hand_set
+6 store statistics analysis
+5 trace training
+4 keras_cells checks_gates
+3 properties
+2 data cells verdicts style variants
+1 text arguments backend formulas
 0 files
 """

@@ -10,7 +10,8 @@ import numpy as np
 import sympy as sp
 
 from coursework.arguments import check_choice, short_repr
-from coursework.equations import equations, one_unit, real_symbol
+from coursework.cells import equations
+from coursework.formulas import one_unit, symbols
 from coursework.verdicts import Verdict, Wrong, as_verdict, kind_of
 
 MAX_BITS = 1100  # of the numerator and of the denominator of a number in an answer: enough for every 64-bit float
@@ -50,20 +51,20 @@ def check_gates(cell: str, behaviour: str, answer: dict, z_keeps: int = 1) -> Ve
 @judged
 def _judge_gates(step, behaviour, answer):
     gates = [symbol.name for symbol in step.gates]
-    values = _read_answer(answer, [*gates, "U"] + ["o_prev"] * (step.cell == "LSTM"))
+    values = _read_answer(answer, [*gates, "U"] + ["o_prev"] * (step.name == "LSTM"))
     for name in values:
         if name != "U":
             _check_range(name, values[name], answer[name])
     if not any(name in values for name in gates):
         raise Wrong(f"not answered yet: no gate is set; the gates are {', '.join(gates)}")
 
-    setting = {real_symbol(name): value for name, value in values.items()}
-    old, g, h_prev = step.old_state, real_symbol("g"), real_symbol("h_prev")
+    setting = {symbols(name): value for name, value in values.items()}
+    old, g, h_prev = step.old_state, symbols("g"), symbols("h_prev")
     # The update is linear in the old state and in the candidate: new = kept * old + taken * g.
     kept_formula, taken_formula = sp.diff(step.state, old), sp.diff(step.state, g)
     kept, taken = kept_formula.subs(setting), taken_formula.subs(setting)
     keeper, taker = (next(iter(formula.free_symbols)).name for formula in (kept_formula, taken_formula))
-    meaning = f"; in this convention the old state's share is {kept_formula}" if step.cell == "GRU" else ""
+    meaning = f"; in this convention the old state's share is {kept_formula}" if step.name == "GRU" else ""
 
     def given(name):
         return f"{name} = {short_repr(answer[name])}" if name in values else f"{name} is left free"
@@ -85,13 +86,13 @@ def _judge_gates(step, behaviour, answer):
     if kept != 0:
         raise Wrong(f"the new state still depends on the old state {old}: {given(keeper)}{meaning}")
     candidate = step.candidate.subs(setting)
-    if step.cell == "LSTM":  # a constant output gate is the same in the step before
-        o_prev = values.get("o_prev", values.get("o", real_symbol("o_prev")))
+    if step.name == "LSTM":  # a constant output gate is the same in the step before
+        o_prev = values.get("o_prev", values.get("o", symbols("o_prev")))
         candidate = candidate.subs(h_prev, o_prev * sp.tanh(old))
     # tanh is strictly increasing, so taken * tanh(W x + b) is injective in W x + b as soon as h_prev is gone.
     if sp.diff(candidate, old) != 0:
         why = "the candidate reads h_prev, the output of the step before"
-        why += f" ({given('r')})" if step.cell == "GRU" else ""
+        why += f" ({given('r')})" if step.name == "GRU" else ""
         raise Wrong(f"the new state still depends on the old state through the candidate: {why}")
 
 

@@ -14,7 +14,7 @@ from fractions import Fraction
 import numpy as np
 import sympy as sp
 
-from coursework.equations import sigmoid
+from coursework.formulas import sigmoid
 from coursework.training import Experiment
 
 MOST_BYTES = 64_000_000  # of one array

@@ -20,7 +20,7 @@ from coursework.checks_gates import (
     exact,
     reachable_by_lstm,
 )
-from coursework.equations import sigmoid
+from coursework.formulas import sigmoid
 from coursework.verdicts import Verdict
 
 # check_gates: an oracle that knows nothing of SymPy -------------------------------------------------------------------

@@ -8,7 +8,8 @@ from scipy.special import expit
 
 from coursework.arguments import as_numbers, check_choice, short_repr
 from coursework.backend import keras
-from coursework.equations import equations, real_symbol
+from coursework.cells import equations
+from coursework.formulas import symbols
 from coursework.trace import input_of, twin_of
 
 # Keras's order of the blocks in a layer's weights; "" is the candidate.
@@ -20,7 +21,7 @@ def _compiled(cell, reset_after):
     """The equations as a NumPy function: dict of x, h_prev, c_prev and weights -> (new h, new c; the GRU's c is h)."""
     step = equations(cell, reset_after=reset_after)
     formulas = [step.output, step.state]
-    for pair in [(real_symbol("c"), step.state), (real_symbol("g"), step.candidate), *step.gates.items()]:
+    for pair in [(symbols("c"), step.state), (symbols("g"), step.candidate), *step.gates.items()]:
         formulas = [formula.subs(*pair) for formula in formulas]
     symbols = sorted(set().union(*(formula.free_symbols for formula in formulas)), key=str)
     numpy_names = {"dot": lambda matrix, vector: vector @ matrix.T, "sigmoid": expit}

@@ -6,18 +6,19 @@ import pytest
 import sympy as sp
 
 from conftest import refused
-from coursework.cells import final_state, keras_layer, run_equations
-from coursework.equations import equations, one_unit, real_symbol, sigmoid
+from coursework.hand_set import final_state, keras_layer, run_equations
+from coursework.cells import equations
+from coursework.formulas import one_unit, sigmoid, symbols
 
 X = np.random.default_rng(1).normal(size=(2, 6, 3))
 
 
 @pytest.mark.parametrize("reset_after", [False, True])
 def test_the_two_conventions_of_z(reset_after):
-    z = real_symbol("z")
+    z = symbols("z")
     keeping, replacing = (equations("GRU", keeps, reset_after) for keeps in (1, 0))
     assert sp.expand(keeping.state.subs(z, 1 - z) - replacing.state) == 0
-    assert keeping.state.subs(z, 1) == replacing.state.subs(z, 0) == real_symbol("h_prev")
+    assert keeping.state.subs(z, 1) == replacing.state.subs(z, 0) == symbols("h_prev")
 
 
 def test_one_unit_and_the_sigmoid_can_be_calculated_with():
@@ -25,8 +26,8 @@ def test_one_unit_and_the_sigmoid_can_be_calculated_with():
     assert sp.expand(one_unit(equations("GRU").candidate).args[0] - (W * x + U * r * h_prev + b)) == 0
     assert sigmoid(b).diff(b) == sigmoid(b) * (1 - sigmoid(b))
     assert float(sp.tanh(sigmoid(sp.pi))) == pytest.approx(np.tanh(1 / (1 + np.exp(-np.pi))), abs=1e-15)
-    with refused("'LSTM' or 'GRU'"):
-        equations("RNN")
+    with refused("'GRU' or 'LSTM'"):
+        equations("SRN")
     with refused("1 or 0"):
         equations("GRU", z_keeps=2)
 
