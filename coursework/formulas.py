@@ -150,6 +150,15 @@ GIVEN = ("x", "h_prev", "c_prev")
 RESERVED: dict[str, set[str]] = {}  # names of the bundle's own cells and networks, each with the keys it may stand for
 
 
+@dataclasses.dataclass(frozen=True)
+class KerasLayer:
+    """Keras's own layer of a cell: see `Cell.keras`."""
+
+    name: str
+    blocks: tuple[str, ...]
+    options: dict = dataclasses.field(default_factory=dict)
+
+
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Cell:
     """One time step of a recurrent cell. Its equations are written here, once; everything else follows from them.
@@ -166,8 +175,8 @@ class Cell:
         titles: dict from a gate's name to what figures call it.
         color: of the cell in figures, as "#RRGGBB".
         source: where the cell was published.
-        keras_blocks: for a cell that Keras has under the same name: the endings of its weights' names, in the order in
-            which Keras stacks them ("" is the candidate).
+        keras: for a cell that Keras has: its layer's name and options, and the endings of the weights' names in the
+            order in which Keras stacks them ("" is the candidate).
 
     Raises:
         ValueError: in one line, for equations that are no cell.
@@ -181,7 +190,7 @@ class Cell:
     titles: dict[str, str] = dataclasses.field(default_factory=dict)
     color: str = "#CC79A7"
     source: str = ""
-    keras_blocks: tuple[str, ...] = ()
+    keras: KerasLayer | None = None
 
     def __post_init__(self):
         if not isinstance(self.name, str) or not self.name.strip():
