@@ -212,6 +212,35 @@ def test_compiling_changes_the_time_and_not_what_is_learned(data, monkeypatch):
         assert all(np.array_equal(c, values) for values in (d, *others))
 
 
+def test_one_program_serves_all_constant_rates_and_keeps_none_of_them(data):
+    slow, fast = tiny("MLP"), tiny("MLP", epochs=2, learning_rate=0.02)
+    alone, made = {}, training._compiled
+    for e in (slow, fast):
+        made.cache_clear()
+        alone[e] = training.fit(e, data)[0].get_weights()
+    for e in (slow, fast):
+        model = training.fit(e, data)[0]
+        assert all(map(np.array_equal, model.get_weights(), alone[e]))
+        assert float(model.optimizer.learning_rate) == pytest.approx(e.learning_rate)
+    assert made.cache_info().misses == 1
+    assert not np.array_equal(alone[slow][0], alone[fast][0])
+
+
+def test_no_dataset_has_an_autotuner_whose_sleep_the_end_of_a_training_waits_for(data, monkeypatch):
+    """benchmarks/autotune.md has what it costs. Keras sets nothing of its own on datasets that it is given."""
+    datasets = []
+
+    def look(self, batches, validation_data, **options):
+        datasets.extend([batches, validation_data])
+        raise StopIteration
+
+    monkeypatch.setattr(keras.Sequential, "fit", look)
+    with pytest.raises(StopIteration):
+        training.fit(tiny(), data)
+    assert [dataset.options().autotune.enabled for dataset in datasets] == [False, False]
+    assert [len(x) for x, _ in datasets[1]] == [len(data.x_test)]
+
+
 def test_training_learns_and_reports_the_test_images(data):
     model, history = training.fit(Experiment("MLP", epochs=8, batch_size=16), data)
     assert history["loss"][-1] < history["loss"][0] and history["val_accuracy"][-1] > 0.5
