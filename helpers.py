@@ -34,7 +34,11 @@ from coursework.sweep import train_all
 # Notebook 2: figures
 from coursework.figures_training import plot_learning_curves, plot_rows_as_steps, plot_summary_table
 # Notebook 3: gates and states at every step
-from coursework.trace import layer_outputs, predictions_by_step, predictions_of, read_out, row_influence, trace
+from coursework.layers import layer_outputs
+from coursework.trace import trace
+# Notebook 3: what is read out, at the end and at every step
+from coursework.readout import predictions_by_step, predictions_of, read_out
+from coursework.influence import row_influence
 # Notebooks 2 and 3: honest comparisons
 from coursework.statistics import holm, mcnemar, mean_interval, wilson
 # Notebook 3: what the states do over time

@@ -2,10 +2,10 @@
 
 8 figures_gates figures_training figures_analysis reader
 7 checks_networks sweep hand_set
-6 store statistics analysis
-5 trace training
-4 keras_cells checks_gates
-3 properties
+6 store statistics analysis influence
+5 trace readout training
+4 layers checks_gates
+3 keras_cells properties
 2 data cells verdicts style variants
 1 text arguments backend formulas
 0 files

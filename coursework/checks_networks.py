@@ -10,8 +10,10 @@ from coursework import files
 from coursework.arguments import as_numbers, check_choice, short_repr
 from coursework.backend import keras
 from coursework.data import Data
+from coursework.layers import layer_outputs, recurrent_layer
+from coursework.readout import read_out
 from coursework.store import stored
-from coursework.trace import layer_outputs, read_out, recurrent_layer, trace
+from coursework.trace import trace
 from coursework.training import MODEL_SIZES, Experiment
 from coursework.verdicts import Verdict, Wrong, as_verdict, kind_of
 

@@ -10,7 +10,7 @@ from coursework.arguments import as_numbers, check_choice, short_repr
 from coursework.backend import keras
 from coursework.cells import equations
 from coursework.formulas import symbols
-from coursework.trace import input_of, twin_of
+from coursework.layers import input_of, twin_of
 
 # Keras's order of the blocks in a layer's weights; "" is the candidate.
 KERAS_ORDER = {"LSTM": ("_i", "_f", "", "_o"), "GRU": ("_z", "_r", "")}

@@ -17,9 +17,10 @@ from scipy.special import softmax
 
 from coursework.data import Data
 from coursework.files import RUNS, write_text
+from coursework.readout import read_out
 from coursework.style import COLORS, STEP, TITLES, draw_classes, draw_digit, draw_steps, show_figure
 from coursework.text import show_widget
-from coursework.trace import read_out, trace
+from coursework.trace import trace
 
 SCRIPT = Path(__file__).with_name("reader.js")
 STYLE = SCRIPT.with_suffix(".css")

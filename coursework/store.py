@@ -13,7 +13,7 @@ from coursework.backend import keras, tf
 from coursework.data import Data
 from coursework.files import replacing, write_text
 from coursework.text import notify
-from coursework.training import TRAINING_CODE, Experiment, compile_model
+from coursework.training import Experiment, compile_model, training_code
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +55,7 @@ def cache_key() -> list:
     """What decides a model's weights, beside its Experiment and the data."""
     numbers = [keras.config.floatx(), keras.config.epsilon(), keras.config.dtype_policy().name]
     threads = [os.environ.get(name) for name in ("TF_NUM_INTRAOP_THREADS", "TF_ENABLE_ONEDNN_OPTS")]
-    return [TRAINING_CODE, keras.__version__, tf.__version__, *numbers, *threads]
+    return [training_code(), keras.__version__, tf.__version__, *numbers, *threads]
 
 
 def model_path(experiment: Experiment, data: Data) -> Path:
@@ -111,7 +111,7 @@ def _sha256(path):
 
 
 def _versions():
-    code = hashlib.sha256(TRAINING_CODE.encode()).hexdigest()[:12]
+    code = hashlib.sha256(training_code().encode()).hexdigest()[:12]
     return {"Keras": keras.__version__, "TensorFlow": tf.__version__, "training code": code}
 
 

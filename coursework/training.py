@@ -1,8 +1,10 @@
 """An Experiment decides a network to the bit: the model, its recipe, its training."""
 
+import ast
 import dataclasses
 import functools
 import inspect
+import linecache
 import numbers
 import threading
 from collections.abc import Callable
@@ -285,12 +287,23 @@ class _GRUCell(keras.layers.GRUCell):
         return h, [h]
 
 
-# What decides a model's weights, beside its Experiment and the data. Read once, at import: `inspect` looks into the
-# file, which may be edited while a kernel runs.
-TRAINING_CODE = "".join(
-    inspect.getsource(part)
-    for part in (build_model, compile_model, pays_to_compile, fit, _compiled, _in_one_loop, _GRUCell)
-)
+def training_code() -> str:
+    """The source of what decides a model's weights, beside its Experiment and the data, as this process runs it."""
+    functions = build_model, compile_model, pays_to_compile, fit, _compiled, _in_one_loop, _GRUCell.call
+    return "\n".join(_source(inspect.unwrap(function).__code__) for function in functions)
+
+
+@functools.cache
+def _source(code):
+    """The text of a code object's function or class, read once: its file may be edited while a kernel runs."""
+    linecache.checkcache(code.co_filename)
+    text = "".join(linecache.getlines(code.co_filename))
+    name = code.co_qualname.partition(".")[0]  # by name, as `%autoreload` gives lines of its own
+    found = [node for node in ast.parse(text).body if getattr(node, "name", None) == name]
+    return ast.get_source_segment(text, found[-1]) if found else str((code.co_code, code.co_names, code.co_consts))
+
+
+training_code()  # now, while the file is what was imported
 
 
 def recipe_for(data: Data, batch_size: int = 256, learning_rate: float = 0.001) -> dict:

@@ -16,7 +16,8 @@ from coursework import reader
 from coursework.analysis import commit_step
 from coursework.data import load_data
 from coursework.files import ROOT
-from coursework.trace import read_out, trace
+from coursework.readout import read_out
+from coursework.trace import trace
 from coursework.training import MODEL_SIZES, Experiment, build_model
 
 NODE = shutil.which("node")
