@@ -65,7 +65,7 @@ def plot_learning_curves(results: dict) -> None:
     """
     _, rows = plt.subplots(2, len(MODEL_SIZES), figsize=(11, 5.5), sharex=True, sharey="row")
     for experiment, result in results.items():
-        family, size = experiment.label.split(" ", 1)
+        family, size = experiment.family, (experiment.units, experiment.layers)
         for part, prefix, line in (("training", "", "--"), ("test", "val_", "-")):
             style = {"ls": line, "color": COLORS[family], "marker": MARKERS[family], "label": f"{family}, {part}"}
             error = 100 * (1 - np.array(result.history[f"{prefix}accuracy"]))

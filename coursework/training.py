@@ -8,6 +8,7 @@ import linecache
 import numbers
 import threading
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,19 @@ from coursework.data import Data
 
 FAMILIES = ("LSTM", "GRU", "softmax", "MLP", "CNN")
 NUMBERS = {"learning_rate": "positive", "clipnorm": "positive (0: any)", "gate_bias": "finite"}
+
+
+class Size(NamedTuple):
+    """How wide and how deep the recurrent part of a network is; as text "32", or "3 x 32" for three layers."""
+
+    units: int
+    layers: int = 1
+
+    def __str__(self):
+        return f"{self.units}" if self.layers == 1 else f"{self.layers} x {self.units}"
+
+
+MODEL_SIZES = (Size(32), Size(64), Size(128), Size(32, layers=3))  # the sheet's, of each of the two cells
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,8 +89,8 @@ class Experiment:
     @property
     def label(self) -> str:
         """Name in tables and plots: "GRU 32", "LSTM 3 x 32", "softmax"."""
-        width = f"{self.units}" if self.layers == 1 else f"{self.layers} x {self.units}"
-        label = self.family if self.family == "softmax" else f"{self.family} {width}"
+        size = Size(self.units, self.layers)
+        label = self.family if self.family == "softmax" else f"{self.family} {size}"
         if self.schedule == "cosine":
             label += ", tuned"
         elif self.gate_bias:
@@ -321,6 +335,3 @@ def recipe_for(data: Data, batch_size: int = 256, learning_rate: float = 0.001) 
     if len(data.y_train) < 20_000:
         batch_size, learning_rate = min(batch_size, 32), 3 * learning_rate
     return {"batch_size": batch_size, "learning_rate": learning_rate}
-
-
-MODEL_SIZES = ("32", "64", "128", "3 x 32")

@@ -18,7 +18,6 @@ from coursework import checks_networks, files, store
 from helpers import MODEL_SIZES, Experiment
 
 RECIPE = {"epochs": 1, "batch_size": 64}
-SIZES = ((32, 1), (64, 1), (128, 1), (32, 3))
 
 
 # ---------------------------------------------------------------------------------------------------------------- Q2
@@ -39,7 +38,7 @@ def trained(tmp_path_factory, data):
     """The four GRUs: (experiments, experiment_results); stored where the checks look."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(files, "RUNS", tmp_path_factory.mktemp("runs"))
-        experiments = [Experiment("GRU", units, layers, **RECIPE) for units, layers in SIZES]
+        experiments = [Experiment("GRU", units, layers, **RECIPE) for units, layers in MODEL_SIZES]
         results = [stored(experiment, data) for experiment in experiments]
         yield experiments, {"GRU": [(result.loss, result.accuracy) for result in results]}
 
@@ -85,7 +84,7 @@ def test_each_wrong_table_has_its_hint(trained, data):
         (first((10**400, 0.5)), "GRU 32: a pair of two numbers (loss, accuracy) is needed"),
         (first((loss, np.nan)), "GRU 32: loss and accuracy must be finite numbers"),
         (first((loss, 100 * accuracy)), "...is above 1; give the share, not the percentage..."),
-        (first((accuracy, loss)), "...give the share, not the percentage"),
+        (first((accuracy, loss)), "loss and accuracy have changed places; each pair is (loss, accuracy)"),
         (first((loss, accuracy + 0.5)), "this is the value on the training images; the test images are asked for"),
         (first((loss + 0.1, accuracy)), "...but evaluating the stored model gives..."),
         (first((loss, accuracy + 0.02)), "...but evaluating the stored model gives..."),
