@@ -10,11 +10,11 @@ from coursework import files
 from coursework.arguments import as_numbers, check_choice, short_repr
 from coursework.backend import keras
 from coursework.data import Data
+from coursework.experiment import MODEL_SIZES, Experiment, Size
 from coursework.layers import layer_outputs, recurrent_layer
 from coursework.readout import read_out
 from coursework.store import stored
 from coursework.trace import trace
-from coursework.training import MODEL_SIZES, Experiment, Size
 from coursework.verdicts import Verdict, Wrong, as_verdict, kind_of
 
 TOLERANCE = 1e-3  # of outputs and gates: three digits are enough

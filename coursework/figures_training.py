@@ -4,9 +4,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from coursework.experiment import MODEL_SIZES
 from coursework.files import write_csv
 from coursework.style import COLORS, MARKERS, STEP, draw_digit, log_ticks, show_figure
-from coursework.training import MODEL_SIZES
 
 
 def plot_rows_as_steps(image: np.ndarray, steps: np.ndarray) -> None:

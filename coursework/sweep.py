@@ -22,9 +22,10 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from coursework.arguments import check_integer, short_repr
 from coursework.backend import tf
 from coursework.data import Data
+from coursework.experiment import Experiment
 from coursework.store import Result, cache_key, check_place, model_path, store, stored
 from coursework.text import in_notebook, show_widget
-from coursework.training import Experiment, build_model, fit
+from coursework.training import build_model, fit
 
 
 def train_all(experiments: Iterable[Experiment], data: Data, n_jobs: int | None = None) -> dict[Experiment, Result]:
@@ -149,7 +150,7 @@ def _as_bytes(data):
 
 def _cost(experiment):
     """Rough training time: recurrent layers first, then by size."""
-    return experiment.family in ("LSTM", "GRU"), experiment.layers * (64 + experiment.units) * experiment.epochs
+    return experiment.is_recurrent, experiment.layers * (64 + experiment.units) * experiment.epochs
 
 
 def _train_job(experiment, packed, marks, key):

@@ -15,10 +15,11 @@ from conftest import refused
 from coursework import reader
 from coursework.analysis import commit_step
 from coursework.data import load_data
+from coursework.experiment import MODEL_SIZES, Experiment
 from coursework.files import ROOT
 from coursework.readout import read_out
 from coursework.trace import trace
-from coursework.training import MODEL_SIZES, Experiment, build_model
+from coursework.training import build_model
 
 NODE = shutil.which("node")
 in_node = pytest.mark.skipif(not NODE, reason="needs node, which runs the reader's script without a browser")
