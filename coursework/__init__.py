@@ -8,5 +8,5 @@
 3 keras_cells properties
 2 data cells verdicts style variants
 1 text arguments backend formulas
-0 files
+0 files words
 """

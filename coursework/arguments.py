@@ -1,16 +1,10 @@
 """Checks of arguments, shared by all rooms: each gives the value in its plain form or refuses it in one line."""
 
-from fractions import Fraction
-
 import numpy as np
 
+from coursework.words import check_choice, short_repr  # noqa: F401 (other rooms take them from here)
+
 MOST = 2**31 - 1  # what fits every integer of TensorFlow
-
-
-def check_choice(name: str, value, choices) -> None:
-    """ValueError in one line unless `value` is one of the choices (True and False count as 1 and 0)."""
-    if not isinstance(value, (str, int, np.integer)) or value not in choices:
-        raise ValueError(f"unknown {name} {short_repr(value)}: use {' or '.join(map(repr, choices))}")
 
 
 def check_integer(least: int = 1, most: int = MOST, **values: object) -> None:
@@ -87,13 +81,3 @@ def _fits(found, wanted):
 
 def _shape_text(shape):
     return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
-
-
-def short_repr(value) -> str:
-    """A value on one line of 40 characters at most."""
-    try:
-        text = str(value) if isinstance(value, (np.generic, np.ndarray, Fraction)) else repr(value)
-        text = " ".join(text.split())
-    except Exception:  # such as an integer too long to print
-        return f"(a long {type(value).__name__})"
-    return text if len(text) <= 40 else text[:37] + "..."
