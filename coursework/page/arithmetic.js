@@ -39,11 +39,13 @@ const OPERATIONS = {
 
 /** x W + b, with W (inputs x outputs) stored row by row. */
 export function affine(x, kernel, bias) {
-  const y = Float64Array.from(bias);
+  const y = new Float64Array(bias);
   const n = y.length;
   for (let i = 0; i < x.length; i++) {
-    if (x[i] === 0) continue; // most pixels are blank
-    for (let j = 0; j < n; j++) y[j] += x[i] * kernel[i * n + j];
+    const value = x[i];
+    if (value === 0) continue; // most pixels are blank
+    const start = i * n;
+    for (let j = 0; j < n; j++) y[j] += value * kernel[start + j];
   }
   return y;
 }
@@ -94,7 +96,7 @@ export function compileStep(cell, units, weights) {
     const values = {};
     for (const [name, formula] of lines) {
       const held = name in hold;
-      known[name] = values[name] = held ? zeros(units).fill(hold[name]) : Float64Array.from(formula(known));
+      known[name] = values[name] = held ? zeros(units).fill(hold[name]) : new Float64Array(formula(known));
     }
     return values;
   };
