@@ -13,7 +13,7 @@ from coursework.arguments import check_integer
 # All notebooks: Keras on TensorFlow, silent
 from coursework.backend import keras
 # All notebooks: MNIST or scikit-learn's digits, one row per time step
-from coursework.data import Data, binarize, hold_out, load_data
+from coursework.data import Data, binarize, check_classes, hold_out, load_data
 # All notebooks: verdicts and points
 from coursework.verdicts import answered, award
 # A variant of the coursework for each student, where a class asks for that

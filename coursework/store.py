@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from coursework import files
-from coursework.backend import keras, tf
+from coursework.backend import keras, settings, tf
 from coursework.data import Data
 from coursework.experiment import Experiment
 from coursework.files import replacing, write_text
@@ -60,9 +60,8 @@ class Result:
 
 def cache_key() -> list:
     """What decides a model's weights, beside its Experiment and the data."""
-    numbers = [keras.config.floatx(), keras.config.epsilon(), keras.config.dtype_policy().name]
     threads = [os.environ.get(name) for name in ("TF_NUM_INTRAOP_THREADS", "TF_ENABLE_ONEDNN_OPTS")]
-    return [training_code(), keras.__version__, tf.__version__, *numbers, *threads]
+    return [training_code(), keras.__version__, tf.__version__, *settings(), *threads]
 
 
 def model_path(experiment: Experiment, data: Data) -> Path:

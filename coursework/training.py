@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from coursework.backend import keras, tf
+from coursework.backend import keras, settings, tf
 from coursework.data import Data
 from coursework.experiment import Experiment
 from coursework.formulas import Cell, evaluate
@@ -160,7 +160,8 @@ def fit(
     if experiment.schedule == "constant":
         program = dataclasses.replace(program, epochs=1, learning_rate=1.0)
     compile_it = pays_to_compile(experiment, experiment.epochs * updates)
-    model, state = _compiled(program, updates, compile_it, threading.get_ident())
+    world = training_code(), *settings(), threading.get_ident()
+    model, state = _compiled(program, updates, compile_it, world)
     trained = build_model(experiment)
     model.set_weights(trained.get_weights())
     for variable, value in zip(model.optimizer.variables, state, strict=True):
@@ -181,7 +182,7 @@ def fit(
 
 
 @functools.lru_cache(16)
-def _compiled(program, updates, compile_it, thread):
+def _compiled(program, updates, compile_it, world):
     """A model with its training step, and the state of a new optimiser; two threads never share one."""
     # Several updates without Python between them; an interrupt waits for the end of such a group.
     group = max(steps for steps in range(1, 51) if updates % steps == 0)
