@@ -31,7 +31,7 @@ from coursework.training import Experiment, MODEL_SIZES, build_model, compile_mo
 # Notebook 2: train what is not trained yet
 from coursework.sweep import train_all
 # Notebook 2: figures
-from coursework.figures_training import plot_learning_curves, plot_rows_as_steps, plot_summary_table
+from coursework.figures_training import plot_learning_curves, plot_rows_as_steps, plot_summary_table, summary_table
 # Notebook 3: gates and states at every step
 from coursework.trace import layer_outputs, predictions_by_step, predictions_of, read_out, row_influence, trace
 # Notebooks 2 and 3: honest comparisons
