@@ -33,7 +33,7 @@ from coursework.training import build_model, compile_model
 # Notebook 2: train what is not trained yet
 from coursework.sweep import train_all
 # Notebook 2: figures
-from coursework.figures_training import plot_learning_curves, plot_rows_as_steps, plot_summary_table
+from coursework.figures_training import plot_learning_curves, plot_rows_as_steps, plot_summary_table, summary_table
 # Notebook 3: gates and states at every step
 from coursework.layers import layer_outputs
 from coursework.trace import trace

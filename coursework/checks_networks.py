@@ -267,31 +267,36 @@ def _five(name, answer, steps):
 
 
 def check_gates_over_time(values: object, model: keras.Model, x: np.ndarray) -> dict[str, Verdict]:
-    """Are these the gates and the output of the model's LSTM layer while it reads the images x (N, T, 28)?
+    """Are these the gates and the output of the model's recurrent layer while it reads the images x (N, T, 28)?
 
-    The answer: a dict with the arrays "i", "f", "o", "h", each (N, T, units). Each of them has a Verdict.
-    Notebook 3, bonus.
+    The answer: a dict with an array (N, T, units) for each gate of the cell and for its output "h"; for an LSTM "i",
+    "f", "o" and "h". Each of them has a Verdict. ValueError for a model that `trace` does not take, and for a cell
+    without gates. Notebook 3, bonus.
     """
-    truth = {name: array for name, array in trace(model, x).items() if name in "ifoh"}
-    if "i" not in truth:
-        raise ValueError("the gates i, f and o are those of an LSTM; the model given has a GRU")
-    return {name: _check_traced(name, values, truth) for name in truth}
+    traced = trace(model, x)
+    truth = {name: array for name, array in traced.items() if name not in ("g", "c")}  # "h" is the last
+    if list(truth) == ["h"]:
+        raise ValueError("the model's cell has no gates")
+    return {name: _check_traced(name, values, truth, [*traced]) for name in truth}
 
 
 @judged
-def _check_traced(name, values, truth):
+def _check_traced(name, values, truth, known):
     values = _given("the gates", values)
+    *gates, output = truth
     if not isinstance(values, dict):
-        raise Wrong(f"the answer is {kind_of(values)}; a dict with i, f, o and h is needed")
-    unknown = [key for key in values if key not in ("i", "f", "g", "o", "c", "h")]
+        needed = f"{', '.join(gates)} and {output}"
+        raise Wrong(f"the answer is {kind_of(values)}; a dict with {needed} is needed")
+    unknown = [key for key in values if key not in known]
     if name not in values and unknown:
-        raise Wrong(f"unknown name {short_repr(unknown[0])} {kind_of(unknown[0])}; the names are 'i', 'f', 'o', 'h'")
+        names = ", ".join(map(repr, truth))
+        raise Wrong(f"unknown name {short_repr(unknown[0])} {kind_of(unknown[0])}; the names are {names}")
     array = _numbers(name, values.get(name), truth[name].shape)
-    if np.abs(array - truth[name]).max() <= TOLERANCE:
+    matching = [other for other, true in truth.items() if np.abs(array - true).max() <= TOLERANCE]
+    if name in matching:
         return
-    others = [other for other, true in truth.items() if other != name and np.abs(array - true).max() <= TOLERANCE]
-    if others:
-        raise Wrong(f"these are the values of {others[0]}")
+    if matching:
+        raise Wrong(f"these are the values of {matching[0]}")
     if name == "h":
         raise Wrong("this is not the layer's own output")
     raise Wrong("with this gate the layer's output would be another one")

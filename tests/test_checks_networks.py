@@ -223,14 +223,22 @@ def test_gates_over_time():
     assert_judged(lambda answer: helpers.check_gates_over_time(answer, model, x)["i"], [], wrong)
 
 
+def test_gates_of_another_cell(network):
+    right = helpers.trace(network, IMAGES)
+    found = helpers.check_gates_over_time(right, network, IMAGES)
+    assert list(found) == ["z", "r", "h"] and all(found.values())
+    found = helpers.check_gates_over_time(right | {"z": right["r"]}, network, IMAGES)
+    assert [bool(verdict) for verdict in found.values()] == [False, True, True]
+    hint = helpers.check_gates_over_time([], network, IMAGES)["z"].hint
+    assert hint == "the answer is of type list; a dict with z, r and h is needed"
+
+
 def test_a_wrong_call_is_told_what_is_wrong(network, trained, data):
     two = classifier(keras.layers.GRU(3, return_sequences=True), keras.layers.GRU(4))
     for wrong in (classifier(keras.layers.Flatten()), two, network.layers[0], None):
         for check, of in ((helpers.check_output, IMAGES), (helpers.check_predictions, NOISE)):
             with refused("whose first layer, and no other, is recurrent"):
                 check(..., wrong, of)
-    with refused("those of an LSTM"):
-        helpers.check_gates_over_time({}, network, IMAGES)
     with refused("unknown size '16': use '32' or"):
         verdicts(*trained, data, sizes=("16",))
 
@@ -254,7 +262,7 @@ def test_any_answer_to_q3_gets_one_line(answer):
     assert one_line(checks_networks._check_output(answer, outputs))
     assert one_line(checks_networks._check_predictions(answer, [np.arange(20) % k for k in (2, 3, 4, 5, 6)], 28))
     assert one_line(checks_networks._check_accuracies(answer, shares, 20, 28))
-    assert one_line(checks_networks._check_traced("i", answer, {"i": outputs, "h": outputs + 1}))
+    assert one_line(checks_networks._check_traced("i", answer, {"i": outputs, "h": outputs + 1}, ["i", "g", "h"]))
 
 
 PAIRS = st.lists(st.tuples(VALUES, VALUES) | ODD, min_size=3, max_size=5) | ODD
