@@ -18,9 +18,13 @@ from coursework.data import Data, binarize, check_classes, hold_out, load_data
 from coursework.verdicts import answered, award
 # A variant of the coursework for each student, where a class asks for that
 from coursework.variants import variant
-# Notebook 1: both cells in SymPy
-from coursework.cells import CELLS, equations
-from coursework.formulas import Cell, dot, one_unit, sigmoid, symbols
+# Notebook 1: the two cells in SymPy
+from coursework.cells import equations
+from coursework.formulas import one_unit, sigmoid
+# A cell of one's own, and what a cell can do: docs/cells.md
+from coursework.cells import CELLS
+from coursework.formulas import Cell, dot, symbols
+from coursework.keras_cells import named_weights
 # Notebook 1: Keras layers with hand-set weights
 from coursework.hand_set import deviation_from_keras, final_state, keras_layer, measure_gate_error, wide_lstm
 # Notebook 1: does a setting of the gates hold?

@@ -230,7 +230,7 @@ class Cell:
 
     @property
     def traced(self) -> list[str]:
-        """What one step gives: the gates and g, in Keras's order where Keras has the cell, then c if there is one, h."""
+        """Names of what one step gives: gates and g (in Keras's order where Keras has the cell), then c if it is there, h."""
         values = [ending[1:] or "g" for ending in self.keras.blocks] if self.keras else [*self.gate_names, "g"]
         return [*values, *reversed(self.states)]
 

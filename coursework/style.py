@@ -12,12 +12,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.ticker import LogLocator, NullFormatter, SymmetricalLogLocator
 
 from coursework.arguments import as_numbers, check_integer, short_repr
+from coursework.cells import CELLS
 
 # One colour per model and per gate everywhere: Okabe and Ito's set, which colour-blind readers can tell apart. Models
 # have a marker too, and curves a line style, so that they are apart in grey print.
-COLORS = {
-    "LSTM": "#0072B2",
-    "GRU": "#D55E00",
+COLORS = {name: cell.color for name, cell in CELLS.items()} | {
     "whole image": "#555555",
     "i": "#009E73",
     "f": "#E69F00",
@@ -38,16 +37,8 @@ LINES = (  # colour, line style and marker of the curves of one figure, in order
     ("#E69F00", "-.", "D"),
     ("#332288", (0, (5, 1, 1, 1, 1, 1)), "v"),
 )
-TITLES = {
-    "i": "input gate i",
-    "f": "forget gate f",
-    "o": "output gate o",
-    "z": "update gate z",
-    "r": "reset gate r",
-    "g": "candidate g",
-    "h": "output h",
-    "c": "state c",
-}
+TITLES = {name: title for cell in CELLS.values() for name, title in cell.titles.items()}
+TITLES |= {"g": "candidate g", "h": "output h", "c": "state c"}
 NO_GATES = ("g", "c", "h")  # what `trace` returns beside the gates
 STEP = "time step (row)"
 matplotlib.rcParams.update(
