@@ -1,5 +1,6 @@
 """Tables and figures of notebook 3."""
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib
@@ -9,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
 from coursework import files
-from coursework.analysis import commit_step, saturation
+from coursework.analysis import STATES, commit_step, saturation
 from coursework.arguments import as_numbers, check_integer, short_repr
 from coursework.files import replacing
 from coursework.statistics import holm, mcnemar, wilson
@@ -65,22 +66,33 @@ def plot_accuracy_by_size(parameters: Mapping[str, int], hits: Mapping[str, int]
     check_integer(1, total=total)
     points = {label: (parameters[label], *_error_of(hits[label], total)) for label in hits}
     families = {label: family_of(label) for label in hits}
-    kinds = [*(kind for kind in MARKERS if kind in families.values()), *families.values()]
+    known = [kind for kind in MARKERS if kind in families.values()]  # first in the legend
+    kinds = list(dict.fromkeys([*known, *families.values()]))
     colors, markers = colors_of(kinds), markers_of(kinds)
     figure, axes = new_figure((8, 4.5))
-    for kind in colors:
-        size, error, low, high = np.transpose([point for label, point in points.items() if families[label] == kind])
-        bars = [error - low, high - error]
-        axes.errorbar(size, error, bars, fmt=markers[kind], color=colors[kind], capsize=3, markersize=7, label=kind)
+    for kind in kinds:
+        of_kind = [points[label] for label in points if families[label] == kind]
+        size, error, low, high = np.transpose(of_kind)
+        axes.errorbar(
+            size,
+            error,
+            [error - low, high - error],
+            fmt=markers[kind],
+            color=colors[kind],
+            capsize=3,
+            markersize=7,
+            label=kind,
+        )
     axes.set(xscale="log", xlabel="number of parameters", ylabel="test error (%)")
     log_ticks(axes.xaxis, form="{x:,.0f}")
-    log_scale(axes, [low for _, _, low, _ in points.values()], (1, 2, 3, 5))
+    lowest = [low for _, _, low, _ in points.values()]
+    log_scale(axes, lowest, steps=(1, 2, 3, 5))
     axes.margins(0.15)
     axes.grid()
     axes.legend()
     _name_points(axes, points, {label: colors[kind] for label, kind in families.items()})
-    facts = "; ".join(f"{label} {error:.1f} % with {size:,}" for label, (size, error, _, _) in points.items())
-    return show_figure(figure, f"Test error over the number of parameters: {facts}.")
+    facts = [f"{label} {error:.1f} % with {size:,}" for label, (size, error, _, _) in points.items()]
+    return show_figure(figure, "Test error over the number of parameters", facts)
 
 
 def _error_of(hits, total):
@@ -89,26 +101,36 @@ def _error_of(hits, total):
     return tuple(float(100 * (1 - share)) for share in (hits / total, high, low))
 
 
+SIDES = (7, -7)  # places of a name beside its point: to the right, to the left, in points
+HEIGHTS = (5, -5, 15, -15, 25, -25, 35, -35, 45, -45)
+PLACES = [(side, up) for up in HEIGHTS for side in SIDES]
+
+
 def _name_points(axes, points, colors):
     """Write the name of each point (x, y, ends of its bar) where it covers least of what is there."""
     axes.figure.draw_without_rendering()  # now it is known where all lies on the screen
     taken = [axes.get_legend().get_window_extent()]
     for x, _, low, high in points.values():
-        foot, top = axes.transData.transform([(x, low), (x, high)])
-        taken.append(Bbox([foot, top]).padded(5, 0))
-    places = [(side, up) for up in (5, -5, 15, -15, 25, -25, 35, -35, 45, -45) for side in (7, -7)]
+        ends = axes.transData.transform([(x, low), (x, high)])
+        taken.append(Bbox(ends).padded(5, 0))
     for name, (x, y, _, _) in points.items():
-        options = {"textcoords": "offset points", "fontsize": 8, "va": "center"}
-        text = axes.annotate(name, (x, y), (0, 0), color=colors[name], **options)
+        text = axes.annotate(
+            name,
+            (x, y),
+            (0, 0),
+            textcoords="offset points",
+            fontsize=8,
+            color=colors[name],
+            va="center",
+        )
         text.set_in_layout(False)
-        boxes = [_box_at(text, place) for place in places]
-        covered = [_area_in_common(box, taken) for box in boxes]
-        best = int(np.argmin(covered))
-        taken.append(_box_at(text, places[best]))
+        covered = [_area_in_common(_box_at(text, place), taken) for place in PLACES]
+        best = PLACES[np.argmin(covered)]
+        taken.append(_box_at(text, best))
 
 
 def _box_at(text, place):
-    """Move a text to a place beside its point, in points; returns the box that it fills there, in pixels."""
+    """Move a text to a place beside its point; returns the box that it fills there, in pixels."""
     side, _ = place
     text.set(position=place, ha="left" if side > 0 else "right")
     return text.get_window_extent()
@@ -138,9 +160,11 @@ def show_comparisons(pairs: Iterable[tuple[str, str]], right: Mapping[str, np.nd
         results[a, b] = mcnemar(right[a], right[b])
     adjusted = holm([result.p for result in results.values()])
     rows, verdicts = [], {}
-    for (a, b), result, p in zip(results, results.values(), adjusted, strict=True):
-        verdicts[a, b] = result.verdict(p)
-        rows.append((f"{a} - {b}", *_numbers_of(result, p), measured(verdicts[a, b])))
+    for pair, p in zip(results, adjusted, strict=True):
+        result = results[pair]
+        verdicts[pair] = result.verdict(p)
+        numbers = _numbers_of(result, p)
+        rows.append((" - ".join(pair), *numbers, measured(verdicts[pair])))
     header = ("pair", "points", "95 % interval", "only first", "only second", "p (Holm)", "the first is")
     show_table(header, rows)
     return verdicts
@@ -148,10 +172,14 @@ def show_comparisons(pairs: Iterable[tuple[str, str]], right: Mapping[str, np.nd
 
 def _numbers_of(result, p):
     """The measured cells of a row: difference and interval in points, images that only one got right, p-value."""
-    difference = measured(100 * result.difference, "+.2f")
-    interval = measured(f"{100 * result.low:+.2f} to {100 * result.high:+.2f}")
-    only = measured(result.only_a, "d"), measured(result.only_b, "d")
-    return difference, interval, *only, measured(f"{p:.3f}" if p >= 0.001 else "<.001")
+    p = f"{p:.3f}" if p >= 0.001 else "<.001"
+    return (
+        measured(100 * result.difference, "+.2f"),
+        measured(f"{100 * result.low:+.2f} to {100 * result.high:+.2f}"),
+        measured(result.only_a, "d"),
+        measured(result.only_b, "d"),
+        measured(p),
+    )
 
 
 def plot_images(images: np.ndarray, titles: Sequence) -> Figure:
@@ -163,12 +191,13 @@ def plot_images(images: np.ndarray, titles: Sequence) -> Figure:
     check_count(images, titles=titles)
     rows = -(-len(images) // 10)
     figure, grid = new_figure((11, 1.45 * rows), rows, 10, squeeze=False)
-    for axes in grid.flat:
+    panels = grid.flatten()
+    for axes in panels:
         axes.axis("off")
-    for axes, image, title in zip(grid.flat[: len(images)], images, titles, strict=True):
+    for axes, image, title in zip(panels, images, titles, strict=False):
         draw_digit(axes, image)
         axes.set_title(title, fontsize=9)
-    return show_figure(figure, f"{len(images)} images of digits: {'; '.join(map(str, titles))}.")
+    return show_figure(figure, f"{len(images)} images of digits", [str(title) for title in titles])
 
 
 # ---------------------------------------------------------------------------------------------------- states over time
@@ -203,18 +232,26 @@ def plot_over_time(images: np.ndarray, traced: Mapping[str, np.ndarray], names: 
     images = as_images(images)
     check_dict("traced", traced, "of arrays, as from trace")
     check_names("traced", names, traced)
-    arrays = {name: as_numbers(name, traced[name], (*images.shape[:2], "units")) for name in names}
-    size = (2.1 * (len(arrays) + 1), 1.9 * len(images) + 0.9)
-    figure, grid = new_figure(size, len(images), len(arrays) + 1, squeeze=False, sharey=True)
-    for axes, image in zip(grid[:, 0], images, strict=True):
+    shape = (*images.shape[:2], "units")
+    arrays = {name: as_numbers(name, traced[name], shape) for name in names}
+    figure, grid = new_figure(
+        (2.1 * (len(arrays) + 1), 1.9 * len(images) + 0.9),
+        rows=len(images),
+        columns=len(arrays) + 1,
+        squeeze=False,
+        sharey=True,
+    )
+    first, *others = grid.T
+    for axes, image in zip(first, images, strict=True):
         draw_digit(axes, image, ylabel=STEP)
-    grid[0][0].set_title("image")
-    grid[-1][0].set_xlabel("pixel")
-    for column, (name, values) in zip(grid.T[1:], arrays.items(), strict=True):
+    first[0].set_title("image")
+    first[-1].set_xlabel("pixel")
+    facts = []
+    for column, (name, values) in zip(others, arrays.items(), strict=True):
         _draw_column(figure, column, name, values)
-    means = ", ".join(f"{title_of(name)} (mean {values.mean():.2f})" for name, values in arrays.items())
-    words = "digits, each beside these arrays of time steps by hidden units"
-    return show_figure(figure, f"{len(images)} {words}: {means}.")
+        facts.append(f"{title_of(name)} (mean {values.mean():.2f})")
+    words = f"{len(images)} digits, each beside these arrays of time steps by hidden units"
+    return show_figure(figure, words, facts)
 
 
 def _draw_column(figure, column, name, values):
@@ -225,9 +262,15 @@ def _draw_column(figure, column, name, values):
         picture = draw_steps(axes, of_image, low, high)
     column[0].set_title(title_of(name))
     column[-1].set_xlabel("hidden unit")
-    ticks = [low, (low + high) / 2, high]
-    options = {"orientation": "horizontal", "aspect": 12, "extend": extend}
-    figure.colorbar(picture, ax=column, ticks=ticks, format="{x:g}", **options)
+    figure.colorbar(
+        picture,
+        ax=column,
+        ticks=[low, (low + high) / 2, high],
+        format="{x:g}",
+        orientation="horizontal",
+        aspect=12,
+        extend=extend,
+    )
 
 
 def plot_states(images: np.ndarray, h: np.ndarray, labels: np.ndarray) -> Figure:
@@ -240,8 +283,9 @@ def plot_states(images: np.ndarray, h: np.ndarray, labels: np.ndarray) -> Figure
     check_count(images, labels=labels)
     high, extend = _range_of(h)
     figure, panels = beside_images(images, labels, width=0.8)
+    titles = {"xlabel": "hidden unit", "title": "output h"}
     for axes, states in zip(panels, h, strict=True):
-        picture = draw_steps(axes, states, -high, high, width=0.8, xlabel="hidden unit", title="output h")
+        picture = draw_steps(axes, states, -high, high, width=0.8, **titles)
     figure.colorbar(picture, ax=panels, label="output h", aspect=15, extend=extend)
     digits = ", ".join(map(str, labels))
     words = "each beside the output h: alike in the blank rows at the top, different below."
@@ -258,84 +302,106 @@ def plot_class_means(means: np.ndarray) -> Figure:
     high, extend = _range_of(means)
     figure, grid = new_figure((11, 4.8), 2, 5, sharex=True, sharey=True)
     for digit, axes in enumerate(grid.flat):
-        labels = {"title": f"digit {digit}", "xlabel": "hidden unit", "ylabel": STEP}
-        picture = draw_steps(axes, means[digit], -high, high, **labels)
+        picture = draw_steps(
+            axes,
+            means[digit],
+            -high,
+            high,
+            title=f"digit {digit}",
+            xlabel="hidden unit",
+            ylabel=STEP,
+        )
         axes.label_outer()
     figure.colorbar(picture, ax=grid, label="mean output h", shrink=0.8, extend=extend)
     spread = np.nanstd(means, axis=0).mean(-1)
-    step = min(3, len(spread))
-    parts = f"{spread[step - 1]:.2f} at step {step}, {spread[-1]:.2f} at the last"
+    early = min(3, len(spread))
+    facts = [f"{spread[early - 1]:.2f} at step {early}", f"{spread[-1]:.2f} at the last"]
     words = "Mean output h of each digit over the time steps. Standard deviation between the digits"
-    return show_figure(figure, f"{words}: {parts}.")
+    return show_figure(figure, words, facts)
 
 
 def plot_gate_means(traced: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     """Mean of every gate over the images, each unit at each step: a row per cell, which has the dict of its `trace`.
 
-    Returns the figure, which has been shown; ValueError for arrays that are none. Notebook 3, bonus.
+    A cell without gates is left out. Returns the figure, which has been shown; ValueError for arrays that are none.
+    Notebook 3, bonus.
     """
-    means = {cell: _mean_gates(cell, values) for cell, values in _traces(traced).items()}
-    columns = max(map(len, means.values()))
-    every = [mean for of_cell in means.values() for mean in of_cell.values()]
-    high, extend = _range_of(np.concatenate(every, axis=None))
-    size = (2.6 * columns + 1, 2.6 * len(means))
-    figure, grid = new_figure(size, len(means), columns, sharey=True, squeeze=False)
+    gates = _gates_by_cell(traced)
+    every = [gate for of_cell in gates.values() for gate in of_cell.values()]
+    high = max(_range_of(gate)[0] for gate in every)
+    columns = max(map(len, gates.values()))
+    size = (2.6 * columns + 1, 2.6 * len(gates))
+    figure, grid = new_figure(size, len(gates), columns, sharey=True, squeeze=False)
     facts = []
-    for row, (cell, of_cell) in zip(grid, means.items(), strict=True):
-        for axes, (name, mean) in zip(row, of_cell.items(), strict=False):
-            labels = {"title": f"{cell}: {title_of(name)}", "xlabel": "hidden unit"}
-            picture = draw_steps(axes, mean, _lowest(name, mean, high), high, **labels)
-            facts.append(f"{cell} {name} from {mean[0].mean():.2f} at step 1 to {mean[-1].mean():.2f} at the last")
-        for axes in row[len(of_cell) :]:
-            axes.axis("off")
+    for row, (cell, of_cell) in zip(grid, gates.items(), strict=True):
         row[0].set_ylabel(STEP)
+        for axes in row:
+            axes.axis("off")
+        for axes, (name, gate) in zip(row, of_cell.items(), strict=False):
+            axes.axis("on")
+            picture, fact = _draw_mean(axes, f"{cell}: {title_of(name)}", gate, high)
+            facts.append(f"{cell} {name} {fact}")
+    extend = "neither" if high == 1 else "both"
     figure.colorbar(picture, ax=grid, label="mean of the gate", shrink=0.8, extend=extend)
-    words = "Mean of each gate over the images, by time step and hidden unit: "
-    return show_figure(figure, words + "; ".join(facts) + ".")
+    return show_figure(figure, "Mean of each gate over the images, by time step and hidden unit", facts)
 
 
-def _traces(traced):
-    """The cells of `traced` that have gates; a ValueError if none has, or if it is no dict of dicts."""
+def _draw_mean(axes, title, gate, high):
+    """Mean of a gate (N, T, units) over the images; returns (picture, how it goes over time in words)."""
+    mean = gate.mean(0)
+    low = 0 if gate.min() >= 0 else -high
+    picture = draw_steps(axes, mean, low, high, title=title, xlabel="hidden unit")
+    by_step = mean.mean(-1)
+    return picture, f"from {by_step[0]:.2f} at step 1 to {by_step[-1]:.2f} at the last"
+
+
+def _gates_by_cell(traced, low=-np.inf, high=np.inf):
+    """The gates of each cell that has some, as arrays (N, T, units) of values from `low` to `high`."""
     check_dict("traced", traced, "from a cell's name to what trace returns")
+    found = {}
     for cell, values in traced.items():
         check_dict(f"traced[{cell!r}]", values, "of arrays, as from trace")
-    with_gates = {cell: values for cell, values in traced.items() if gates_of(values)}
-    if not with_gates:
+        names = gates_of(values)
+        if names:
+            found[cell] = {name: as_numbers(f"{cell} {name}", values[name], STATES, low, high) for name in names}
+    if not found:
         raise ValueError(f"no gates to draw: {', '.join(map(str, traced))} has none")
-    return with_gates
-
-
-def _mean_gates(cell, values):
-    """Mean of each gate over the images: dict from its name to (T, units)."""
-    return {name: as_numbers(f"{cell} {name}", values[name], ("N", "T", "units")).mean(0) for name in gates_of(values)}
+    return found
 
 
 def plot_saturation(traced: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     """How often each unit's gate is nearly closed and nearly open: a panel per cell, which has the dict of its `trace`.
 
-    A point per unit, a marker per gate. Returns the figure, which has been shown; ValueError for arrays that are none,
-    or gates beyond [0, 1]. Notebook 3, bonus.
+    A point per unit, a marker per gate; a cell without gates is left out. Returns the figure, which has been shown;
+    ValueError for arrays that are none, or gates beyond [0, 1]. Notebook 3, bonus.
     """
-    traced = _traces(traced)
-    size = (4.6 * len(traced), 4.3)
-    figure, (panels,) = new_figure(size, 1, len(traced), sharex=True, sharey=True, squeeze=False)
+    gates = _gates_by_cell(traced, 0, 1)
+    size = (4.6 * len(gates), 4.3)
+    figure, (panels,) = new_figure(size, columns=len(gates), sharex=True, sharey=True, squeeze=False)
     facts = []
-    for axes, (cell, values) in zip(panels, traced.items(), strict=True):
-        names = gates_of(values)
-        colors = colors_of(names)
-        for place, name in enumerate(names):
-            closed, opened = saturation(as_numbers(f"{cell} {name}", values[name], ("N", "T", "units"), 0, 1))
-            style = {"color": colors[name], "markersize": 6, "alpha": 0.8, "markeredgecolor": "black"}
-            marker = GATE_MARKERS[place % len(GATE_MARKERS)]
-            axes.plot(closed, opened, marker, label=title_of(name), **style)
+    for axes, (cell, of_cell) in zip(panels, gates.items(), strict=True):
+        colors = colors_of(of_cell)
+        markers = itertools.cycle(GATE_MARKERS)
+        for name, gate in of_cell.items():
+            closed, opened = saturation(gate)
+            axes.plot(
+                closed,
+                opened,
+                next(markers),
+                color=colors[name],
+                markersize=6,
+                markeredgecolor="black",
+                alpha=0.8,
+                label=title_of(name),
+            )
             facts.append(f"{cell} {name} {closed.mean():.2f} below and {opened.mean():.2f} above")
         axes.plot([0, 1], [1, 0], "--", color="#888888", linewidth=1)
         axes.set(title=f"{cell}", xlabel="share of steps with the gate below 0.1")
         axes.grid()
         axes.legend()
     panels[0].set_ylabel("share of steps with the gate above 0.9")
-    words = "Share of steps with a gate below 0.1 and above 0.9, mean over the units: "
-    return show_figure(figure, words + "; ".join(facts) + ".")
+    words = "Share of steps with a gate below 0.1 and above 0.9, mean over the units"
+    return show_figure(figure, words, facts)
 
 
 # --------------------------------------------------------------------------------------------------- answers over time
@@ -364,30 +430,44 @@ def plot_by_step(ylabel: str, curves: Mapping, points: Mapping | None = None, ma
     figure, axes = new_figure((8.5, 4))
     facts = []
     for place, (label, curve) in enumerate(curves.items()):
-        values, *interval = (_curve(label, part) for part in (curve if isinstance(curve, tuple) else (curve,)))
-        if interval and [part.shape for part in interval] != [values.shape] * 2:
-            raise ValueError(f"{label}: an interval is a tuple (values, low, high) of arrays of one length")
-        steps = np.arange(1, len(values) + 1)
-        style = _line_style(place)
-        axes.plot(steps, values, label=label, **style)
-        if interval:
-            axes.fill_between(steps, *interval, color=style["color"], alpha=0.25, linewidth=0)
+        values = _draw_curve(axes, label, curve, _line_style(place))
         facts.append(f"{label}, {values[0]:.2f} at step 1, {values[-1]:.2f} at step {len(values)}")
-    for label, values in (points or {}).items():
-        check_dict(label, values, "from step to value")
-        axes.plot(list(values), list(values.values()), "*", color="black", markersize=11, label=label)
-        facts.append(f"{label}, " + ", ".join(f"{value:.2f} at step {step}" for step, value in values.items()))
+    for label, by_step in (points or {}).items():
+        known = _draw_points(axes, label, by_step)
+        facts.append(f"{label}, {known}")
     for step, word in (marks or {}).items():
         _draw_mark(axes, step, word)
     axes.set(xlabel=STEP, ylabel=ylabel)
-    axes.set_xticks([1, *range(4, int(axes.get_xlim()[1]) + 1, 4)])
+    last = int(axes.get_xlim()[1])
+    axes.set_xticks([1, *range(4, last + 1, 4)])
     axes.grid()
     axes.legend()
-    return show_figure(figure, f"{ylabel} over the time steps: " + "; ".join(facts) + ".")
+    return show_figure(figure, f"{ylabel} over the time steps", facts)
 
 
-def _curve(label, values):
-    """One curve (T,), which may have NaN."""
+def _draw_curve(axes, label, curve, style):
+    """Values per step, or (values, low, high) with the interval as a band; returns the values."""
+    parts = [_per_step(label, part) for part in (curve if isinstance(curve, tuple) else (curve,))]
+    values, *interval = parts
+    steps = np.arange(1, len(values) + 1)
+    axes.plot(steps, values, label=label, **style)
+    if interval:
+        if [part.shape for part in interval] != [values.shape] * 2:
+            raise ValueError(f"{label}: an interval is a tuple (values, low, high) of arrays of one length")
+        axes.fill_between(steps, *interval, color=style["color"], alpha=0.25, linewidth=0)
+    return values
+
+
+def _draw_points(axes, label, by_step):
+    """Large markers at some steps; returns their values in words."""
+    check_dict(label, by_step, "from step to value")
+    values = list(by_step.values())
+    axes.plot(list(by_step), values, "*", color="black", markersize=11, label=label)
+    return ", ".join(f"{value:.2f} at step {step}" for step, value in by_step.items())
+
+
+def _per_step(label, values):
+    """Numbers (T,), NaN among them or not."""
     array = np.asarray(values)
     if array.dtype.kind not in "biuf" or array.ndim != 1 or not array.size:
         raise ValueError(f"{label}: numbers per step, of shape (T,), are needed, not {short_repr(values)}")
@@ -408,17 +488,18 @@ def plot_film_strip(images: np.ndarray, probabilities: np.ndarray, labels: np.nd
     Notebook 3, Q3.3.
     """
     images = as_images(images)
-    probabilities = as_numbers("probabilities", probabilities, (*images.shape[:2], 10), 0, 1)
+    count, steps, _ = images.shape
+    probabilities = as_numbers("probabilities", probabilities, (count, steps, 10), 0, 1)
     check_count(images, labels=labels)
     figure, panels = beside_images(images, labels, width=0.6)
-    steps = commit_step(probabilities.argmax(-1))
-    for axes, chances, step in zip(panels, probabilities, steps, strict=True):
+    settled = commit_step(probabilities.argmax(-1))
+    for axes, chances, step in zip(panels, probabilities, settled, strict=True):
         picture = draw_classes(axes, chances, width=0.6, title=f"settled at {step}")
         axes.axhline(step - 0.5, color="white", linestyle="--", linewidth=1.5)
     figure.colorbar(picture, ax=panels, label="probability", aspect=15)
-    facts = ", ".join(f"the {label} at step {step}" for label, step in zip(labels, steps, strict=True))
+    facts = [f"the {label} at step {step}" for label, step in zip(labels, settled, strict=True)]
     words = "Digits beside their class probabilities after each row. The prediction settles"
-    return show_figure(figure, f"{words}: {facts}.")
+    return show_figure(figure, words, facts)
 
 
 def plot_commit_steps(readers: Mapping[str, np.ndarray], ink: np.ndarray) -> Figure:
@@ -432,16 +513,27 @@ def plot_commit_steps(readers: Mapping[str, np.ndarray], ink: np.ndarray) -> Fig
     last = max(values.max() for values in (ink, *readers.values()))
     bins = np.arange(-0.5, last + 1)
     figure, axes = new_figure((8.5, 4))
-    axes.hist(ink, bins, weights=_percent_each(ink), color="#CCCCCC", label="last row with ink")
-    for (label, steps), (color, style, _) in zip(readers.items(), LINES * len(readers), strict=False):
-        line = {"histtype": "step", "linewidth": 2, "color": color, "linestyle": style}
-        axes.hist(steps, bins, weights=_percent_each(steps), label=label, **line)
+    weights = _percent_each(ink)
+    axes.hist(ink, bins, weights=weights, color="#CCCCCC", label="last row with ink")
+    medians = []
+    for place, (label, steps) in enumerate(readers.items()):
+        look = _line_style(place)
+        axes.hist(
+            steps,
+            bins,
+            weights=_percent_each(steps),
+            histtype="step",
+            linewidth=2,
+            color=look["color"],
+            linestyle=look["linestyle"],
+            label=label,
+        )
+        medians.append(f"{label}: {np.median(steps):g}")
     axes.set(xlabel="commit step (row)", ylabel="images (%)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
-    medians = ", ".join(f"{label}: {np.median(steps):g}" for label, steps in readers.items())
     words = f"Histograms of the last row with ink, median {np.median(ink):g}, and of commit steps"
-    return show_figure(figure, f"{words}, medians {medians}.")
+    return show_figure(figure, f"{words}, medians {', '.join(medians)}.")
 
 
 def _percent_each(values):
@@ -466,24 +558,25 @@ def plot_row_influence(images: np.ndarray, gradient: np.ndarray, erasure: np.nda
     erasure = as_numbers("erasure", erasure, (count, steps, steps))
     check_count(images, titles=titles)
     figure, grid = new_figure((8.4, 2.6 * count), count, 3, squeeze=False)
-    for (left, _, _), image, title in zip(grid, images, titles, strict=True):
-        draw_digit(left, image, title=title, ylabel="row of the image")
-    slope, fall = np.percentile(gradient, 99), np.percentile(np.abs(erasure), 99)
-    _draw_maps(figure, grid[:, 1], gradient, (0, slope, "viridis"), label="gradient", extend="max")
-    _draw_maps(figure, grid[:, 2], erasure, (-fall, fall, "PuOr"), label="log p lost", extend="both")
-    for axes in grid[:, 1]:
+    first, second, third = grid.T
+    for axes, image, title in zip(first, images, titles, strict=True):
+        draw_digit(axes, image, title=title, ylabel="row of the image")
+    slope = np.percentile(gradient, 99)
+    fall = np.percentile(np.abs(erasure), 99)
+    _draw_maps(figure, second, gradient, (0, slope, "viridis"), label="gradient", extend="max")
+    _draw_maps(figure, third, erasure, (-fall, fall, "PuOr"), label="log p lost", extend="both")
+    for axes in second:
         axes.set_ylabel("read out after step")
-    grid[0][1].set_title("gradient by row")
-    grid[0][2].set_title("erasure of one row")
-    for axes, name in zip(grid[-1], ("pixel", "row", "row"), strict=True):
-        axes.set_xlabel(name)
+    second[0].set_title("gradient by row")
+    third[0].set_title("erasure of one row")
+    for column, name in zip(grid.T, ("pixel", "row", "row"), strict=True):
+        column[-1].set_xlabel(name)
     missed = erasure[:, -1].argmax(-1) + 1
-    facts = [
-        f"{title}: at the last step, row {row} is missed most when erased"
-        for title, row in zip(titles, missed, strict=True)
-    ]
-    words = "Images beside two maps of step by row, gradient and erasure. "
-    return show_figure(figure, words + "; ".join(facts) + ".")
+    facts = [f"row {row} of {title}" for row, title in zip(missed, titles, strict=True)]
+    words = (
+        "Images beside two maps of step by row, gradient and erasure. At the last step, most is lost when this row goes"
+    )
+    return show_figure(figure, words, facts)
 
 
 def _draw_maps(figure, column, maps, scale, **bar):
@@ -511,17 +604,23 @@ def plot_reading(image: np.ndarray, h: np.ndarray, chances: np.ndarray, label: i
     """
     image, h, chances = _story(image, h, chances, label)
     check_steps(steps, len(image))
-    size = (1.45 * len(steps), 3.6)
-    figure, grid = new_figure(size, 3, len(steps), squeeze=False, height_ratios=[2, 0.7, 1])
+    figure, grid = new_figure(
+        (1.45 * len(steps), 3.6),
+        rows=3,
+        columns=len(steps),
+        squeeze=False,
+        height_ratios=[2, 0.7, 1],
+    )
     for column, step in zip(grid.T, steps, strict=True):
         _draw_reading(column, image, h, chances, label, step)
-    grid[1][0].set_ylabel("state h", fontsize=8)
-    grid[2][0].set_ylabel("probability", fontsize=8)
-    for axes in grid[2]:
+    _, states, bars = grid
+    states[0].set_ylabel("state h", fontsize=8)
+    bars[0].set_ylabel("probability", fontsize=8)
+    for axes in bars:
         axes.set_xlabel("class", fontsize=8)
-    guesses = ", ".join(f"{chances[step - 1].argmax()} after row {step}" for step in steps)
-    words = f"A {label} being read: its rows so far, the state h and the class probabilities."
-    return show_figure(figure, f"{words} Most probable: {guesses}.")
+    guesses = [f"{chances[step - 1].argmax()} after row {step}" for step in steps]
+    words = f"A {label} being read: its rows so far, the state h and the class probabilities. Most probable"
+    return show_figure(figure, words, guesses)
 
 
 def _story(image, h, chances, label):
@@ -534,11 +633,12 @@ def _story(image, h, chances, label):
 
 def _draw_reading(panels, image, h, chances, label, step):
     """What is known after `step` rows: rows read so far, the state as a strip, the class probabilities."""
-    above, middle, below = panels
     for axes in panels:
         axes.clear()
-    read = np.arange(len(image))[:, None] < step
-    above.imshow(np.where(read, image, 0.12 * image), cmap="gray_r", vmin=0, vmax=1)
+    above, middle, below = panels
+    seen = image.astype(float)
+    seen[step:] *= 0.12  # rows to come are hardly seen
+    above.imshow(seen, cmap="gray_r", vmin=0, vmax=1)
     above.axhline(step - 0.5, color=HIGHLIGHT, linewidth=2)
     above.set_title(f"after row {step}", fontsize=10)
     above.axis("off")
@@ -557,14 +657,19 @@ def save_reading(name: str, image: np.ndarray, h: np.ndarray, chances: np.ndarra
 
     ValueError as for `plot_reading`, and for a name that does not end in .gif. Notebook 3, "One digit being read".
     """
-    story = *_story(image, h, chances, label), label
+    image, h, chances = _story(image, h, chances, label)
     if not str(name).endswith(".gif"):
         raise ValueError(f"the name {short_repr(name)} must end in .gif")
-    rows = [*range(1, len(image) + 1), *[len(image)] * 8]
-    place = {"left": 0.12, "right": 0.97, "top": 0.93, "bottom": 0.06, "hspace": 0.12}
-    with matplotlib.rc_context({"savefig.bbox": "standard", "figure.constrained_layout.use": False}):
-        # Every frame has the same size.
-        figure, panels = new_figure((2.8, 4.4), 3, gridspec_kw=place, height_ratios=[2, 0.6, 1])
-        animation = FuncAnimation(figure, lambda row: _draw_reading(panels, *story, row), rows)
-        with replacing(files.RUNS / name) as path:
-            animation.save(path, writer=PillowWriter(fps=5), dpi=80)
+    last = len(image)
+    rows = [*range(1, last + 1), *[last] * 8]
+    # Every frame has the same size.
+    fixed = {"savefig.bbox": "standard", "figure.constrained_layout.use": False}
+    with matplotlib.rc_context(fixed), replacing(files.RUNS / name) as path:
+        figure, panels = new_figure((2.8, 4.4), 3, height_ratios=[2, 0.6, 1])
+        figure.subplots_adjust(left=0.12, right=0.97, top=0.93, bottom=0.06, hspace=0.12)
+
+        def draw(row):
+            _draw_reading(panels, image, h, chances, label, row)
+
+        animation = FuncAnimation(figure, draw, rows)
+        animation.save(path, writer=PillowWriter(fps=5), dpi=80)

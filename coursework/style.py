@@ -2,6 +2,8 @@
 
 import base64
 import io
+import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import IPython
@@ -90,20 +92,26 @@ def new_figure(size: tuple, rows: int = 1, columns: int = 1, **options: object) 
     return figure, figure.subplots(rows, columns, **options)
 
 
-def show_figure(figure: Figure, alt: str) -> Figure:
+def show_figure(figure: Figure, words: str, facts: Sequence[str] = ()) -> Figure:
     """Show a figure, with a text in its place for readers who can't see it (nbconvert's `alt`), and return it.
 
     Outside of IPython the text is printed; `figure.savefig` keeps the picture.
+
+    Args:
+        figure: as of `new_figure`.
+        words: what it shows.
+        facts: what can be read from it, if anything; they follow the words after a colon.
     """
-    figure.alt, figure._cell = alt, _running_cell()
+    figure.alt = f"{words}: {'; '.join(facts)}." if facts else words
+    figure._cell = _running_cell()
     shell = IPython.get_ipython()
     if shell is None:
-        print(alt)
+        print(figure.alt)
         return figure
     data, metadata = {"text/plain": repr(figure)}, {}
-    for kind, (picture, facts) in _pictures(figure, shell).items():
+    for kind, (picture, about) in _pictures(figure, shell).items():
         data[kind] = picture
-        metadata[kind] = {**facts, "alt": alt}
+        metadata[kind] = {**about, "alt": figure.alt}
     IPython.display.display(data, metadata=metadata, raw=True)
     return figure
 
@@ -115,16 +123,21 @@ def _running_cell():
 
 
 def _pictures(figure, shell):
-    """{MIME type: (picture, facts on it)}, in the formats that `%config InlineBackend.figure_formats` names, or PNG.
+    """{MIME type: (picture, its size)}, in the formats that `%config InlineBackend.figure_formats` names, or PNG.
 
     Only the inline backend knows such formats: any other leaves it to us.
     """
     pictures = {}
     for kind, formatter in shell.display_formatter.formatters.items():
-        picture = formatter(figure) if kind.startswith("image/") else None
+        if not kind.startswith("image/"):
+            continue
+        picture = formatter(figure)
         if picture is not None:
             pictures[kind] = picture if isinstance(picture, tuple) else (picture, {})
-    return pictures or {"image/png": (base64.b64encode(as_png(figure)).decode(), {})}
+    if not pictures:
+        png = base64.b64encode(as_png(figure))
+        pictures["image/png"] = png.decode(), {}
+    return pictures
 
 
 def as_png(figure: Figure) -> bytes:
@@ -137,10 +150,8 @@ def as_png(figure: Figure) -> bytes:
 # ------------------------------------------------------------------------------------------------------------ of names
 def family_of(label: str) -> str:
     """The kind of a network from its label, "GRU" of "GRU 3 x 32, tuned"; "whole image" if it reads no rows."""
-    words = label.split(",")[0].split()
-    while len(words) > 1 and (words[-1].isdecimal() or words[-1] == "x"):
-        words.pop()
-    family = " ".join(words)
+    name, _, _ = label.partition(",")
+    family = re.sub(r" (\d+ x )?\d+$", "", name)
     return "whole image" if family in WHOLE_IMAGE else family
 
 
@@ -156,10 +167,10 @@ def markers_of(names: Iterable[str]) -> dict[str, str]:
 
 def _own_or_free(names, own, free):
     found = {name: own.get(name) for name in names}
-    left = [style for style in free if style not in found.values()]
-    unnamed = [name for name, style in found.items() if style is None]
-    for place, name in enumerate(unnamed):
-        found[name] = left[place % len(left)]
+    taken = found.values()
+    left = itertools.cycle([style for style in free if style not in taken])
+    for name, style in found.items():
+        found[name] = style or next(left)
     return found
 
 
@@ -192,9 +203,10 @@ def check_names(name: str, wanted: Iterable, value: Mapping) -> None:
 def check_count(images: Sequence, **others: Sequence) -> None:
     """ValueError in one line unless each of the named sequences has a value for each image."""
     for name, values in others.items():
-        if np.ndim(values) != 1 or len(values) != len(images):
-            found = f"{len(values)}" if np.ndim(values) == 1 else f"an array of shape {np.shape(values)} as"
-            raise ValueError(f"{len(images)} images, but {found} {name}")
+        if np.ndim(values) != 1:
+            raise ValueError(f"{name} must be a list, one for each image, not {short_repr(values)}")
+        if len(values) != len(images):
+            raise ValueError(f"{len(images)} images, but {len(values)} {name}")
 
 
 def check_steps(steps: Sequence[int], most: int) -> None:
@@ -242,9 +254,14 @@ def beside_images(images, labels, width):
     Returns:
         (figure, the empty panels).
     """
-    size = (1.75 * len(images) * (1 + width), 2.1)
     ratios = [1, width] * len(images)
-    figure, (panels,) = new_figure(size, 1, len(ratios), sharey=True, squeeze=False, width_ratios=ratios)
+    figure, (panels,) = new_figure(
+        (1.75 * sum(ratios), 2.1),
+        columns=len(ratios),
+        sharey=True,
+        squeeze=False,
+        width_ratios=ratios,
+    )
     for axes, image, label in zip(panels[::2], images, labels, strict=True):
         draw_digit(axes, image, xlabel="pixel", title=f"a {label}")
     panels[0].set_ylabel(STEP)
@@ -265,7 +282,8 @@ def log_scale(axes, values, steps=(1, 2, 5)):
         return
     least = values[values > 0].min(initial=1)
     axes.set_yscale("symlog", linthresh=least)
-    _plain_ticks(axes.yaxis, SymmetricalLogLocator(base=10, linthresh=least, subs=steps), "{x:g}")
+    locator = SymmetricalLogLocator(base=10, linthresh=least, subs=steps)
+    _plain_ticks(axes.yaxis, locator, "{x:g}")
 
 
 def _plain_ticks(axis, locator, form):
