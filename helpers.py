@@ -45,6 +45,8 @@ from coursework.analysis import (
 from coursework.checks_networks import (
     check_accuracies, check_gates_over_time, check_output, check_predictions, check_results,
 )
+# Notebook 3: figures of one's own
+from coursework.style import new_figure, show_figure
 # Notebook 3: figures
 from coursework.figures_analysis import (
     plot_accuracy_by_size, plot_by_step, plot_class_means, plot_commit_steps, plot_film_strip, plot_gate_means,

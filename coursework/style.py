@@ -34,11 +34,11 @@ WHOLE_IMAGE = ("softmax", "MLP", "CNN")  # families of networks that see all row
 FREE_COLORS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255", "#0072B2", "#D55E00")
 FREE_MARKERS = ("D", "v", "P", "X", "<", ">", "p", "h")
 LINES = (  # colour, line style and marker of the curves of one figure, in order; no colour is that of a model
-    ("#000000", "-", "o"),
+    ("#332288", "-", "o"),
     ("#009E73", "--", "s"),
     ("#882255", ":", "^"),
     ("#E69F00", "-.", "D"),
-    ("#332288", (0, (5, 1, 1, 1, 1, 1)), "v"),
+    ("#000000", (0, (5, 1, 1, 1, 1, 1)), "v"),
 )
 TITLES = {
     "i": "input gate i",
@@ -86,7 +86,18 @@ class Figure(matplotlib.figure.Figure):
 
 
 def new_figure(size: tuple, rows: int = 1, columns: int = 1, **options: object) -> tuple:
-    """A figure of so many inches (width, height), and its grid of axes; the options are those of `Figure.subplots`."""
+    """A figure and its axes, as of `plt.subplots`, but no backend knows it: `show_figure` shows it.
+
+    Args:
+        size: (width, height) in inches.
+        rows, columns: number of axes below and beside each other.
+        options: for `Figure.subplots`.
+
+    Returns:
+        (figure, axes): one of them, or an array.
+
+    Notebook 3, Q3.2.
+    """
     figure = Figure(figsize=size)
     FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, columns, **options)
@@ -101,6 +112,8 @@ def show_figure(figure: Figure, words: str, facts: Sequence[str] = ()) -> Figure
         figure: as of `new_figure`.
         words: what it shows.
         facts: what can be read from it, if anything; they follow the words after a colon.
+
+    Notebook 3, Q3.2.
     """
     figure.alt = f"{words}: {'; '.join(facts)}." if facts else words
     figure._cell = _running_cell()
