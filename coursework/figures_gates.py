@@ -6,24 +6,12 @@ from collections.abc import Mapping, Sequence
 import ipywidgets
 import numpy as np
 
-from coursework.arguments import as_numbers, check_choice
+from coursework.arguments import as_numbers, check_choice, check_dict, check_names
 from coursework.cells import keras_layer, run_equations
 from coursework.checks_gates import COUNTEREXAMPLE_NAMES, as_interval, exact, gru_step, reachable_by_lstm
 from coursework.equations import equations
-from coursework.style import (
-    LINES,
-    STEP,
-    Figure,
-    as_png,
-    check_dict,
-    check_names,
-    colors_of,
-    draw_digit,
-    draw_steps,
-    markers_of,
-    new_figure,
-    show_figure,
-)
+from coursework.figure import Figure, as_png, new_figure, show_figure
+from coursework.style import LINES, STEP, colors_of, draw_digit, draw_steps, markers_of
 from coursework.text import show_widget
 
 UNITS = ("pixel", "hidden unit")

@@ -6,20 +6,9 @@ import numpy as np
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from coursework.arguments import as_numbers, short_repr
-from coursework.style import (
-    HIGHLIGHT,
-    STEP,
-    Figure,
-    check_dict,
-    check_steps,
-    colors_of,
-    draw_digit,
-    log_scale,
-    markers_of,
-    new_figure,
-    show_figure,
-)
+from coursework.arguments import as_numbers, check_dict, check_steps, short_repr
+from coursework.figure import Figure, new_figure, show_figure
+from coursework.style import HIGHLIGHT, STEP, colors_of, draw_digit, log_scale, markers_of
 from coursework.training import MODEL_SIZES, Size
 
 

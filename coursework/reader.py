@@ -16,8 +16,9 @@ from scipy.interpolate import splev, splprep
 from scipy.special import softmax
 
 from coursework.data import Data
+from coursework.figure import new_figure, show_figure
 from coursework.files import RUNS, write_text
-from coursework.style import COLORS, STEP, TITLES, draw_classes, draw_digit, draw_steps, new_figure, show_figure
+from coursework.style import COLORS, STEP, TITLES, draw_classes, draw_digit, draw_steps
 from coursework.text import show_widget
 from coursework.trace import read_out, trace
 

@@ -1,19 +1,15 @@
-"""The look of all figures: one colour for each thing, and words for those who can't see them."""
+"""The look of all figures: one colour for each thing, panels, axes."""
 
-import base64
-import io
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
-import IPython
 import matplotlib
-import matplotlib.figure
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.ticker import LogLocator, NullFormatter, SymmetricalLogLocator
 
-from coursework.arguments import as_numbers, check_integer, short_repr
+from coursework.arguments import as_numbers
+from coursework.figure import new_figure
 
 # One colour per model and per gate everywhere: Okabe and Ito's set, which colour-blind readers can tell apart. Models
 # have a marker too, and curves a line style, so that they are apart in grey print.
@@ -68,99 +64,6 @@ matplotlib.rcParams.update(
 )
 
 
-# ------------------------------------------------------------------------------------------------------------- figures
-class Figure(matplotlib.figure.Figure):
-    """A figure that pyplot does not know: it looks the same whatever the backend, and opens no window.
-
-    Attributes:
-        alt: what it shows, in words.
-    """
-
-    alt = ""
-    _cell = None  # number of the notebook's cell that has shown it
-
-    def _ipython_display_(self):
-        """For Jupyter, when a figure is the value of a cell: the cell that has drawn it does not show it twice."""
-        if self._cell is None or self._cell != _running_cell():
-            show_figure(self, self.alt)
-
-
-def new_figure(size: tuple, rows: int = 1, columns: int = 1, **options: object) -> tuple:
-    """A figure and its axes, as of `plt.subplots`, but no backend knows it: `show_figure` shows it.
-
-    Args:
-        size: (width, height) in inches.
-        rows, columns: number of axes below and beside each other.
-        options: for `Figure.subplots`.
-
-    Returns:
-        (figure, axes): one of them, or an array.
-
-    Notebook 3, Q3.2.
-    """
-    figure = Figure(figsize=size)
-    FigureCanvasAgg(figure)
-    return figure, figure.subplots(rows, columns, **options)
-
-
-def show_figure(figure: Figure, words: str, facts: Sequence[str] = ()) -> Figure:
-    """Show a figure, with a text in its place for readers who can't see it (nbconvert's `alt`), and return it.
-
-    Outside of IPython the text is printed; `figure.savefig` keeps the picture.
-
-    Args:
-        figure: as of `new_figure`.
-        words: what it shows.
-        facts: what can be read from it, if anything; they follow the words after a colon.
-
-    Notebook 3, Q3.2.
-    """
-    figure.alt = f"{words}: {'; '.join(facts)}." if facts else words
-    figure._cell = _running_cell()
-    shell = IPython.get_ipython()
-    if shell is None:
-        print(figure.alt)
-        return figure
-    data, metadata = {"text/plain": repr(figure)}, {}
-    for kind, (picture, about) in _pictures(figure, shell).items():
-        data[kind] = picture
-        metadata[kind] = {**about, "alt": figure.alt}
-    IPython.display.display(data, metadata=metadata, raw=True)
-    return figure
-
-
-def _running_cell():
-    """The number of the cell that a notebook runs now, or None."""
-    shell = IPython.get_ipython()
-    return shell and shell.execution_count
-
-
-def _pictures(figure, shell):
-    """{MIME type: (picture, its size)}, in the formats that `%config InlineBackend.figure_formats` names, or PNG.
-
-    Only the inline backend knows such formats: any other leaves it to us.
-    """
-    pictures = {}
-    for kind, formatter in shell.display_formatter.formatters.items():
-        if not kind.startswith("image/"):
-            continue
-        picture = formatter(figure)
-        if picture is not None:
-            pictures[kind] = picture if isinstance(picture, tuple) else (picture, {})
-    if not pictures:
-        png = base64.b64encode(as_png(figure))
-        pictures["image/png"] = png.decode(), {}
-    return pictures
-
-
-def as_png(figure: Figure) -> bytes:
-    """The figure as a PNG file."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
-
-
-# ------------------------------------------------------------------------------------------------------------ of names
 def family_of(label: str) -> str:
     """The kind of a network from its label, "GRU" of "GRU 3 x 32, tuned"; "whole image" if it reads no rows."""
     name, _, _ = label.partition(",")
@@ -197,45 +100,11 @@ def gates_of(traced: Mapping) -> list[str]:
     return [name for name in traced if name not in NO_GATES]
 
 
-# ------------------------------------------------------------------------------------------------------- of arguments
-def check_dict(name: str, value, holds: str) -> None:
-    """ValueError in one line unless the value is a dict with something in it."""
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{name} is of type {type(value).__name__}; a dict {holds} is needed")
-    if not value:
-        raise ValueError(f"{name} is empty; a dict {holds} is needed")
-
-
-def check_names(name: str, wanted: Iterable, value: Mapping) -> None:
-    """ValueError in one line if the dict `value`, called `name`, lacks one of the keys."""
-    missing = [key for key in wanted if key not in value]
-    if missing:
-        raise ValueError(f"{name} has no {short_repr(missing[0])}; it has {', '.join(map(str, value))}")
-
-
-def check_count(images: Sequence, **others: Sequence) -> None:
-    """ValueError in one line unless each of the named sequences has a value for each image."""
-    for name, values in others.items():
-        if np.ndim(values) != 1:
-            raise ValueError(f"{name} must be a list, one for each image, not {short_repr(values)}")
-        if len(values) != len(images):
-            raise ValueError(f"{len(images)} images, but {len(values)} {name}")
-
-
-def check_steps(steps: Sequence[int], most: int) -> None:
-    """ValueError in one line unless `steps` are one or more whole numbers from 1 to `most`."""
-    if np.ndim(steps) != 1 or len(steps) == 0:
-        raise ValueError(f"steps must be a list of time steps from 1 to {most}, not {short_repr(steps)}")
-    for step in steps:
-        check_integer(1, most, step=step)
-
-
 def as_images(value, size: str | int = "pixels") -> np.ndarray:
     """The images to draw, (N, T, pixels), as an array; ValueError in one line for anything else."""
     return as_numbers("images", value, ("N", "T", size))
 
 
-# ---------------------------------------------------------------------------------------------------------- of panels
 def draw_steps(axes, values, low, high, width=1, **labels):
     """Rows of `values` (T, units) as time steps 1 to T, downwards; the panel is `width` times as wide as high."""
     steps, columns = values.shape

@@ -322,7 +322,7 @@ def test_comparisons_are_shown_and_returned():
 
 
 # ------------------------------------------------------------------------------------------------------------- showing
-SETUP = "import sys; sys.path.insert(0, '..'); from coursework.style import new_figure, show_figure"
+SETUP = "import sys; sys.path.insert(0, '..'); from coursework.figure import new_figure, show_figure"
 DRAW = """
 def plot():
     figure, axes = new_figure((3, 2))
