@@ -55,12 +55,14 @@ from coursework.analysis import (
 from coursework.checks_networks import (
     check_accuracies, check_gates_over_time, check_output, check_predictions, check_results,
 )
+# Notebook 3: figures of one's own
+from coursework.figure import new_figure, show_figure
 # Notebook 3: figures
-from coursework.figures_analysis import (
-    plot_accuracy_by_size, plot_by_step, plot_class_means, plot_commit_steps, plot_film_strip, plot_gate_means,
-    plot_images, plot_over_time, plot_reading, plot_row_influence, plot_saturation, plot_states, save_reading,
-    show_comparisons,
+from coursework.figures_networks import plot_accuracy_by_size, plot_images, show_comparisons
+from coursework.figures_reading import (
+    plot_by_step, plot_commit_steps, plot_film_strip, plot_reading, plot_row_influence, save_reading,
 )
+from coursework.figures_states import plot_class_means, plot_gate_means, plot_over_time, plot_saturation, plot_states
 # Notebook 3: draw a digit and watch it being read
 from coursework.reader import draw_and_read, save_reader
 

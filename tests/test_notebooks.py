@@ -51,7 +51,7 @@ def test_the_notebook_was_executed_in_order_and_shows_what_it_should(name):
     cells = code_cells(BOOKS[name])
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     for cell in cells:
-        if re.search(r"^ *(helpers\.plot_\w+|plt\.show)\(", cell.source, re.M):
+        if re.search(r"^ *helpers\.(plot_\w+|show_figure)\(", cell.source, re.M):
             assert any("image/png" in output.get("data", {}) for output in cell.outputs), cell.source
         if re.search(r"^(print|helpers\.say|helpers\.show_table)\(", cell.source, re.M):
             assert any(texts(cell)), cell.source
