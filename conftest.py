@@ -2,8 +2,10 @@
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -14,22 +16,29 @@ import pytest
 matplotlib.use("agg")  # tests draw into memory; the notebooks' kernels choose for themselves
 
 ROOT = Path(__file__).resolve().parent
-LONG = bool(os.environ.get("COURSEWORK_LONG"))  # set by `make faults`
 FUZZ = int(os.environ.get("COURSEWORK_FUZZ") or 1)  # set by `make fuzz`: how many times as many cases
 
 
 def pytest_configure(config):
-    """Let nbval find its sanitize file from whatever folder pytest is started in."""
-    config.option.nbval_sanitize_with = str(Path(__file__).parent / config.option.nbval_sanitize_with)
+    """Tests use the small digits, and a folder of their own for models, empty at the start: they really train.
+
+    `pytest --nbval` runs the notebooks as a reader does. It finds its sanitize file from whatever folder it is started in.
+    """
+    config.option.nbval_sanitize_with = str(ROOT / config.option.nbval_sanitize_with)
+    if config.option.nbval or hasattr(config, "workerinput"):  # workers inherit what is set here
+        return
+    folder = tempfile.mkdtemp(prefix="coursework tests ")  # with blanks, as somebody's home may have
+    os.environ |= {"COURSEWORK_DATA": "digits", "COURSEWORK_RUNS": folder}
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
-LONGEST = ["test_run.py", "test_grading.py", "test_resilience.py", "test_setup.py", "test_sweep.py"]
+LONGEST = ["test_run.py", "test_grading.py", "test_house.py", "test_sweep.py", "test_resilience.py", "test_setup.py"]
 
 
 def pytest_collection_modifyitems(items):
-    """Long files first, so that no core waits at the end; the notebooks last, when test_run.py has trained for them."""
+    """Long files first, so that no core waits at the end."""
     ranks = {name: rank for rank, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: (item.path.suffix == ".ipynb", ranks.get(item.path.name, len(ranks))))
+    items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
 
 
 def cases(number=100):
