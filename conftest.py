@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,7 @@ FUZZ = int(os.environ.get("COURSEWORK_FUZZ") or 1)  # set by `make fuzz`: how ma
 def pytest_configure(config):
     """Tests use the small digits, and a folder of their own for models, empty at the start: they really train.
 
-    `pytest --nbval` runs the notebooks as a reader does. It finds its sanitize file from whatever folder it is started in.
+    `pytest --nbval` runs the notebooks as a reader does, and finds its sanitize file from whatever folder it starts in.
     """
     config.option.nbval_sanitize_with = str(ROOT / config.option.nbval_sanitize_with)
     if config.option.nbval or hasattr(config, "workerinput"):  # workers inherit what is set here
@@ -45,6 +46,40 @@ def cases(number=100):
     """Hypothesis settings: so many cases. One that takes two minutes, on a busy machine even, fails."""
     checks = list(hypothesis.HealthCheck)
     return hypothesis.settings(max_examples=number * FUZZ, deadline=120_000, suppress_health_check=checks)
+
+
+def differing_cells(stored, executed):
+    """The sources of the code cells in whose outputs `pytest --nbval` would find a difference."""
+
+    def cells(notebook):
+        code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        return [cell for cell in code if "injected-parameters" not in cell.metadata.get("tags", [])]
+
+    pairs = zip(cells(stored), cells(executed), strict=True)
+    return [old.source for old, new in pairs if what_nbval_compares(old) != what_nbval_compares(new)]
+
+
+def what_nbval_compares(cell):
+    """{kind: [each text of that kind]}, with what was measured masked."""
+    from nbval.plugin import get_sanitize_patterns, transform_streams_for_comparison
+
+    masks = get_sanitize_patterns((ROOT / "tests" / "nbval_sanitize.cfg").read_text(encoding="utf-8"))
+    texts = {}
+    for output in transform_streams_for_comparison(cell.outputs):
+        parts = {kind: value for kind, value in output.items() if kind != "data"} | output.get("data", {})
+        for kind in parts.keys() - NOT_COMPARED:
+            text = parts[kind]
+            for regex, replacement in masks:
+                text = re.sub(regex, replacement, text)
+            texts.setdefault(kind, []).append(text)
+    return texts
+
+
+NOT_COMPARED = {"metadata", "output_type", "execution_count", "traceback"}
+NOT_COMPARED |= {
+    "image/png",
+    "application/vnd.jupyter.widget-view+json",
+}  # pictures are not, and widgets have random ids
 
 
 @contextlib.contextmanager
