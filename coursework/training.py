@@ -243,6 +243,7 @@ def fit(
         epochs=experiment.epochs,
         steps_per_epoch=updates,
         validation_data=tests.with_options(untuned),
+        shuffle=False,
         callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: after_epoch(epoch))],
         verbose=0,
     )
