@@ -191,11 +191,12 @@ def is_worker(process):
     return "LokyProcess" in " ".join(process.cmdline())
 
 
-KILLS = ["parent, Ctrl-C", "worker, SIGKILL", "parent, SIGKILL", "start, SIGKILL"]
+KILLS = ["worker, SIGKILL"]
+KILLS += [pytest.param(who, marks=long) for who in ("parent, Ctrl-C", "parent, SIGKILL", "start, SIGKILL")]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
-@pytest.mark.parametrize("who", KILLS if LONG else KILLS[1:3])
+@pytest.mark.parametrize("who", KILLS)
 def test_a_killed_sweep_leaves_no_processes_and_no_half_written_files(who, tmp_path):
     (tmp_path / "sweep.py").write_text(SWEEP)
     sweep = started(tmp_path, "sweep.py", tmp_path)
@@ -234,7 +235,7 @@ helpers.train_all(experiments, digits, n_jobs=1)
 """
 
 
-@pytest.mark.parametrize("stop", [2, 3, 4] if LONG else [3])
+@pytest.mark.parametrize("stop", [pytest.param(2, marks=long), 3, pytest.param(4, marks=long)])
 def test_a_run_killed_while_it_stores_loses_that_model_only(tmp_path, runs, stop):
     """1: the probe, 2: the first model's file, 3: its JSON, 4: the second model's file."""
     process = started(tmp_path, "-c", STORING, stop)
@@ -286,6 +287,7 @@ def test_a_run_that_is_stopped_by_ctrl_c_says_so_in_one_line(tmp_path):
     assert not psutil.wait_procs(family, timeout=30)[1]
 
 
+@long
 @linux
 def test_a_run_with_a_home_that_can_not_be_written(tmp_path, runs):
     """The kernel's connection file, Matplotlib's fonts, IPython's history: each has to go elsewhere."""
