@@ -64,7 +64,7 @@ def what_nbval_compares(cell):
     from nbval.plugin import get_sanitize_patterns, transform_streams_for_comparison
 
     masks = get_sanitize_patterns((ROOT / "tests" / "nbval_sanitize.cfg").read_text(encoding="utf-8"))
-    texts = {}
+    texts: dict[str, list] = {}
     for output in transform_streams_for_comparison(cell.outputs):
         parts = {kind: value for kind, value in output.items() if kind != "data"} | output.get("data", {})
         for kind in parts.keys() - NOT_COMPARED:

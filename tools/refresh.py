@@ -86,7 +86,7 @@ def publish() -> int:
             with replacing(RESULTS.parent / name) as copy:
                 shutil.copyfile(RUNS / source, copy)
     header, *rows = results_table(RUNS / "summary.csv")
-    write_csv(RESULTS, header, rows)
+    write_csv(str(RESULTS), header, rows)
     return write_readme_table()
 
 
@@ -94,7 +94,7 @@ def write_readme_table() -> int:
     """Put the results of `docs/results.csv` between the two marks in README.md."""
     try:
         header, *rows = results_table(RESULTS)
-    except (TypeError, ValueError):
+    except ValueError:
         print(f"{RESULTS} is missing or no table of results: make refresh writes it", file=sys.stderr)
         return 1
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]

@@ -67,17 +67,17 @@ class OfflineExporter(HTMLExporter):
         """Markdown to HTML."""
         return MarkdownWithMath(renderer=OfflineRenderer(escape=False)).render(source)
 
-    def from_notebook_node(self, notebook, resources=None, **options):
+    def from_notebook_node(self, nb, resources=None, **options):
         """Prepare the outputs, then convert."""
-        without_widgets(notebook)
+        without_widgets(nb)
         text = ""
-        for cell in notebook.cells:
+        for cell in nb.cells:
             if cell.cell_type == "markdown":
                 text = cell.source.strip().splitlines()[-1]
                 continue
             for output in cell.get("outputs", []):
                 prepare(output, text)
-        return super().from_notebook_node(notebook, resources, **options)
+        return super().from_notebook_node(nb, resources, **options)
 
 
 def prepare(output: nbformat.NotebookNode, text: str) -> None:
@@ -174,9 +174,12 @@ def thumbnail(notebook: nbformat.NotebookNode) -> tuple[str | None, str | None]:
     return chosen
 
 
-def results_table(path: Path) -> list[list[str]] | None:
-    """The rows of a results file with numbers of four decimals, or None if there is no such file."""
+def results_table(path: Path) -> list[list[str]]:
+    """The header and the rows of a results file with numbers of four decimals; empty if there is no such file."""
     if not path.is_file():
-        return None
+        return []
     header, *rows = read_csv(path)
-    return [header, *([name, *(f"{float(value):.4f}" for value in values)] for name, *values in rows)]
+    table = [header]
+    for name, *values in rows:
+        table.append([name, *(f"{float(value):.4f}" for value in values)])
+    return table
