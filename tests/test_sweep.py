@@ -312,6 +312,7 @@ def dask(tmp_path):
         process.wait()
 
 
+@pytest.mark.long
 def test_a_cluster(data, runs, tmp_path, dask, monkeypatch):
     """Without workers, with workers of other code, and with one that is killed in the middle, which costs its model."""
     here, known = ("--host", "127.0.0.1", "--no-dashboard"), tmp_path / "scheduler.json"
