@@ -6,5 +6,5 @@
 3 analysis checks_gates experiment figures_networks layers
 2 data keras_cells statistics style verdicts
 1 arguments cells properties text
-0 backend figure files formulas variants words
+0 backend figure files formulas machine variants words
 """

@@ -15,10 +15,10 @@ from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from coursework.files import RUNS, read_csv, replacing, write_text
+from coursework.machine import processor
 
 TEMPLATES = jinja2.FileSystemLoader(Path(__file__).parent)
 MARKED_WORDS = re.compile(r"≈\[([^\]\n]*)\]")  # as `helpers.measured` marks words, for nbval alone
-PROCESSORS = Path("/proc/cpuinfo")  # Linux's own name for the processor; Python knows its family only
 
 
 def without_widgets(notebook: nbformat.NotebookNode) -> None:
@@ -152,16 +152,6 @@ def data_taken(notebooks: list[nbformat.NotebookNode]) -> str:
                 return MARKED_WORDS.sub(r"\1", said)
     chosen = (notebook.metadata.get("papermill", {}).get("parameters", {}) for notebook in notebooks)
     return next((str(Path(parameters["data"]).name) for parameters in chosen if "data" in parameters), "")
-
-
-def processor() -> str:
-    """The name of this machine's processor."""
-    try:
-        lines = PROCESSORS.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        lines = ""
-    named = re.search(r"^model name\s*: (.+)$", lines, re.M)
-    return named[1] if named else platform.processor() or platform.machine()
 
 
 def thumbnail(notebook: nbformat.NotebookNode) -> tuple[str | None, str | None]:
