@@ -208,7 +208,7 @@ def _quickest(cell):
 
 def training_code() -> str:
     """The source of what decides a model's weights, beside its Experiment and the data, as this process runs it."""
-    functions = [build_model, _recurrent_body, _recurrent_layer, _convolutional_body, _dense, _glorot]
+    functions: list[Callable] = [build_model, _recurrent_body, _recurrent_layer, _convolutional_body, _dense, _glorot]
     functions += [compile_model, pays_to_compile, fit, _compiled, _in_one_loop, _quickest]
     functions += [FormulaCell.call, ByFormula.call, set_gate_bias, stacks, evaluate]
     return "\n".join(_source(inspect.unwrap(function).__code__) for function in functions)
