@@ -74,7 +74,7 @@ def runs(monkeypatch, tmp_path):
 
 def tiny(family="softmax", **changes):
     """An Experiment of a second."""
-    from coursework.training import Experiment
+    from coursework.experiment import Experiment
 
     return Experiment(family, **{"units": 4, "epochs": 1, "batch_size": 64, **changes})
 

@@ -10,9 +10,11 @@ from coursework import files
 from coursework.arguments import as_numbers, check_choice, short_repr
 from coursework.backend import keras
 from coursework.data import Data
+from coursework.experiment import MODEL_SIZES, Experiment, Size
+from coursework.layers import layer_outputs, recurrent_layer
+from coursework.readout import read_out
 from coursework.store import stored
-from coursework.trace import layer_outputs, read_out, recurrent_layer, trace
-from coursework.training import MODEL_SIZES, Experiment, Size
+from coursework.trace import trace
 from coursework.verdicts import Verdict, Wrong, as_verdict, kind_of
 
 TOLERANCE = 1e-3  # of outputs and gates: three digits are enough
@@ -78,8 +80,7 @@ def _fitting(sheet, seed_matters, experiments):
     network = ("family", "units", "layers")
     of_this_size = [e for e in experiments if isinstance(e, Experiment) and not _other_settings(e, sheet, network)]
     if not of_this_size:
-        size = Size(sheet.units, sheet.layers)
-        raise Wrong(f"experiments holds no Experiment for {sheet.family} {size}")
+        raise Wrong(f"experiments holds no Experiment for {sheet.family} {Size(sheet.units, sheet.layers)}")
     settings = [field.name for field in dataclasses.fields(sheet)]
     if not seed_matters:
         settings.remove("seed")

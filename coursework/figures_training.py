@@ -7,9 +7,9 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from coursework.arguments import as_numbers, check_dict, check_steps, short_repr
+from coursework.experiment import MODEL_SIZES, Size
 from coursework.figure import Figure, new_figure, show_figure
 from coursework.style import HIGHLIGHT, STEP, colors_of, draw_digit, log_scale, markers_of
-from coursework.training import MODEL_SIZES, Size
 
 
 def plot_rows_as_steps(image: np.ndarray, steps: Sequence[int]) -> Figure:
@@ -118,10 +118,10 @@ def plot_learning_curves(results: Mapping) -> Figure:
         sharey="row",
         squeeze=False,
     )
-    families = dict.fromkeys(experiment.family for experiment in results)
+    families = dict.fromkeys(experiment.name for experiment in results)
     colors, markers = colors_of(families), markers_of(families)
     for experiment, result in results.items():
-        family = experiment.family
+        family = experiment.name
         panels = rows[:, sizes.index(_size_of(experiment))]
         look = {"color": colors[family], "marker": markers[family]}
         _draw_history(panels, result.history, "", label=f"{family}, training", ls="--", **look)

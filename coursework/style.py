@@ -9,13 +9,12 @@ import numpy as np
 from matplotlib.ticker import LogLocator, NullFormatter, SymmetricalLogLocator
 
 from coursework.arguments import as_numbers
+from coursework.cells import CELLS
 from coursework.figure import new_figure
 
 # One colour per model and per gate everywhere: Okabe and Ito's set, which colour-blind readers can tell apart. Models
 # have a marker too, and curves a line style, so that they are apart in grey print.
-COLORS = {
-    "LSTM": "#0072B2",
-    "GRU": "#D55E00",
+COLORS = {name: cell.color for name, cell in CELLS.items()} | {
     "whole image": "#555555",
     "i": "#009E73",
     "f": "#E69F00",
@@ -36,16 +35,8 @@ LINES = (  # colour, line style and marker of the curves of one figure, in order
     ("#E69F00", "-.", "D"),
     ("#000000", (0, (5, 1, 1, 1, 1, 1)), "v"),
 )
-TITLES = {
-    "i": "input gate i",
-    "f": "forget gate f",
-    "o": "output gate o",
-    "z": "update gate z",
-    "r": "reset gate r",
-    "g": "candidate g",
-    "h": "output h",
-    "c": "state c",
-}
+TITLES = {name: title for cell in CELLS.values() for name, title in cell.titles.items()}
+TITLES |= {"g": "candidate g", "h": "output h", "c": "state c"}
 NO_GATES = ("g", "c", "h")  # what `trace` returns beside the gates
 STEP = "time step (row)"
 matplotlib.rcParams.update(
@@ -67,7 +58,7 @@ matplotlib.rcParams.update(
 def family_of(label: str) -> str:
     """The kind of a network from its label, "GRU" of "GRU 3 x 32, tuned"; "whole image" if it reads no rows."""
     name, _, _ = label.partition(",")
-    family = re.sub(r" (\d+ x )?\d+$", "", name)
+    family = re.sub(r" (\d+ x )?\d+( from its equations)?$", "", name)
     return "whole image" if family in WHOLE_IMAGE else family
 
 

@@ -85,7 +85,7 @@ def test_a_room_imports_lower_floors_only(room):
     ("modules", "without"),
     [
         ("coursework.files, coursework.text, coursework.arguments", "tensorflow keras matplotlib sympy scipy"),
-        ("coursework.equations, coursework.checks_gates", "tensorflow keras matplotlib"),
+        ("coursework.formulas, coursework.checks_gates", "tensorflow keras matplotlib"),
         ("coursework.sweep", "sympy coursework.style"),  # each worker loads it; Keras itself loads Matplotlib
         ("run, tools.refresh", "tensorflow keras matplotlib sympy"),
     ],
