@@ -80,8 +80,7 @@ def _fitting(sheet, seed_matters, experiments):
     network = ("family", "units", "layers")
     of_this_size = [e for e in experiments if isinstance(e, Experiment) and not _other_settings(e, sheet, network)]
     if not of_this_size:
-        size = Size(sheet.units, sheet.layers)
-        raise Wrong(f"experiments holds no Experiment for {sheet.family} {size}")
+        raise Wrong(f"experiments holds no Experiment for {sheet.family} {Size(sheet.units, sheet.layers)}")
     settings = [field.name for field in dataclasses.fields(sheet)]
     if not seed_matters:
         settings.remove("seed")

@@ -7,9 +7,10 @@ import ipywidgets
 import numpy as np
 
 from coursework.arguments import as_numbers, check_choice, check_dict, check_names
-from coursework.cells import equations
+from coursework.cells import as_cell
 from coursework.checks_gates import COUNTEREXAMPLE_NAMES, as_interval, exact, gru_step, reachable_by_lstm
 from coursework.figure import Figure, as_png, new_figure, show_figure
+from coursework.formulas import Cell
 from coursework.hand_set import keras_layer, run_equations
 from coursework.style import LINES, STEP, colors_of, draw_digit, draw_steps, markers_of
 from coursework.text import show_widget
@@ -223,7 +224,7 @@ def plot_imitation(gru: np.ndarray, lstms: Mapping[str, np.ndarray]) -> Figure:
 START = {"b_i": -1.0, "b_f": 1.5, "b_o": 2.0, "b_z": 1.5}  # biases with which a state lasts for some rows; others: 0
 
 
-def gate_playground(digit: np.ndarray, cells: Sequence = ("LSTM", "GRU")) -> Figure:
+def gate_playground(digit: np.ndarray, cells: Sequence[Cell | str] = ("LSTM", "GRU")) -> Figure:
     """Sliders for the constant gate biases of some cells, and their states over the rows of a digit (28, 28).
 
     All have 28 units; in their candidates W = identity and U = identity / 2, and gates read nothing. Without widgets,
@@ -231,7 +232,7 @@ def gate_playground(digit: np.ndarray, cells: Sequence = ("LSTM", "GRU")) -> Fig
 
     Args:
         digit: (28, 28).
-        cells: names of cells, as for `keras_layer`.
+        cells: Cells, or names in `CELLS`.
 
     Returns:
         The figure of the starting values, which has been shown; ValueError for another shape or cell.
@@ -239,7 +240,7 @@ def gate_playground(digit: np.ndarray, cells: Sequence = ("LSTM", "GRU")) -> Fig
     Notebook 1, Q1.2.
     """
     digit = as_numbers("digit", digit, (28, 28))
-    sliders = {cell: [_slider(name) for name in _gate_biases(cell)] for cell in cells}
+    sliders = {cell: [_slider(name) for name in _gate_biases(cell)] for cell in map(as_cell, cells)}
     picture = ipywidgets.Image()
 
     def redraw(_=None):
@@ -270,9 +271,9 @@ def _slider(name):
 def _gate_biases(cell):
     """The names of the biases in the formulas of a cell's gates, in the order of the gates."""
     names = []
-    for formula in equations(cell).gates.values():
+    for formula in cell.gates.values():
         symbols = sorted(symbol.name for symbol in formula.free_symbols)
-        names += [name for name in symbols if name.startswith("b")]
+        names += [name for name in symbols if name in cell.weights and name.startswith("b")]
     return names
 
 
@@ -283,15 +284,14 @@ def _playground_panels(digit, sliders):
         biases = {slider.description: slider.value for slider in of_cell}
         layer = keras_layer(cell, _candidate_weights(cell) | biases)
         h, c = run_equations(layer, digit[None])
-        if not np.array_equal(c, h):
-            panels[f"{cell}: c"] = (c[0], "hidden unit")
-        panels[f"{cell}: h"] = (h[0], "hidden unit")
+        if cell.memory == "c":
+            panels[f"{cell.name}: c"] = (c[0], "hidden unit")
+        panels[f"{cell.name}: h"] = (h[0], "hidden unit")
     return panels
 
 
 def _candidate_weights(cell):
     """The matrices of a cell's candidate: those of x the identity, those of h half of it."""
     matrices = {"W": np.eye(28), "U": np.eye(28) / 2}
-    symbols = equations(cell).candidate.free_symbols
-    names = [symbol.name for symbol in symbols]
-    return {name: matrices[name[0]] for name in names if name[0] in matrices}
+    names = [symbol.name for symbol in cell.candidate.free_symbols]
+    return {name: matrices[name[0]] for name in names if name in cell.weights and name[0] in matrices}

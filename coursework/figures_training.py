@@ -118,10 +118,10 @@ def plot_learning_curves(results: Mapping) -> Figure:
         sharey="row",
         squeeze=False,
     )
-    families = dict.fromkeys(experiment.family for experiment in results)
+    families = dict.fromkeys(experiment.name for experiment in results)
     colors, markers = colors_of(families), markers_of(families)
     for experiment, result in results.items():
-        family = experiment.family
+        family = experiment.name
         panels = rows[:, sizes.index(_size_of(experiment))]
         look = {"color": colors[family], "marker": markers[family]}
         _draw_history(panels, result.history, "", label=f"{family}, training", ls="--", **look)

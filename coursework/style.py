@@ -58,7 +58,7 @@ matplotlib.rcParams.update(
 def family_of(label: str) -> str:
     """The kind of a network from its label, "GRU" of "GRU 3 x 32, tuned"; "whole image" if it reads no rows."""
     name, _, _ = label.partition(",")
-    family = re.sub(r" (\d+ x )?\d+$", "", name)
+    family = re.sub(r" (\d+ x )?\d+( from its equations)?$", "", name)
     return "whole image" if family in WHOLE_IMAGE else family
 
 

@@ -59,6 +59,13 @@ def test_reachable():
     np.testing.assert_allclose(dot.get_xdata(), [np.tanh(0.25)])
 
 
+def minimal_cell():
+    """A cell that is none of the bundle's."""
+    x, h_prev, g, k, W, W_k, b_k = helpers.symbols("x h_prev g k W W_k b_k")
+    gates = {k: helpers.sigmoid(helpers.dot(W_k, x) + b_k)}
+    return helpers.Cell("mine", gates, candidate=helpers.dot(W, x), state=k * h_prev + (1 - k) * g)
+
+
 def test_the_playground_draws_its_starting_values_and_moves(monkeypatch):
     widgets = []
     monkeypatch.setattr(figures_gates, "show_widget", widgets.append)
@@ -71,6 +78,10 @@ def test_the_playground_draws_its_starting_values_and_moves(monkeypatch):
         before = picture.value
         slider.value = 8
         assert picture.value != before
+    own = helpers.gate_playground(np.eye(28), [*helpers.CELLS, minimal_cell()])
+    assert own.alt.count(": h between") == len(helpers.CELLS) + 1 and own.alt.count(": c between") == sum(
+        cell.memory == "c" for cell in helpers.CELLS.values()
+    )
     with refused(r"^digit has shape \(1, 28, 28\), expected \(28, 28\)$"):
         helpers.gate_playground(np.zeros((1, 28, 28)))
 
@@ -79,7 +90,7 @@ def test_a_gate_of_the_playground_is_what_its_slider_says():
     """With the forget gate open, the LSTM's c takes nothing or all of each candidate, as its input gate says."""
     for bias, taken in ((-100, 0), (100, np.tanh(1))):
         sliders = [SimpleNamespace(description=name, value=value) for name, value in (("b_i", bias), ("b_f", 100))]
-        c, _ = figures_gates._playground_panels(np.eye(28), {"LSTM": sliders})["LSTM: c"]
+        c, _ = figures_gates._playground_panels(np.eye(28), {helpers.CELLS["LSTM"]: sliders})["LSTM: c"]
         assert c[0, 0] == pytest.approx(taken)
 
 
