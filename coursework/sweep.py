@@ -42,7 +42,8 @@ def train_all(experiments: Iterable[Experiment], data: Data, n_jobs: int | None 
             scheduler, such as "tcp://10.0.0.1:8786", its workers train instead.
 
     Returns:
-        dict from Experiment to Result, in the order given. The weights have the same bits wherever they were trained.
+        dict from Experiment to Result, in the order given. The weights have the same bits whichever worker trained
+        them, on processors of one kind; another kind gives wide networks other last digits (docs/cluster.md).
 
     Raises:
         ValueError: n_jobs is no whole number of at least 1, experiments holds something else, data is no Data.

@@ -34,7 +34,7 @@ class Experiment:
         shift: each training image is moved by up to so many pixels up or down, and left or right, anew in each epoch.
         every_step: a recurrent network gives logits, and is trained, after every row: (N, 28, 10) instead of (N, 10).
 
-    Notebook 2.
+    Notebooks 2 and 3.
     """
 
     family: str
@@ -92,7 +92,7 @@ def tuned(experiment: Experiment) -> Experiment:
         learning_rate=0.005 if wide and gru else 0.01,
         schedule="cosine",
         clipnorm=1.0,
-        shift=2 if wide else 1,  # wide ones sooner fit their training images better than new ones
+        shift=2 if wide else 1,  # wide networks overfit sooner
         gate_bias=1.0 if gru else 0.0,
     )
 
