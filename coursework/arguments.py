@@ -88,6 +88,13 @@ def as_labels(name: str, value, count: int | None = None) -> np.ndarray:
     return labels.astype(np.int64)
 
 
+def _is_one_hot(labels):
+    """Ten columns of 0 and 1, with a single 1 in each row?"""
+    if labels.ndim != 2 or labels.shape[1] != 10:
+        return False
+    return np.isin(labels, (0, 1)).all() and (labels.sum(1) == 1).all()
+
+
 def check_dict(name: str, value, holds: str) -> None:
     """ValueError in one line unless the value is a dict with something in it."""
     if not isinstance(value, Mapping):
@@ -118,13 +125,6 @@ def check_steps(steps: Sequence[int], most: int) -> None:
         raise ValueError(f"steps must be a list of time steps from 1 to {most}, not {short_repr(steps)}")
     for step in steps:
         check_integer(1, most, step=step)
-
-
-def _is_one_hot(labels):
-    """Ten columns of 0 and 1, with a single 1 in each row?"""
-    if labels.ndim != 2 or labels.shape[1] != 10:
-        return False
-    return np.isin(labels, (0, 1)).all() and (labels.sum(1) == 1).all()
 
 
 def _fits(found, wanted):

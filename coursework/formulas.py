@@ -230,7 +230,7 @@ class Cell:
 
     @property
     def traced(self) -> list[str]:
-        """Names of what one step gives: gates and g (in Keras's order where Keras has the cell), then c if it is there, h."""
+        """What one step gives: gates and g, in Keras's order where Keras has the cell; then c, if any, and h."""
         values = [ending[1:] or "g" for ending in self.keras.blocks] if self.keras else [*self.gate_names, "g"]
         return [*values, *reversed(self.states)]
 
@@ -330,10 +330,16 @@ class Cell:
 def cell_from_data(data: Mapping) -> Cell:
     """The Cell that `as_data` wrote down; nothing in it is run."""
     formulas = {name: _from_tree(tree) for name, tree in data["lines"]}
-    output = formulas["h"] if data["memory"] == "c" else None
-    gates = {symbols(gate): formulas[gate] for gate in data["gates"]}
-    state = formulas[data["memory"]]
-    return Cell(data["name"], gates, formulas["g"], state, output, dict(data["titles"]), data["color"])
+    memory = data["memory"]
+    return Cell(
+        data["name"],
+        gates={symbols(gate): formulas[gate] for gate in data["gates"]},
+        candidate=formulas["g"],
+        state=formulas[memory],
+        output=formulas["h"] if memory == "c" else None,
+        titles=dict(data["titles"]),
+        color=data["color"],
+    )
 
 
 def _from_tree(tree):

@@ -145,12 +145,16 @@ def wide_lstm(gru: keras.layers.Layer, units: int, seed: int = 0) -> tuple[keras
     Notebook 1, Q1.3.
     """
     rng = np.random.default_rng(seed)
-    s, x = rng.uniform(-1, 1, (3000, 1)), rng.uniform(-3, 3, (3000, 1))
+    s = rng.uniform(-1, 1, (3000, 1))
+    x = rng.uniform(-3, 3, (3000, 1))
     draws = rng.normal(size=(units, 3))
-    W, B, b = draws[:, [0]], 2 * draws[:, [1]], 2 * draws[:, [2]]
-    features = np.tanh(np.tanh(x @ W.T + s @ B.T + b.T))
-    V = np.linalg.lstsq(features, final_state(gru, x[:, None], s)[:, 0], rcond=1e-10)[0]
-    weights = {"W": W, "U": B * V, "b": b[:, 0], "b_f": -40, "b_i": 40, "b_o": 40}
+    W = draws[:, [0]]
+    B = 2 * draws[:, [1]]
+    b = 2 * draws[:, 2]
+    features = np.tanh(np.tanh(x @ W.T + s @ B.T + b))
+    wanted = final_state(gru, x[:, None], s)[:, 0]
+    V = np.linalg.lstsq(features, wanted, rcond=1e-10)[0]
+    weights = {"W": W, "U": B * V, "b": b, "b_f": -40, "b_i": 40, "b_o": 40}
     return keras_layer("LSTM", weights, units, features=1, dtype="float64"), V
 
 
@@ -162,6 +166,8 @@ def deviation_from_keras(cell: Cell | str, reset_after: bool = False, seed: int 
     """
     rng = np.random.default_rng(seed)
     layer = keras_layer(cell, {}, units=8, reset_after=reset_after, dtype=dtype)
-    layer.set_weights([rng.normal(0, 0.4, weight.shape) for weight in layer.get_weights()])
+    weights = [rng.normal(0, 0.4, weight.shape) for weight in layer.get_weights()]
+    layer.set_weights(weights)
     x = rng.normal(size=(16, 28, 28)).astype(dtype)
-    return float(np.abs(run_equations(layer, x)[0] - np.asarray(layer(x))).max())
+    h, _ = run_equations(layer, x)
+    return float(np.abs(h - np.asarray(layer(x))).max())
