@@ -89,6 +89,7 @@ def train_all(experiments: Iterable[Experiment], data: Data, n_jobs: int | None 
 # loky replaces a worker whose memory has grown, and says so; no job is lost by it.
 warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor", UserWarning)
 
+
 def _usual_jobs():
     """One worker per core, of 1.3 GB each at MNIST's size; cuDNN wants the whole GPU for one process."""
     if tf.config.list_physical_devices("GPU"):

@@ -164,9 +164,12 @@ def test_learning_curves_down_to_no_error():
     assert all(len(axes.lines) == 4 for axes in figure.axes) and "GRU 3 x 32 10.00 %" in figure.alt
     training, below = figure.axes[4].lines[0].get_ydata(), figure.axes[4].get_ylim()[0]
     assert training == pytest.approx([10, 0]) and below < 0  # 0 % lies on the paper
+    assert figure.axes[4].get_yticks().tolist() == [0, 10, 20]  # linear from 0 to the smallest error
     assert {axes.get_yscale() for axes in figure.axes[:4]} == {"log"}
-    one = helpers.plot_learning_curves(learning(Experiment("GRU", 7)))
-    assert [axes.get_title() for axes in one.axes] == ["7 units", ""]
+    both = helpers.plot_learning_curves(learning(Experiment("GRU", 7), Experiment(minimal_cell(), 7)))
+    assert [axes.get_title() for axes in both.axes] == ["7 units", ""]
+    curves = {line.get_label(): line.get_color() for line in both.axes[0].lines}
+    assert curves["GRU, test"] == style.COLORS["GRU"] != curves["mine, test"]
 
 
 def test_curves_have_their_own_styles_and_imitations_are_all_drawn():
