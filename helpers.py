@@ -8,7 +8,7 @@ Each room is a file in `coursework/`, which imports lower floors only.
 from coursework.files import write_csv
 # All notebooks: measured values and their mark, tables
 from coursework.text import measured, say, show_table
-# All notebooks: checks of parameters
+# Notebooks 1 and 3: checks of parameters
 from coursework.arguments import check_integer
 # All notebooks: Keras on TensorFlow, silent
 from coursework.backend import keras

@@ -24,7 +24,8 @@ def run_equations(layer: keras.layers.Layer, x: np.ndarray) -> tuple[np.ndarray,
         new = run_step(cell_of(layer), weights, {"x": row, "h_prev": h, "c_prev": c})
         h, c = new["h"], new.get("c", new["h"])
         history.append((h, c))
-    return tuple(np.stack(values, axis=1) for values in zip(*history, strict=True))
+    hs, cs = zip(*history, strict=True)
+    return np.stack(hs, axis=1), np.stack(cs, axis=1)
 
 
 FOLLOWED = {"activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True, "go_backwards": False}
@@ -91,12 +92,14 @@ def final_state(layer: keras.layers.Layer, x: np.ndarray, old_state: np.ndarray 
     `old_state` (N, units) is the state before the first step, None is 0; a cell with c starts with h = 0 beside it.
     Notebook 1, Q1.3.
     """
-    x, twin = input_of(layer, x), twin_of(layer, return_sequences=False, return_state=True)
+    x = input_of(layer, x).astype(layer.dtype)
+    twin = twin_of(layer, return_sequences=False, return_state=True)
+    start = None
     if old_state is not None:
-        old_state = as_numbers("old_state", old_state, (len(x), layer.cell.units)).astype(layer.dtype)
+        old = as_numbers("old_state", old_state, (len(x), layer.cell.units)).astype(layer.dtype)
         has_c = cell_of(layer).memory == "c"
-        old_state = [np.zeros_like(old_state), old_state] if has_c else [old_state]
-    return np.asarray(twin(x.astype(layer.dtype), initial_state=old_state)[-1])
+        start = [np.zeros_like(old), old] if has_c else [old]
+    return np.asarray(twin(x, initial_state=start)[-1])
 
 
 def measure_gate_error(

@@ -157,7 +157,7 @@ class ByFormula(keras.layers.GRUCell):
 
 # --- From a Keras layer to its equations ------------------------------------------------------------------------------
 
-KERAS_CELLS = {getattr(keras.layers, f"{cell.keras.name}Cell"): cell.name for cell in CELLS.values() if cell.keras}
+KERAS_CELLS = {getattr(keras.layers, f"{cell.keras.name}Cell"): cell.name for cell in CELLS.values() if cell.keras.name}
 
 
 def is_followed(cell: keras.layers.Layer) -> bool:
@@ -208,7 +208,7 @@ def _blocks(weight, units):
 
 
 def _of_formula_cell(cell):
-    named = {}
+    named: dict[str, np.ndarray] = {}
     for stack in ("kernel", "recurrent_kernel", "bias"):
         if names := cell.blocks.get(stack):
             named |= zip(names, _blocks(getattr(cell, stack), cell.units), strict=True)
@@ -244,7 +244,7 @@ def new_layer(cell: Cell, units: int, dtype: str) -> keras.layers.RNN:
     """A layer that returns h at every step: Keras's own where it has the cell, else an RNN around a FormulaCell."""
     options = {"return_sequences": True, "dtype": dtype}
     start = {"recurrent_initializer": "zeros"}  # an orthogonal matrix takes seconds for a wide layer
-    if cell.keras is None:
+    if not cell.keras.name:
         return keras.layers.RNN(FormulaCell(cell, units, dtype=dtype, **start), **options)
     return getattr(keras.layers, cell.keras.name)(units, **options, **start, **cell.keras.options)
 
@@ -303,7 +303,7 @@ def set_gate_bias(layer: keras.layers.RNN, value: float) -> None:
     elsewhere = {symbol.name for formula in formulas.values() for symbol in formula.free_symbols}
     chosen = {name for name in in_gates - elsewhere if name[0] == "b"}
     if isinstance(cell, FormulaCell):
-        names = cell.blocks.get("bias", ())
+        names = list(cell.blocks.get("bias", ()))
     else:
         names = [f"b{ending}" for ending in cell_of(layer).keras.blocks]
     bias = _array(cell.bias).copy()

@@ -65,9 +65,10 @@ def train_all(experiments: Iterable[Experiment], data: Data, n_jobs: int | None 
         if not isinstance(experiment, Experiment):
             raise ValueError(f"experiments must be a list of Experiment; it holds {short_repr(experiment)}")
     experiments = list(dict.fromkeys(experiments))
-    results = {experiment: stored(experiment, data) for experiment in experiments}
-    missing = [experiment for experiment in experiments if results[experiment] is None]
+    found = {experiment: stored(experiment, data) for experiment in experiments}
+    missing = [experiment for experiment, result in found.items() if result is None]
     missing.sort(key=_cost, reverse=True)  # longest first, so that no core waits for a late long one
+    results = {experiment: result for experiment, result in found.items() if result is not None}
     if not missing:
         return results
     check_place()
@@ -83,7 +84,7 @@ def train_all(experiments: Iterable[Experiment], data: Data, n_jobs: int | None 
                 notify(f"{experiment.label} was trained on {where}: its last bits may differ from this machine's.")
             for epoch in range(experiment.epochs):  # for the bar, if the worker sits on another machine
                 _mark(marks, experiment, epoch)
-    return results
+    return {experiment: results[experiment] for experiment in experiments}
 
 
 # loky replaces a worker whose memory has grown, and says so; no job is lost by it.

@@ -125,7 +125,7 @@ def with_activations(cell, activation="tanh", recurrent_activation="sigmoid", **
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=str)
-@pytest.mark.parametrize("name", [name for name, cell in ALL.items() if cell.keras])
+@pytest.mark.parametrize("name", [name for name, cell in ALL.items() if cell.keras.name])
 def test_keras_layers_are_their_equations_forwards_and_in_their_gradients(name, setting):
     """float64, random weights, several steps: outputs and all gradients to 1e-10."""
     cell, rng = ALL[name], np.random.default_rng(2)

@@ -298,7 +298,7 @@ def test_a_model_with_code_in_it_is_not_run(result, data):
     trap.save(result.path)
     facts = json.loads(result.path.with_suffix(".json").read_text()) | {"sha256": store._sha256(result.path)}
     result.path.with_suffix(".json").write_text(json.dumps(facts))
-    with pytest.raises(ValueError, match="holds other weights than those of softmax$"):
+    with pytest.raises(ValueError, match=r"holds other weights than those of softmax$"):
         _ = store.stored(tiny(), data).model
 
 
