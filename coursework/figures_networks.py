@@ -49,9 +49,9 @@ def plot_accuracy_by_size(parameters: Mapping[str, int], hits: Mapping[str, int]
         )
     axes.set(xscale="log", xlabel="number of parameters", ylabel="test error (%)")
     log_ticks(axes.xaxis, form="{x:,.0f}")
+    axes.margins(0.15)
     lowest = [low for _, _, low, _ in points.values()]
     log_scale(axes, lowest, steps=(1, 2, 3, 5))
-    axes.margins(0.15)
     axes.grid()
     axes.legend()
     _name_points(axes, points, {label: colors[kind] for label, kind in families.items()})

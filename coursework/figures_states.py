@@ -173,7 +173,8 @@ def _draw_mean(axes, title, gate, high):
     """Mean of a gate (N, T, units) over the images; returns (picture, how it goes over time in words)."""
     mean = gate.mean(0)
     low = 0 if gate.min() >= 0 else -high
-    picture = draw_steps(axes, mean, low, high, title=title, xlabel="hidden unit")
+    picture = draw_steps(axes, mean, low, high, xlabel="hidden unit")
+    axes.set_title(title, fontsize=9)
     by_step = mean.mean(-1)
     return picture, f"from {by_step[0]:.2f} at step 1 to {by_step[-1]:.2f} at the last"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import matplotlib
 import numpy as np
-from matplotlib.ticker import LogLocator, NullFormatter, SymmetricalLogLocator
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from coursework.arguments import as_numbers
 from coursework.cells import CELLS
@@ -143,7 +143,9 @@ def beside_images(images, labels, width):
 
 def log_ticks(axis, steps=(1, 2, 5), form="{x:g}"):
     """Plain numbers on a logarithmic axis that may span less than a factor of ten."""
-    _plain_ticks(axis, LogLocator(subs=steps), form)
+    axis.set_major_locator(LogLocator(subs=steps))
+    axis.set_major_formatter(form)
+    axis.set_minor_formatter(NullFormatter())
 
 
 def log_scale(axes, values, steps=(1, 2, 5)):
@@ -153,13 +155,11 @@ def log_scale(axes, values, steps=(1, 2, 5)):
         axes.set_yscale("log")
         log_ticks(axes.yaxis, steps)
         return
-    least = values[values > 0].min(initial=1)
+    positive = values[values > 0]
+    least = positive.min() if positive.size else 1.0
     axes.set_yscale("symlog", linthresh=least)
-    locator = SymmetricalLogLocator(base=10, linthresh=least, subs=steps)
-    _plain_ticks(axes.yaxis, locator, "{x:g}")
-
-
-def _plain_ticks(axis, locator, form):
-    axis.set_major_locator(locator)
-    axis.set_major_formatter(form)
-    axis.set_minor_formatter(NullFormatter())
+    _, top = axes.get_ylim()
+    marks = LogLocator(subs=steps).tick_values(least, top)
+    axes.set_yticks([0, *(mark for mark in marks if least <= mark <= top)])
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.minorticks_off()

@@ -78,10 +78,9 @@ def test_the_playground_draws_its_starting_values_and_moves(monkeypatch):
         before = picture.value
         slider.value = 8
         assert picture.value != before
-    own = helpers.gate_playground(np.eye(28), [*helpers.CELLS, minimal_cell()])
-    assert own.alt.count(": h between") == len(helpers.CELLS) + 1 and own.alt.count(": c between") == sum(
-        cell.memory == "c" for cell in helpers.CELLS.values()
-    )
+    own = helpers.gate_playground(np.eye(28), ["MGU", "peephole LSTM", minimal_cell()])
+    titles = [axes.get_title() for axes in own.axes[:-1]]
+    assert titles == ["input", "MGU: h", "peephole LSTM: c", "peephole LSTM: h", "mine: h"]
     with refused(r"^digit has shape \(1, 28, 28\), expected \(28, 28\)$"):
         helpers.gate_playground(np.zeros((1, 28, 28)))
 
@@ -165,9 +164,12 @@ def test_learning_curves_down_to_no_error():
     assert all(len(axes.lines) == 4 for axes in figure.axes) and "GRU 3 x 32 10.00 %" in figure.alt
     training, below = figure.axes[4].lines[0].get_ydata(), figure.axes[4].get_ylim()[0]
     assert training == pytest.approx([10, 0]) and below < 0  # 0 % lies on the paper
+    assert figure.axes[4].get_yticks().tolist() == [0, 10, 20]  # linear from 0 to the smallest error
     assert {axes.get_yscale() for axes in figure.axes[:4]} == {"log"}
-    one = helpers.plot_learning_curves(learning(Experiment("GRU", 7)))
-    assert [axes.get_title() for axes in one.axes] == ["7 units", ""]
+    both = helpers.plot_learning_curves(learning(Experiment("GRU", 7), Experiment(minimal_cell(), 7)))
+    assert [axes.get_title() for axes in both.axes] == ["7 units", ""]
+    curves = {line.get_label(): line.get_color() for line in both.axes[0].lines}
+    assert curves["GRU, test"] == style.COLORS["GRU"] != curves["mine, test"]
 
 
 def test_curves_have_their_own_styles_and_imitations_are_all_drawn():
