@@ -8,7 +8,7 @@ Each room is a file in `coursework/`, which imports lower floors only.
 from coursework.files import write_csv
 # All notebooks: measured values and their mark, tables
 from coursework.text import measured, say, show_table
-# All notebooks: checks of parameters
+# Notebooks 1 and 3: checks of parameters
 from coursework.arguments import check_integer
 # All notebooks: Keras on TensorFlow, silent
 from coursework.backend import keras
@@ -18,20 +18,26 @@ from coursework.data import Data, binarize, check_classes, hold_out, load_data
 from coursework.verdicts import answered, award
 # A variant of the coursework for each student, where a class asks for that
 from coursework.variants import variant
-# Notebook 1: both cells in SymPy
-from coursework.equations import equations, one_unit, sigmoid
+# Notebook 1: the two cells in SymPy
+from coursework.cells import equations
+from coursework.formulas import one_unit, sigmoid
+# A cell of one's own, and what a cell can do: docs/cells.md
+from coursework.cells import CELLS
+from coursework.formulas import Cell, dot, symbols
+from coursework.keras_cells import named_weights
 # Notebook 1: Keras layers with hand-set weights
-from coursework.cells import deviation_from_keras, final_state, keras_layer, measure_gate_error, wide_lstm
+from coursework.hand_set import deviation_from_keras, final_state, keras_layer, measure_gate_error, wide_lstm
 # Notebook 1: does a setting of the gates hold?
 from coursework.checks_gates import check_counterexample, check_gates
 # Notebook 1: figures
 from coursework.figures_gates import gate_playground, plot_gate_error, plot_imitation, plot_panels, plot_reachable
 # Notebook 2: what decides a network
-from coursework.training import Experiment, MODEL_SIZES, build_model, compile_model, quick, recipe_for, tuned
+from coursework.experiment import Experiment, MODEL_SIZES, quick, recipe_for, tuned
+from coursework.training import build_model, compile_model
 # Notebook 2: train what is not trained yet
 from coursework.sweep import train_all
 # Notebook 2: figures
-from coursework.figures_training import plot_learning_curves, plot_rows_as_steps, plot_summary_table
+from coursework.figures_training import plot_learning_curves, plot_rows_as_steps, plot_summary_table, summary_table
 # Notebook 3: gates and states at every step
 from coursework.layers import layer_outputs
 from coursework.trace import trace
@@ -49,12 +55,14 @@ from coursework.analysis import (
 from coursework.checks_networks import (
     check_accuracies, check_gates_over_time, check_output, check_predictions, check_results,
 )
+# Notebook 3: figures of one's own
+from coursework.figure import new_figure, show_figure
 # Notebook 3: figures
-from coursework.figures_analysis import (
-    plot_accuracy_by_size, plot_by_step, plot_class_means, plot_commit_steps, plot_film_strip, plot_gate_means,
-    plot_images, plot_over_time, plot_reading, plot_row_influence, plot_saturation, plot_states, save_reading,
-    show_comparisons,
+from coursework.figures_networks import plot_accuracy_by_size, plot_images, show_comparisons
+from coursework.figures_reading import (
+    plot_by_step, plot_commit_steps, plot_film_strip, plot_reading, plot_row_influence, save_reading,
 )
+from coursework.figures_states import plot_class_means, plot_gate_means, plot_over_time, plot_saturation, plot_states
 # Notebook 3: draw a digit and watch it being read
 from coursework.reader import draw_and_read, save_reader
 

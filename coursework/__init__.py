@@ -1,10 +1,10 @@
 """The rooms behind helpers.py. A room imports rooms of lower floors only:
 
-6 figures_gates figures_training figures_analysis reader
-5 checks_networks sweep
-4 store statistics analysis influence
-3 cells training checks_gates trace readout
-2 data equations layers verdicts style variants
-1 text arguments backend
-0 files
+6 checks_networks sweep
+5 figures_gates influence reader store
+4 figures_reading figures_states figures_training hand_set readout trace training
+3 analysis checks_gates experiment figures_networks layers
+2 data keras_cells statistics style verdicts
+1 arguments cells properties text
+0 backend figure files formulas machine variants words
 """

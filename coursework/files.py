@@ -44,7 +44,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_csv(name: str, header: Sequence, rows: Iterable[Sequence]) -> None:
-    """Write a table to `runs/NAME`; the folder is made if it is missing. Notebook 3, Q3.3."""
+    """Write a table to `runs/NAME`; the folder is made if it is missing. Notebooks 2 and 3."""
     rows = rows_of(header, rows)
     with replacing(RUNS / name) as path, open(path, "w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([header, *rows])

@@ -1,204 +1,16 @@
-// Draw a digit, and watch a trained LSTM or GRU read it row by row.
+// Draw a digit, and watch a trained network read it row by row.
 //
-// One module without dependencies, on the anywidget contract: Jupyter runs it as a widget, and reader.py writes it into
-// a page. The first half is arithmetic that needs no browser (tests/test_reader.py runs it in node); the second half is
-// what one sees. Rows are time steps, counted from 1 on the screen and from 0 in arrays.
+// Modules without dependencies, on the anywidget contract: reader.py joins them to one script, which Jupyter runs as a
+// widget and which stands in the page. page/arithmetic.js and page/ink.js need no browser (tests/test_reader.py runs
+// them in node). Rows are time steps, counted from 1 on the screen and from 0 in arrays.
 
-export const ROWS = 28; // rows of an image, and pixels of a row
+import { ROWS, bytes, commitStep, inRange, mostProbable, openNetwork, range, read, zeros } from "./page/arithmetic.js";
+import { PAD, asDrawn, asMnist, binarized, padOf, stroke } from "./page/ink.js";
+
+export * from "./page/arithmetic.js";
+export * from "./page/ink.js";
+
 export const BLANK = 12; // blank rows that 'keep reading' adds
-export const PAD = 4 * ROWS; // the drawing pad has 4 x 4 points for each pixel
-export const PEN = 5.5; // radius of the pen, in points of the pad
-const THRESHOLD = 0.1; // the sheet's: a pixel with more ink than this is 1
-
-// --- Weights ---------------------------------------------------------------------------------------------------------
-
-const bytes = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
-
-/** float32 numbers from base64. DataView, because the bytes are little-endian whatever the machine is. */
-export function floats(base64) {
-  const view = new DataView(bytes(base64).buffer);
-  return new Float32Array(view.byteLength / 4).map((_, k) => view.getFloat32(4 * k, true));
-}
-
-/** Cut a network's weights into the arrays that Keras names, in Keras's order. */
-export function openNetwork({ label, cell, layers, shapes, weights, probe }) {
-  const all = floats(weights);
-  let start = 0;
-  const arrays = shapes.map((shape) => all.subarray(start, (start += shape.reduce((a, b) => a * b))));
-  const recurrent = range(layers).map((layer) => {
-    const [kernel, recurrentKernel, bias] = arrays.slice(3 * layer);
-    return { kernel, recurrentKernel, bias, units: shapes[3 * layer + 1][0] };
-  });
-  const head = [arrays.slice(-4, -2), arrays.slice(-2)]; // kernel and bias of two dense layers
-  return { label, cell, recurrent, head, probe: probe ? floats(probe) : null };
-}
-
-// --- The network -----------------------------------------------------------------------------------------------------
-
-const range = (n) => Array.from({ length: n }, (_, k) => k);
-const inRange = (value, low, high) => Math.min(Math.max(value, low), high);
-const zeros = (n) => new Float64Array(n);
-const each = (n, value) => zeros(n).map((_, k) => value(k));
-const sigmoid = (a) => 1 / (1 + Math.exp(-a));
-const relu = (a) => Math.max(a, 0);
-
-/** x W + b, with W (inputs x outputs) stored row by row. */
-export function affine(x, kernel, bias) {
-  const y = Float64Array.from(bias);
-  const n = y.length;
-  for (let i = 0; i < x.length; i++) {
-    if (x[i] === 0) continue; // most pixels are blank
-    for (let j = 0; j < n; j++) y[j] += x[i] * kernel[i * n + j];
-  }
-  return y;
-}
-
-/** One step of Keras's LSTM; its kernels hold input gate, forget gate, candidate and output gate side by side. */
-export function lstmStep({ kernel, recurrentKernel, bias }, x, { h, c }) {
-  const n = h.length;
-  const sums = affine(h, recurrentKernel, affine(x, kernel, bias));
-  const block = (place, activation) => each(n, (k) => activation(sums[place * n + k]));
-  const [i, f, g, o] = [sigmoid, sigmoid, Math.tanh, sigmoid].map((activation, place) => block(place, activation));
-  const newC = each(n, (k) => f[k] * c[k] + i[k] * g[k]);
-  return { i, f, g, o, c: newC, h: each(n, (k) => o[k] * Math.tanh(newC[k])) };
-}
-
-/** One step of Keras's GRU; its kernels hold update gate, reset gate and candidate side by side. */
-export function gruStep({ kernel, recurrentKernel, bias }, x, { h }) {
-  const n = h.length;
-  const resetAfter = bias.length === 6 * n; // Keras's default: a second bias, which the reset gate multiplies too
-  const fromX = affine(x, kernel, bias.subarray(0, 3 * n));
-  const recurrent = (h) => affine(h, recurrentKernel, resetAfter ? bias.subarray(3 * n) : zeros(3 * n));
-  const fromH = recurrent(h);
-  const [z, r] = [0, n].map((start) => each(n, (k) => sigmoid(fromX[start + k] + fromH[start + k])));
-  const past = resetAfter ? fromH.map((sum, k) => r[k % n] * sum) : recurrent(h.map((value, k) => r[k] * value));
-  const g = each(n, (k) => Math.tanh(fromX[2 * n + k] + past[2 * n + k]));
-  return { z, r, g, h: each(n, (k) => z[k] * h[k] + (1 - z[k]) * g[k]) };
-}
-
-export function softmax(logits) {
-  const top = Math.max(...logits);
-  const powers = logits.map((a) => Math.exp(a - top));
-  const sum = powers.reduce((a, b) => a + b);
-  return powers.map((p) => p / sum);
-}
-
-/** What a network computes over `rows`: {layers, head, probe}, each with one entry per row.
- *
- * layers[k][t] holds the gates and states of recurrent layer k; head[t] the ten probabilities that the classification
- * layers read from the last layer's h, as if row t were the last; probe[t] those of the linear probe, which has weights
- * for each of the 28 rows of an image (null where none was fitted). */
-export function read(network, rows) {
-  const step = network.cell === "LSTM" ? lstmStep : gruStep;
-  let inputs = rows;
-  const layers = network.recurrent.map((weights) => {
-    let state = { h: zeros(weights.units), c: zeros(weights.units) };
-    const states = inputs.map((x) => (state = step(weights, x, state)));
-    inputs = states.map(({ h }) => h);
-    return states;
-  });
-  const logits = (h) => network.head.reduce((x, [kernel, bias]) => affine(x.map(relu), kernel, bias), h);
-  const size = 10 * (inputs[0].length + 1); // of one row's probe: a weight per unit and class, then the biases
-  const probed = (h, t) => {
-    const part = network.probe.subarray(t * size, (t + 1) * size);
-    return softmax(affine(h, part, part.subarray(size - 10)));
-  };
-  return {
-    layers,
-    head: inputs.map((h) => softmax(logits(h))),
-    probe: network.probe && inputs.slice(0, ROWS).map(probed),
-  };
-}
-
-export const mostProbable = (probabilities) => probabilities.indexOf(Math.max(...probabilities));
-
-/** After how many of the 28 rows the answer has its last value and never changes again: the commit step. */
-export function commitStep(probabilities) {
-  const answers = probabilities.slice(0, ROWS).map(mostProbable);
-  const last = answers.at(-1);
-  return answers.findLastIndex((answer) => answer !== last) + 2;
-}
-
-// --- Ink -------------------------------------------------------------------------------------------------------------
-
-/** A stroke of the pen from (x0, y0) to (x1, y1), in points of the pad, with an edge that is one point soft. */
-export function stroke(ink, [x0, y0], [x1, y1]) {
-  const [dx, dy] = [x1 - x0, y1 - y0];
-  const length2 = dx * dx + dy * dy || 1;
-  const inside = (v) => inRange(Math.round(v), 0, PAD);
-  for (let y = inside(Math.min(y0, y1) - PEN - 1); y < inside(Math.max(y0, y1) + PEN + 1); y++) {
-    for (let x = inside(Math.min(x0, x1) - PEN - 1); x < inside(Math.max(x0, x1) + PEN + 1); x++) {
-      const [px, py] = [x + 0.5 - x0, y + 0.5 - y0];
-      const along = inRange((px * dx + py * dy) / length2, 0, 1);
-      const distance = Math.hypot(px - along * dx, py - along * dy);
-      ink[y * PAD + x] = Math.max(ink[y * PAD + x], inRange(PEN + 0.5 - distance, 0, 1));
-    }
-  }
-}
-
-/** The part of the pad that has ink, or null. */
-function inkBox(ink) {
-  const inked = range(PAD * PAD).filter((k) => ink[k] > 0);
-  if (!inked.length) return null;
-  const [ys, xs] = [inked.map((k) => Math.floor(k / PAD)), inked.map((k) => k % PAD)];
-  const [top, left] = [Math.min(...ys), Math.min(...xs)];
-  return { top, left, height: Math.max(...ys) + 1 - top, width: Math.max(...xs) + 1 - left };
-}
-
-/** Mean ink of a box of the pad in each of rows x columns equal parts. */
-function scaled(ink, { top, left, height, width }, rows, columns) {
-  // Of each part of a side: the points it touches, and how much of them it covers.
-  const split = (length, parts) => range(parts).map((k) => {
-    const [start, end] = [(k * length) / parts, ((k + 1) * length) / parts];
-    const overlap = (y) => [y, Math.min(end, y + 1) - Math.max(start, y)];
-    return range(length).map(overlap).filter(([, share]) => share > 0);
-  });
-  const [down, across] = [split(height, rows), split(width, columns)];
-  const sum = (terms, value) => terms.reduce((total, [k, share]) => total + share * value(k), 0);
-  const row = (ys, xs) => sum(ys, (y) => sum(xs, (x) => ink[(top + y) * PAD + left + x]));
-  return down.map((ys) => each(columns, (j) => (row(ys, across[j]) * rows * columns) / (height * width)));
-}
-
-/** The pad as an image, 28 rows of 28, every pixel with the mean of its ink. */
-export const asDrawn = (ink) => scaled(ink, { top: 0, left: 0, height: PAD, width: PAD }, ROWS, ROWS);
-
-/** The pad as MNIST's images were made: the ink fits 20 x 20 pixels, and its centre of mass is on pixel 14, 14. */
-export function asMnist(ink) {
-  const box = inkBox(ink);
-  if (!box) return asDrawn(ink);
-  const size = (length) => Math.max(1, Math.round((20 * length) / Math.max(box.height, box.width)));
-  const [rows, columns] = [size(box.height), size(box.width)];
-  const small = scaled(ink, box, rows, columns);
-  const mass = small.flatMap((row, i) => Array.from(row, (value, j) => [value, value * i, value * j]));
-  const [sum, sumI, sumJ] = [0, 1, 2].map((part) => mass.reduce((total, entry) => total + entry[part], 0));
-  // Half a pixel is rounded down, with room for rounding errors: a full box of 20 gets margins of 4 on both sides.
-  const start = (length, centre) => inRange(Math.ceil(13.5 - centre - 1e-6), 0, ROWS - length);
-  const [top, left] = [start(rows, sumI / sum), start(columns, sumJ / sum)];
-  const image = Array.from({ length: ROWS }, () => zeros(ROWS));
-  small.forEach((row, i) => image[top + i].set(row, left));
-  return image;
-}
-
-/** Plain arrays of 0 and 1, which travel to Python as JSON. */
-export const binarized = (image) => image.map((row) => Array.from(row, (value) => (value > THRESHOLD ? 1 : 0)));
-
-/** The 28 rows of an image that travels as 784 bits in base64. */
-export function unpackImage(base64) {
-  const packed = bytes(base64);
-  const bit = (k) => (packed[k >> 3] >> (7 - (k & 7))) & 1;
-  return Array.from({ length: ROWS }, (_, y) => each(ROWS, (x) => bit(y * ROWS + x)));
-}
-
-/** An image of the content on the pad: its strokes drawn with the pen, or its pixels, each as 4 x 4 points. */
-export function padOf({ strokes, pixels }) {
-  const ink = zeros(PAD * PAD);
-  if (pixels) {
-    const rows = unpackImage(pixels);
-    return ink.map((_, k) => rows[Math.floor(k / PAD / 4)][Math.floor((k % PAD) / 4)]);
-  }
-  for (const points of strokes) points.forEach((point, k) => stroke(ink, points[Math.max(k - 1, 0)], point));
-  return ink;
-}
 
 // --- What one sees ---------------------------------------------------------------------------------------------------
 
@@ -241,8 +53,8 @@ const PARTS = `
   <div name="chart" class="reader-curves" role="img"></div>
   <div name="chartKey" class="reader-key"></div>
 </div>`;
-const STRIPS = { LSTM: ["h", "c", "i", "f", "o"], GRU: ["h", "z", "r"] };
-const DASHES = { h: "", c: "", g: "2 3", i: "8 3", f: "10 3 2 3", o: "4 2", z: "10 3 2 3", r: "8 3" };
+const COLOURS = ["#009E73", "#E69F00", "#CC79A7", "#0072B2", "#7B5EA7"]; // of the gates, by place
+const DASHES = ["8 3", "10 3 2 3", "4 2", "1 2", "6 2 1 2"];
 const OPENING = 10; // rows read when an image is chosen: something to see, and something left to predict
 
 /** An HTML element with attributes (a function listens to the event of that name) and children. */
@@ -400,6 +212,7 @@ class Reader {
 
   listenToPen(pad) {
     let last = null; // where the pen was, in points of the pad
+    let pen = null; // the pointer that draws; a second finger or the heel of the hand draws nothing
     const put = (event) => {
       const moves = event.getCoalescedEvents?.() ?? [];
       for (const move of moves.length ? moves : [event]) {
@@ -409,25 +222,27 @@ class Reader {
       }
       this.readAgain(false);
     };
-    const lift = () => {
-      if (last) this.readAgain();
-      last = null;
+    const lift = (event) => {
+      if (event.pointerId !== pen) return;
+      [last, pen] = [null, null];
+      this.readAgain();
     };
     pad.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0 || !event.isPrimary) return;
-      pad.setPointerCapture(event.pointerId);
+      if (event.button !== 0 || pen !== null) return;
+      pen = event.pointerId;
+      pad.setPointerCapture(pen);
       if (this.chosen !== null) this.choose(null);
       this.rewind(this.rows.length);
       put(event);
     });
-    pad.addEventListener("pointermove", (event) => last && put(event));
+    pad.addEventListener("pointermove", (event) => event.pointerId === pen && put(event));
     pad.addEventListener("pointerup", lift);
     pad.addEventListener("pointercancel", lift);
   }
 
   /** A strip for each thing that the network says or holds, with time steps downwards and on one scale of rows. */
   buildStrips() {
-    const { cell, recurrent, probe } = this.network;
+    const { recurrent, probe } = this.network;
     const { layer, layers, unit, chancesKey, strips } = this.part;
     options(layer, recurrent.map((_, k) => `${k + 1}`), recurrent.length - 1);
     layers.hidden = recurrent.length === 1;
@@ -436,11 +251,11 @@ class Reader {
     const lines = probe ? "; dashed: a linear probe of the same state" : "";
     chancesKey.textContent = `bars: the network's own head${lines}; underlined: what the image shows`;
     const state = (name) =>
-      this.buildStrip(this.content.titles[name], () => this.states.map((values) => values[name]), name);
+      this.buildStrip(this.network.cell.titles[name], () => this.states.map((values) => values[name]), name);
     this.strips = [
       this.buildStrip("class probabilities by its head", () => this.result.head),
       ...(probe ? [this.buildStrip("class probabilities by a linear probe", () => this.result.probe)] : []),
-      ...STRIPS[cell].map(state),
+      ...this.names.map(state),
     ];
     strips.replaceChildren(...this.strips.map(({ figure }) => figure));
   }
@@ -506,6 +321,12 @@ class Reader {
     return this.chosen === null ? null : this.content.images[this.chosen].label;
   }
 
+  /** What has a strip of its own: output, state if there is another one, and the gates. */
+  get names() {
+    const { memory, gates } = this.network.cell;
+    return ["h", ...(memory === "c" ? ["c"] : []), ...gates];
+  }
+
   /** Gates and states of the chosen layer after each row. */
   get states() {
     return this.result.layers[this.part.layer.selectedIndex];
@@ -515,7 +336,7 @@ class Reader {
     const { head, probe } = this.result;
     const [known, probed] = [head[this.step - 1], probe?.[this.step - 1]];
     const column = (k) => {
-      const colour = known && k === mostProbable(known) ? this.content.colors[this.network.cell] : "";
+      const colour = known && k === mostProbable(known) ? this.network.cell.color : "";
       const parts = [make("i", { style: `height: ${percent(known?.[k] ?? 0)}; background: ${colour}` })];
       // Ten lines on the axis would only be clutter.
       if (probed?.[k] > 0.01) parts.push(make("b", { style: `bottom: ${percent(probed[k])}` }));
@@ -563,18 +384,22 @@ class Reader {
 
   /** The gates and the state of one unit as curves. c has no bounds: it is drawn as a share of its largest value. */
   drawChart() {
-    const { content: { titles, colors }, states, step, unit } = this;
+    const { states, step, unit } = this;
+    const { titles, gates, color } = this.network.cell;
     const shown = states.slice(0, this.seen);
-    const names = [...STRIPS[this.network.cell], "g"];
+    const names = [...this.names, "g"];
+    const place = (name) => gates.indexOf(name);
+    const look = (name) => ({ g: ["#56B4E9", "2 3"], c: ["#888888", ""], h: ["currentColor", ""] })[name] ??
+      [COLOURS[place(name) % COLOURS.length], DASHES[place(name) % DASHES.length]];
     const most = Math.max(1, ...shown.map((state) => Math.abs(state.c?.[unit] ?? 0)));
     const width = this.rows.length;
     const y = (value, name) => (50 * (1 - value / (name === "c" ? most : 1))).toFixed(2);
     const line = (name, points) =>
-      `<polyline points="${points}" stroke="${colors[name] ?? "currentColor"}" stroke-dasharray="${DASHES[name]}"/>`;
+      `<polyline points="${points}" stroke="${look(name)[0]}" stroke-dasharray="${look(name)[1]}"/>`;
     const curve = (name) => line(name, shown.map((state, t) => `${t + 1},${y(state[name][unit], name)}`).join(" "));
     this.part.chart.innerHTML = `<span>1</span><span style="grid-area: low">${format(-1)}</span>
       <svg viewBox="0 0 ${width} 100" preserveAspectRatio="none"><line x2="${width}" y1="50" y2="50" stroke="#888"/>
-        ${names.map(curve).join("")}<line x1="${step}" x2="${step}" y2="100" stroke="${colors.GRU}"/></svg>
+        ${names.map(curve).join("")}<line x1="${step}" x2="${step}" y2="100" stroke="${color}"/></svg>
       <div><span>row 0</span><span>${width}</span></div>`;
     const key = (name) => {
       const value = step ? format(states[step - 1][name][unit], 2) : "";
@@ -593,7 +418,7 @@ class Reader {
     const { digit, network: { label } } = this;
     const image = digit === null ? "your drawing" : `this ${digit}`;
     const says = (t) => `${mostProbable(result.head[t - 1])} (${Math.max(...result.head[t - 1]).toFixed(2)})`; // t > 0
-    const ink = rows.findLastIndex((row) => row.includes(1)) + 1;
+    const ink = rows.reduce((last, row, t) => (row.includes(1) ? t + 1 : last), 0);
     if (!ink) return `There is no ink in any row, and ${label} answers all the same: ${says(ROWS)}. Draw a digit.`;
     if (step > ROWS) {
       return `${step - ROWS} blank rows past the last row, where the training never asked for an answer: ${label} now \

@@ -13,8 +13,9 @@ import subprocess
 import nbformat
 import numpy as np
 import pytest
+from in_node import arrays, script
 from test_browser import SHOTS, browser, lab, open_and_run_all
-from test_reader import arrays, assert_it_computes_what_keras_computes, data, networks, probes, script
+from test_reader import assert_it_computes_what_keras_computes, data, networks, probes
 
 from coursework import reader
 
