@@ -113,10 +113,14 @@ def pays_to_compile(experiment: Experiment, updates: int) -> bool:
 class Images(Protocol):
     """What is read of a `Data`: images (N, 28, 28) of any type that holds them, and labels (N,)."""
 
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
+    @property
+    def x_train(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def y_train(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def x_test(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def y_test(self) -> np.ndarray: ...  # noqa: D102
 
 
 def fit(

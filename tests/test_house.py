@@ -17,6 +17,7 @@ from coursework.files import NOTEBOOKS
 
 FLOORS = [line.split() for line in re.findall(r"^\d (.+)$", coursework.__doc__, re.M)]
 ROOMS = {path.stem: path for path in (ROOT / "coursework").glob("[a-z]*.py")}
+ROOMS["cells"] = ROOT / "coursework" / "cells" / "__init__.py"
 CODE = [ROOT / "helpers.py", ROOT / "run.py", *ROOMS.values()]
 CODE += [path for folder in ("tools", "teaching", "benchmarks") for path in (ROOT / folder).glob("*.py")]
 QUESTION = re.compile(r"\bQ\d\.\d|\bbonus\b", re.I)
@@ -81,7 +82,8 @@ def test_files_and_functions_fit_a_page(path):
 def test_every_room_has_a_floor_and_a_line_in_the_house():
     assert sorted(ROOMS) == sorted(room for floor in FLOORS for room in floor)
     house = (ROOT / "docs" / "house.md").read_text(encoding="utf-8").split("\nBeside")[0]
-    assert sorted({"helpers", *ROOMS}) == sorted(set(re.findall(r"`(\w+)\.py`", house)))
+    named = re.findall(r"`(\w+)(?:\.py|/)`", house)
+    assert sorted({"helpers", "coursework", "page", *ROOMS}) == sorted(set(named))
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -96,7 +98,7 @@ def test_a_room_imports_lower_floors_only(room):
     [
         ("coursework.files, coursework.text, coursework.arguments", "tensorflow keras matplotlib sympy scipy"),
         ("coursework.formulas, coursework.checks_gates", "tensorflow keras matplotlib"),
-        ("coursework.sweep", "sympy coursework.style"),  # each worker loads it; Keras itself loads Matplotlib
+        ("coursework.sweep", "coursework.style"),  # each worker loads it; Keras itself loads Matplotlib
         ("run, tools.refresh", "tensorflow keras matplotlib sympy"),
     ],
 )
@@ -108,6 +110,7 @@ def test_nothing_heavy_is_loaded_for_nothing(modules, without):
 def test_the_front_door_is_what_the_notebooks_use():
     # For data of one's own; the sheet's name; what the layers are made of; for the hand-out of a class with variants.
     contracts = {"Data", "binarize", "keras", "variant"}
+    contracts |= {"CELLS", "Cell", "dot", "named_weights", "symbols"}  # a cell of one's own: docs/cells.md
     assert sorted(helpers.__all__) == sorted({*USES, *contracts})
 
 
