@@ -43,6 +43,18 @@ def new_figure(size: tuple, rows: int = 1, columns: int = 1, **options: object) 
     return figure, figure.subplots(rows, columns, **options)
 
 
+def new_row(size: tuple, count: int, **options: object) -> tuple:
+    """A figure of so many inches, and its panels beside each other: an array of `count` axes that share y."""
+    figure, (panels,) = new_figure(
+        size,
+        columns=count,
+        sharey=True,
+        squeeze=False,
+        **options,
+    )
+    return figure, panels
+
+
 def show_figure(figure: Figure, words: str, facts: Sequence[str] = ()) -> Figure:
     """Show a figure, with a text in its place for readers who can't see it (nbconvert's `alt`), and return it.
 
