@@ -4,7 +4,9 @@ Moodle: mod/assign/locallib.php, download_submissions. Canvas: lib/content_zippe
 Download. ILIAS: the folder of an exercise's submissions. Gradescope: Export Submissions.
 """
 
+import itertools
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -30,6 +32,9 @@ STATES = set(
     "brouillon ancien copie borrador viejo nuevo tmp temp archive homework hw work notebook notebooks submission "
     "submitted assignment abgabe solution lstm gru gates gate lab exercise task finished fertig v q".split()
 )
+
+
+MOST_WORDS = 6  # of a name that is tried in any order
 
 
 class Owner(NamedTuple):
@@ -183,3 +188,13 @@ def letters(name: str) -> str:
     """A name's words in alphabetical order, without case, commas and the number of a copy."""
     words = re.findall(r"[^\W_]+|[@.]", re.sub(r"\(\d+\)\s*$|[-_ ]copy$", "", name, flags=re.I).casefold())
     return "".join(sorted(words))
+
+
+def same_person(written: str, name: str) -> bool:
+    """Is a name as its bearer writes it the one that an LMS made of it? Canvas: 'doejane', Moodle: 'Group 1-Jane Doe'."""
+    words = re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", written).casefold())
+    for made in (name, name.partition("-")[2]):
+        letters = "".join(filter(str.isalnum, unicodedata.normalize("NFKC", made).casefold()))
+        if words and len(words) <= MOST_WORDS and letters in map("".join, itertools.permutations(words)):
+            return True
+    return False

@@ -45,6 +45,7 @@ class Submission:
         counts: from a file's path to the notebooks that are taken from it, once they have been chosen.
         problems: from a file's path to what is wrong with it.
         told: what could not be read at an earlier time.
+        written: the names that stand in its notebooks.
     """
 
     def __init__(self, owner: Owner):
@@ -54,6 +55,7 @@ class Submission:
         self.counts: dict[str, list[str]] = {}
         self.problems: dict[str, str] = {}
         self.told: list[str] = []
+        self.written: set[str] = set()
         self.key, self.student = key_of(owner), ""
         self._contents: dict[str, str] = {}
 

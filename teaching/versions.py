@@ -216,10 +216,12 @@ def notebooks_of(
     taken: dict[str, NotebookNode] = {}
     notes = list(submission.trouble)
     submission.counts.clear()
+    submission.written = set()
     for name, versions in shelf.versions.items():
         found = sorted(versions or shelf.strangers[name], key=lambda version: version[:5], reverse=True)
         if found:
             taken[name] = found[0].notebook
+            submission.written |= names_written(found[0].notebook)
             submission.counts.setdefault(found[0].file.path, []).append(name)
             notes += choice(name, found, submission, sure=bool(versions))
         else:
@@ -233,6 +235,16 @@ def notebooks_of(
     if prose and written < asked and len(taken) == len(known):
         notes.append(f"not read, though a text is missing: {', '.join(map(repr, prose[:MOST_NOTED]))}")
     return taken, notes
+
+
+def names_written(notebook: NotebookNode) -> set[str]:
+    """The names that a student has filled in: `student = "Kim Lee"`."""
+    found = set()
+    for cell in notebook.cells:
+        for node in nodes(cell.source) if cell.cell_type == "code" and "student" in cell.source else []:
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+                found |= {node.value.value for target in node.targets if ast.unparse(target) == "student"}
+    return found
 
 
 def choice(name: str, found: list[Version], submission: Submission, sure: bool) -> list[str]:
