@@ -5,10 +5,10 @@ LONG := --timeout 7200
 PYTHONS := 3.11 3.12 3.13
 QUICK := $(filter-out %_run.py %_setup.py %_resilience.py %_browser.py %_grading.py %_handout.py, $(wildcard tests/test_*.py))
 NEEDED := requirements.txt requirements-dev.txt requirements.lock pyproject.toml
-export DATA EPOCHS SEED SUBMISSIONS SHEET COLUMN
+export DATA EPOCHS SEED SUBMISSIONS SHEET COLUMN STUDENT
 export COURSEWORK_SCHEDULER ?= $(SCHEDULER)
 
-.PHONY: help run test test-pythons test-mnist browser-test refresh readme student grade marks test-grading
+.PHONY: help run test test-pythons test-mnist browser-test refresh readme student collect grade marks forget test-grading
 .PHONY: bench faults fuzz mutants setup lock pins clean
 
 help: ## this list; needs nothing
@@ -46,15 +46,24 @@ refresh: setup ## store fresh outputs in notebooks/, and in docs/ and README.md 
 readme: setup ## the results table of README.md from docs/results.csv
 	@$(PY) -m tools.refresh --readme
 
+# VARIANTS=0 says that there are none; without a word, the last grading's choice stands.
+VARIED = $(if $(VARIANTS),$(if $(filter-out 0,$(VARIANTS)),--variants,--no-variants))
+SWITCHES = $(VARIED) $(if $(filter-out 0,$(REGRADE)),--regrade) $(if $(filter-out 0,$(UNSAFE)),--unsafe)
+
 student: setup ## the hand-out without solutions, in runs/student/ [EPOCHS= VARIANTS=1]
-	@$(PY) -m teaching student $${EPOCHS:+--epochs "$$EPOCHS"} $(if $(filter-out 0,$(VARIANTS)),--variants)
+	@$(PY) -m teaching student $${EPOCHS:+--epochs "$$EPOCHS"} $(VARIED)
 
-grade: setup ## marks for SUBMISSIONS=folder, with a folder or zip per student [DATA= EPOCHS= VARIANTS=1 UNSAFE=1]
-	@$(if $(SUBMISSIONS),,$(error say whose: make grade SUBMISSIONS=folder))$(PY) -m teaching grade $${DATA:+--data "$$DATA"} $${EPOCHS:+--epochs "$$EPOCHS"} \
-	  $(if $(filter-out 0,$(VARIANTS)),--variants) $(if $(filter-out 0,$(UNSAFE)),--unsafe) "$$SUBMISSIONS"
+collect: setup ## whose is each file of SUBMISSIONS=folder, and what is wrong with it? Nothing is run
+	@$(PY) -m teaching collect "$$SUBMISSIONS"
 
-marks: setup ## marks and feedback again, after grading texts by hand; an LMS's table filled in [SHEET=file COLUMN=]
-	@$(PY) -m teaching marks $${SHEET:+--sheet "$$SHEET"} $${COLUMN:+--column "$$COLUMN"}
+grade: setup ## marks for SUBMISSIONS=folder [DATA= EPOCHS= VARIANTS=1 REGRADE=1 UNSAFE=1]
+	@$(PY) -m teaching grade $${DATA:+--data "$$DATA"} $${EPOCHS:+--epochs "$$EPOCHS"} $(SWITCHES) "$$SUBMISSIONS"
+
+marks: setup ## marks and feedback again, after grading by hand; an LMS's table filled in [SHEET=file COLUMN= SCALE=1]
+	@$(PY) -m teaching marks $${SHEET:+--sheet "$$SHEET"} $${COLUMN:+--column "$$COLUMN"} $(if $(filter-out 0,$(SCALE)),--scale)
+
+forget: setup ## a student taken out of the marks, with all that is kept: STUDENT=name, number or key
+	@$(PY) -m teaching forget "$$STUDENT"
 
 test-grading: setup ## the tests of the grading, with all sample submissions
 	@ALL_SAMPLES=1 COURSEWORK_DATA=digits $(PY) -m pytest $(LONG) tests/test_grading*.py $(wildcard tests/test_handout.py)

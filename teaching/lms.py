@@ -23,6 +23,7 @@ BLACKBOARD_POINTS = re.compile(r".+\[[^\]]*?:.*?([\d.,]+).*\].*\|\d+$")
 OURS = re.compile(r"gate|lstm|gru", re.I)
 NUMBER = re.compile(r"\s*(\d+(?:[.,]\d+)?)\s*")
 MOODLE = 3  # the surest column
+SHORTEST = 5  # letters of its word for a participant
 PARTICIPANT = re.compile(r"\D*?(\d+)")  # Moodle's identifier: a word and a number
 
 
@@ -129,9 +130,9 @@ def points_column(table: Table, column: str | None, file: str) -> int:
 def people_column(table: Table, people: list[Person], file: str) -> int:
     """The one column that says who is who; an LMS's numbers if there are any, and never another column beside them."""
     columns = list(table.rows.columns)
-    surest = max((sure(table.rows[place], table.header[place]) for place in columns), default=0)
+    surest = max((sure(table, place) for place in columns), default=0)
     if any(person.number for person in people) and surest:
-        columns = [place for place in columns if sure(table.rows[place], table.header[place]) == surest]
+        columns = [place for place in columns if sure(table, place) == surest]
     found = {place: sum(len(lines) == 1 for lines in matches(table, place, people).values()) for place in columns}
     best = max(found, key=lambda place: found[place], default=0)
     if not found.get(best):
@@ -143,11 +144,12 @@ def people_column(table: Table, people: list[Person], file: str) -> int:
     return best
 
 
-def sure(cells: pd.Series, title: str) -> int:
-    """How surely a column holds an LMS's own numbers, by what Moodle writes, or by its name."""
+def sure(table: Table, place: int) -> int:
+    """How surely a column holds an LMS's own numbers, by what Moodle writes into the first one, or by its name."""
+    cells, title = table.rows[place], table.header[place]
     filled = [cell.strip() for cell in cells if cell.strip()]
     words = {PARTICIPANT.fullmatch(cell) and re.sub(r"\d+$", "", cell) for cell in filled}
-    if len(words) == 1 and words.pop():
+    if place == 0 and len(words) == 1 and len(words.pop() or "") >= SHORTEST:
         return MOODLE  # "Participant 12345"
     return {"id": 2, "username": 2, "login": 2, "sid": 2}.get(title.strip().casefold(), 0)
 
@@ -159,7 +161,7 @@ def matches(table: Table, place: int, people: list[Person]) -> dict[Person, list
         for text in readings(cell):
             by_cell.setdefault(text, []).append(line)
     numbers = [person for person in people if person.number]
-    moodles = sure(table.rows[place], table.header[place]) == MOODLE
+    moodles = sure(table, place) == MOODLE
     same = Counter(name_of(person) for person in people)
     found = {}
     for person in numbers or people:
