@@ -19,7 +19,7 @@ from nbformat import NotebookNode, from_dict
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from nbgrader.utils import determine_grade, is_grade, is_solution
 
-from coursework.files import ROOT, replacing
+from coursework.files import ROOT, replacing, write_text
 from coursework.variants import variant
 from teaching import Trouble, cleaning, sandbox
 from teaching.cells import (
@@ -87,6 +87,7 @@ class Ran:
         self.last: Answers = {}
         self.current: int | None = None  # where it is, or where it ended; None at the end
         self.trouble = ""
+        self.reached: dict[str, list[float]] = {}  # loss and accuracy of stored models, by the hash of their files
 
     def hear(self, said: dict) -> None:
         """Take in a line of the result. It may be forged: what comes of that are other answers."""
@@ -101,6 +102,8 @@ class Ran:
             case {"check": str(check), "step": int(place), "values": dict(values), "own": bool(own)}:
                 texts = {str(name): str(value) for name, value in values.items()}
                 self.taken.append(Taken(check, place, texts, own))
+            case {"digest": str(digest), "reached": list(values)}:
+                self.reached[digest] = [float(value) for value in values]
             case {"done": True}:
                 self.current = None
 
@@ -121,6 +124,7 @@ class Grader:
         self.handouts = {n: read((course / "release" / ASSIGNMENT / f"{n}.ipynb").read_bytes()) for n in NAMES}
         (course / "logs").mkdir(exist_ok=True)
         self.models: dict[int, Path] = {}  # by variant: our own solution's trained models, which submissions find
+        self.reached: dict[str, list[float]] = {}  # by our own models
         self.kept = course / "models" / short(key_of(course, options))
         self.cache = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
         furnish(self.place / "nursery", None)
@@ -148,6 +152,7 @@ class Grader:
         """Are our own models of a variant known, from now or from an earlier grading with the same key?"""
         if (self.kept / str(number)).exists():
             self.models[number] = self.kept / str(number)
+            self.reached |= json.loads((self.kept / f"{number}.json").read_text(encoding="utf-8"))
         return number in self.models
 
     def keep(self, number: int, who: str) -> None:
@@ -155,6 +160,7 @@ class Grader:
         for other in self.kept.parent.glob("*"):
             if other != self.kept:
                 shutil.rmtree(other, ignore_errors=True)
+        write_text(self.kept / f"{number}.json", json.dumps(self.reached))
         with replacing(self.kept / str(number)) as folder:
             shutil.copytree(self.place / who / "check" / "own" / "runs" / "models", folder)
         self.models[number] = self.kept / str(number)
@@ -239,6 +245,7 @@ class Grading:
         own, result, log = folder / "own", folder / "result.txt", folder / "log.txt"
         furnish(own, self.models)
         job = {"steps": [described(step, handout) for step in steps], "ours": ours, "data": self.options.data}
+        job["reached"] = self.grader.reached
         job |= {"names": [] if ours else answer_names(handout), "checks": {} if ours else check_sources(handout)}
         seconds = self.options.cell_seconds if ours or self.models else self.options.seconds
         (folder / "job.json").write_text(json.dumps(job | {"seconds": seconds}), encoding="utf-8")
@@ -272,6 +279,8 @@ class Grading:
                 steps += [Step(cell.source, place, values=choice.values) for choice in answers or []]
                 steps += [] if answers else [Step(cell.source, place)]
         ran = self.run("check", steps, handout, ours=True)
+        if not self.models:  # these are our own
+            self.grader.reached |= ran.reached
         if ran.current is not None:
             self.notes.append(Trouble(f"{name}: the checks failed: {ran.trouble}"))
         for place, cell in enumerate(checks.cells):
