@@ -3,7 +3,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 LONG := --timeout 7200
 PYTHONS := 3.11 3.12 3.13
-QUICK := $(filter-out %_run.py %_setup.py %_resilience.py %_browser.py %_grading.py %_handout.py, $(wildcard tests/test_*.py))
+TEACHING := $(wildcard $(addprefix tests/test_, grading*.py handout.py collect.py marks.py lms.py year.py inside.py values.py))
+QUICK := $(filter-out %_run.py %_setup.py %_resilience.py %_browser.py $(TEACHING), $(wildcard tests/test_*.py))
 NEEDED := requirements.txt requirements-dev.txt requirements.lock pyproject.toml
 export DATA EPOCHS SEED SUBMISSIONS SHEET COLUMN STUDENT
 export COURSEWORK_SCHEDULER ?= $(SCHEDULER)
@@ -57,7 +58,7 @@ collect: setup ## whose is each file of SUBMISSIONS=folder, and what is wrong wi
 	@$(PY) -m teaching collect "$$SUBMISSIONS"
 
 grade: setup ## marks for SUBMISSIONS=folder [DATA= EPOCHS= VARIANTS=1 REGRADE=1 UNSAFE=1]
-	@$(PY) -m teaching grade $${DATA:+--data "$$DATA"} $${EPOCHS:+--epochs "$$EPOCHS"} $(SWITCHES) "$$SUBMISSIONS"
+	@$(if $(SUBMISSIONS)$(filter-out 0,$(REGRADE)),,$(error say whose: make grade SUBMISSIONS=folder))$(PY) -m teaching grade $${DATA:+--data "$$DATA"} $${EPOCHS:+--epochs "$$EPOCHS"} $(SWITCHES) "$$SUBMISSIONS"
 
 marks: setup ## marks and feedback again, after grading by hand; an LMS's table filled in [SHEET=file COLUMN= SCALE=1]
 	@$(PY) -m teaching marks $${SHEET:+--sheet "$$SHEET"} $${COLUMN:+--column "$$COLUMN"} $(if $(filter-out 0,$(SCALE)),--scale)
@@ -66,7 +67,7 @@ forget: setup ## a student taken out of the marks, with all that is kept: STUDEN
 	@$(PY) -m teaching forget "$$STUDENT"
 
 test-grading: setup ## the tests of the grading, with all sample submissions
-	@ALL_SAMPLES=1 COURSEWORK_DATA=digits $(PY) -m pytest $(LONG) tests/test_grading*.py $(wildcard tests/test_handout.py)
+	@ALL_SAMPLES=1 COURSEWORK_DATA=digits $(PY) -m pytest $(LONG) $(TEACHING)
 
 bench: setup ## how fast the training is, beside the alternatives
 	@$(PY) benchmarks/bench.py

@@ -162,3 +162,9 @@ def why(error: Exception) -> str:
 def readable(name: str) -> str:
     """A file's name without the bytes that are no text, as other systems' zips leave them."""
     return name.encode("utf-8", "replace").decode()
+
+
+def date(when: tuple[int, ...]) -> str:
+    """A date for people, to the minute."""
+    year, month, day, hour, minute, *_ = when
+    return f"{year}-{month:02}-{day:02} {hour:02}:{minute:02}"

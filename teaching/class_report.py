@@ -57,12 +57,12 @@ def write_class_report(course: Path, rows: list[Row]) -> Path:
 
 def in_all(course: Path, rows: list[Row]) -> Iterator[str]:
     """Mean, spread, what waits, and whose marks are of another key."""
-    totals, most = [float(row["total"]) for row in rows], marks.most_points(course)
-    waiting = sum(bool(row["to grade by hand"]) for row in rows)
-    yield f"<p>Of {most:g} points with the bonus: mean {np.mean(totals):.1f}, median {np.median(totals):.1f}, "
-    yield f"from {min(totals):g} to {max(totals):g}. </p>"
+    totals = [float(row["total"]) for row in rows]
+    yield f"<p>Of {marks.most_points(course):g} points with the bonus: mean {np.mean(totals):.1f}, "
+    yield f"median {np.median(totals):.1f}, from {min(totals):g} to {max(totals):g}.</p>"
+    waiting = [row for row in rows if row["to grade by hand"]]
     if waiting:
-        yield f"<p>Texts of {waiting} students wait for a person; their points are not in here yet.</p>"
+        yield f"<p>Texts of {len(waiting)} students wait for a person; their points are not in here yet.</p>"
     older = [row["student"] for row in rows if marks.OLDER_KEY in row["notes"]]
     if older:
         yield f"<p>Graded with an older key: {html.escape(', '.join(older))}.</p>"
@@ -103,12 +103,13 @@ def hints_of(folder: Path) -> Iterator[str]:
 
 def resemblance(course: Path, rows: list[Row]) -> Iterator[str]:
     """A table of the pairs, with names."""
-    names = {row["key"]: row["group"] or row["student"] for row in rows}
+    names = {OURS: OURS} | {row["key"]: row["group"] or row["student"] for row in rows}
     pairs = similar(course)
     yield f"<p>{len(pairs)} pairs share half of the shorter text or more. Perhaps by chance: read both.</p>"
-    header = ("share", "question", "who", "and who")
-    found = [(f"{p.alike:.2f}", p.question, names.get(p.one, p.one), names.get(p.other, p.other)) for p in pairs]
-    yield table([header, *found]) if pairs else ""
+    lines = [("share", "question", "who", "and who")]
+    for pair in pairs:
+        lines.append((f"{pair.alike:.2f}", pair.question, names[pair.one], names[pair.other]))
+    yield table(lines)
 
 
 def seconds(course: Path, rows: list[Row]) -> Iterator[str]:
@@ -150,7 +151,7 @@ def similar(course: Path) -> list[Pair]:
             texts[name][folder.parent.name] = letters(text)
     given = letters(" ".join(cell.source for page in pages(course, "release") for cell in page.cells))
     ours = texts_in(course / "source" / ASSIGNMENT)
-    found = []
+    found: list[Pair] = []
     for name, by_student in texts.items():
         found += pairs_of(name, by_student, letters(ours.get(name, "")), given)
     return sorted(found, reverse=True)
@@ -192,8 +193,10 @@ def alike(pieces: csr_matrix, one: int) -> list[Match]:
     common = (pieces @ pieces[one].T).toarray().ravel()
     shorter = np.minimum(sizes, sizes[one])
     share = common / np.maximum(shorter, 1)
-    found = np.flatnonzero((shorter >= FEWEST) & (share >= ALIKE))
-    return [Match(int(other), float(share[other])) for other in found if other != one]
+    share[shorter < FEWEST] = 0
+    share[one] = 0
+    found = np.flatnonzero(share >= ALIKE)
+    return [Match(int(other), float(share[other])) for other in found]
 
 
 def texts_in(folder: Path) -> dict[str, str]:

@@ -40,7 +40,7 @@ def state_of(course: Path, who: str, gradebook: Gradebook) -> str:
     submission = gradebook.find_submission(ASSIGNMENT, who)
     state = hashlib.sha256(LOOK.encode())
     for notebook in submission.notebooks:
-        shown = [(grade.name, grade.score, grade.max_score) for grade in notebook.grades]
+        shown: list[tuple] = [(grade.name, grade.score, grade.max_score) for grade in notebook.grades]
         shown += [(comment.name, comment.comment) for comment in notebook.comments]
         state.update(repr(sorted(shown, key=str)).encode())
     for page in sorted((course / "autograded" / who / ASSIGNMENT).glob("*.ipynb")):

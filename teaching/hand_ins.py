@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from coursework.files import replacing
-from teaching.archives import MOST_BYTES, File, files_in
+from teaching.archives import MOST_BYTES, File, date, files_in
 from teaching.people import Owner
 from teaching.submissions import Submission
 
@@ -19,6 +19,12 @@ def facts_on(submission: Submission) -> dict[str, Any]:
     members = [{name: getattr(member, name) for name in KEPT} for member in submission.members]
     members = [{**member, "also": list(member["also"])} for member in members]
     return {"identity": list(submission.identity), "group": submission.group, "members": members}
+
+
+def facts_of_files(submission: Submission, before: dict[str, Any]) -> dict[str, Any]:
+    """Which hand-in counts, and which ones have counted."""
+    mark = submission.fingerprint()
+    return {"fingerprint": mark, "when": submission.when, "counted": [*before.get("counted", []), mark]}
 
 
 def key_in(facts: dict[str, dict], submission: Submission) -> str:
@@ -93,9 +99,3 @@ def older(submission: Submission, facts: dict[str, Any]) -> str:
     if submission.when and when and submission.when < when:
         return f"an older hand-in than the one that counts, which is of {date(when)}"
     return ""
-
-
-def date(when: tuple[int, ...]) -> str:
-    """A date for people."""
-    year, month, day, hour, minute, *_ = when
-    return f"{year}-{month:02}-{day:02} {hour:02}:{minute:02}"

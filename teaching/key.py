@@ -38,20 +38,41 @@ def settle(options: argparse.Namespace, remembered: dict) -> None:
 def key_of(course: Path, options: argparse.Namespace) -> dict[str, dict]:
     """The key of a grading with these options; `course` is a course folder with its hand-out."""
     release = course / "release" / ASSIGNMENT
-    notebooks = {path.stem: nbformat.read(path, as_version=4) for path in sorted(release.glob("*.ipynb"))}
-    checks = {cell.id: cell for book in notebooks.values() for cell in book.cells if is_grade(cell)}
-    given = {name: " ".join(cell.source for cell in book.cells) for name, book in notebooks.items()}
-    code = [ROOT / "helpers.py", *sorted((ROOT / "coursework").rglob("*.py"))]
-    code += [ROOT / "teaching" / f"{room}.py" for room in ROOMS]
+    checks, given = {}, {}
+    for path in sorted(release.glob("*.ipynb")):
+        cells = nbformat.read(path, as_version=4).cells
+        checks |= {cell.id: cell for cell in cells if is_grade(cell)}
+        given[path.stem] = digest(" ".join(cell.source for cell in cells).encode())
     return {
         "options": {name: getattr(options, name) for name in DEFAULTS},
-        "data": {options.data: digest(Path(options.data).read_bytes())} if Path(options.data).is_file() else {},
-        "versions": {"python": platform.python_version()}
-        | {name: importlib.metadata.version(name) for name in LIBRARIES},
-        "checks": {name: digest(f"{c.source}\n{c.metadata.nbgrader.points}".encode()) for name, c in checks.items()},
-        "hand-out": {name: digest(text.encode()) for name, text in given.items()},
-        "code": {str(path.relative_to(ROOT)): digest(path.read_bytes()) for path in code if path.exists()},
+        "data": of_files([Path(options.data)]),
+        "versions": versions(),
+        "checks": {
+            name: digest(f"{cell.source}\n{cell.metadata.nbgrader.points}".encode()) for name, cell in checks.items()
+        },
+        "hand-out": given,
+        "code": of_files(code()),
     }
+
+
+def versions() -> dict[str, str]:
+    """Python's version and those of the libraries."""
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in LIBRARIES}
+
+
+def code() -> list[Path]:
+    """The files whose code decides a mark."""
+    rooms = [ROOT / "teaching" / f"{room}.py" for room in ROOMS]
+    return [ROOT / "helpers.py", *sorted((ROOT / "coursework").rglob("*.py")), *rooms]
+
+
+def of_files(paths: list[Path]) -> dict[str, str]:
+    """dict from the files that there are to a hash of what they hold."""
+    found = {}
+    for path in filter(Path.is_file, paths):
+        name = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+        found[str(name)] = digest(path.read_bytes())
+    return found
 
 
 def digest(content: bytes) -> str:
@@ -67,14 +88,14 @@ def short(key: dict[str, dict]) -> str:
 def differences(old: dict[str, dict], new: dict[str, dict]) -> list[str]:
     """What differs between two keys, in a few words each."""
     found = []
-    for part in new:
-        before, now = old.get(part, {}), new[part]
+    for part, now in new.items():
+        before = old.get(part, {})
         names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
         if part in ("options", "versions"):
             found += [f"{name} was {before.get(name)}, is {now.get(name)}" for name in names]
         elif names:
-            more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
-            found.append(f"{part}: {', '.join(names[:FEW])}{more}")
+            more = [f"and {len(names) - FEW} more"] if len(names) > FEW else []
+            found.append(f"{part}: {', '.join(names[:FEW] + more)}")
     return found
 
 

@@ -22,7 +22,7 @@ CANVAS_POINTS = re.compile(r".+\(\d+\)$")
 BLACKBOARD_POINTS = re.compile(r".+\[[^\]]*?:.*?([\d.,]+).*\].*\|\d+$")
 OURS = re.compile(r"gate|lstm|gru", re.I)
 NUMBER = re.compile(r"\s*(\d+(?:[.,]\d+)?)\s*")
-MOODLE = 3  # the surest column
+MOODLE, LIKELY = 2, 1  # the surest column, and one by its name
 SHORTEST = 5  # letters of its word for a participant
 PARTICIPANT = re.compile(r"\D*?(\d+)")  # Moodle's identifier: a word and a number
 
@@ -130,15 +130,19 @@ def points_column(table: Table, column: str | None, file: str) -> int:
 def people_column(table: Table, people: list[Person], file: str) -> int:
     """The one column that says who is who; an LMS's numbers if there are any, and never another column beside them."""
     columns = list(table.rows.columns)
-    surest = max((sure(table, place) for place in columns), default=0)
-    if any(person.number for person in people) and surest:
+    numbers = any(person.number for person in people)
+    if numbers:
+        surest = max(sure(table, place) for place in columns)
         columns = [place for place in columns if sure(table, place) == surest]
-    found = {place: sum(len(lines) == 1 for lines in matches(table, place, people).values()) for place in columns}
-    best = max(found, key=lambda place: found[place], default=0)
-    if not found.get(best):
+    found = {}
+    for place in columns:
+        lines = matches(table, place, people).values()
+        found[place] = sum(len(each) == 1 for each in lines)
+    best = max(found, key=lambda place: found[place])
+    if not found[best]:
         raise Refused(f"{file}: no column says who your students are: is it the table of the same activity?")
     rivals = [place for place in columns if found[place] == found[best]]
-    if len(rivals) > 1 and any(person.number for person in people):
+    if len(rivals) > 1 and numbers:
         names = " and ".join(repr(table.header[place]) for place in rivals)
         raise Refused(f"{file}: {names} both fit the numbers of your students: delete the wrong column in a copy")
     return best
@@ -146,12 +150,13 @@ def people_column(table: Table, people: list[Person], file: str) -> int:
 
 def sure(table: Table, place: int) -> int:
     """How surely a column holds an LMS's own numbers, by what Moodle writes into the first one, or by its name."""
-    cells, title = table.rows[place], table.header[place]
-    filled = [cell.strip() for cell in cells if cell.strip()]
-    words = {PARTICIPANT.fullmatch(cell) and re.sub(r"\d+$", "", cell) for cell in filled}
-    if place == 0 and len(words) == 1 and len(words.pop() or "") >= SHORTEST:
-        return MOODLE  # "Participant 12345"
-    return {"id": 2, "username": 2, "login": 2, "sid": 2}.get(title.strip().casefold(), 0)
+    cells = [cell.strip() for cell in table.rows[place] if cell.strip()]
+    words = {cell.rstrip("0123456789") for cell in cells}  # Moodle: "Participant 12345"
+    numbered = all(map(PARTICIPANT.fullmatch, cells))
+    if place == 0 and numbered and len(words) == 1 and len(words.pop()) >= SHORTEST:
+        return MOODLE
+    title = table.header[place].strip().casefold()
+    return LIKELY if title in ("id", "username", "login", "sid") else 0
 
 
 def matches(table: Table, place: int, people: list[Person]) -> dict[Person, list[int]]:

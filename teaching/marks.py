@@ -182,17 +182,22 @@ def under_new_names(said: dict[str, Any], names: list[str], answers: Answers) ->
 
 def put(grade: Grade, said: ByHand | None, answers: Answers) -> list[str]:
     """Give a cell its machine's points, and back what a person had given; returns notes on what has to be looked at."""
-    old, new = graded_cells(answers.before.values()).get(grade.name), graded_cells(answers.now.values()).get(grade.name)
-    machine = determine_grade(old)[0] if old else None
-    grade.auto_score = determine_grade(new)[0] if new else 0
+    machine = points_of(grade.name, answers.before)
+    grade.auto_score = points_of(grade.name, answers.now)
     grade.manual_score = said.points if said else None
     grade.extra_credit = said.extra if said else None
-    grade.needs_manual_grade = grade.auto_score is None and grade.manual_score is None
-    if said is None or said.points is None:
+    if grade.manual_score is None:
+        grade.needs_manual_grade = grade.auto_score is None
         return []
     changed = answers.old(grade.name) != answers.new(grade.name) or machine != grade.auto_score
-    grade.needs_manual_grade = said.waits or changed
-    return [f"{question_of(grade.name)}: changed since it was given {said.points:g}"] if changed else []
+    grade.needs_manual_grade = changed or (said is not None and said.waits)
+    return [f"{question_of(grade.name)}: changed since it was given {grade.manual_score:g}"] if changed else []
+
+
+def points_of(name: str, pages: dict[str, NotebookNode]) -> float | None:
+    """What the machine gives; None if a person has to, 0 if the question is not there."""
+    cell = graded_cells(pages.values()).get(name)
+    return determine_grade(cell)[0] if cell is not None else 0
 
 
 def with_headings(page: NotebookNode) -> NotebookNode:
@@ -297,20 +302,22 @@ def columns_of(gradebook: Gradebook) -> list[str]:
 def rows_of_one(submission: SubmittedAssignment, facts: dict[str, Any], columns: list[str]) -> list[dict[str, str]]:
     """The rows of a submission."""
     key = submission.student.id
-    grades = [grade for notebook in submission.notebooks for grade in notebook.grades]
-    points = dict.fromkeys(columns, 0.0)
-    for grade in grades:
-        points[question_of(grade.name)] += grade.score
-    waiting = {question_of(grade.name) for grade in grades if grade.needs_manual_grade}
-    shared = {question: f"{value:g}" for question, value in points.items()}
-    shared |= {"total": f"{sum(points.values()):g}"}
-    shared |= {"to grade by hand": " ".join(question for question in columns if question in waiting)}
-    rest = {"group": facts.get("group", ""), "seconds": str(facts.get("seconds", ""))}
-    rest |= {"notes": "; ".join(facts.get("notes", [])), "key": key}
+    points, waiting = dict.fromkeys(columns, 0.0), set()
+    for grade in (grade for notebook in submission.notebooks for grade in notebook.grades):
+        question = question_of(grade.name)
+        points[question] += grade.score
+        waiting |= {question} if grade.needs_manual_grade else set()
     rows = []
     for member in facts.get("members") or [{"name": key}]:
-        late = "late" if member.get("late") else ""
-        row = {"student": member["name"], "number": member.get("number", ""), **shared, "late": late, **rest}
+        row = {"student": member["name"], "number": member.get("number", "")}
+        row |= {question: f"{value:g}" for question, value in points.items()}
+        row["total"] = f"{sum(points.values()):g}"
+        row["to grade by hand"] = " ".join(question for question in columns if question in waiting)
+        row["late"] = "late" if member.get("late") else ""
+        row["group"] = facts.get("group", "")
+        row["seconds"] = str(facts.get("seconds", ""))
+        row["notes"] = "; ".join(facts.get("notes", []))
+        row["key"] = key
         rows.append({name: safe(value) for name, value in row.items()})
     return rows
 

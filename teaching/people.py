@@ -11,6 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import yaml
+
 from teaching.archives import CLOSED, File
 from teaching.handout import NAMES
 
@@ -111,19 +113,25 @@ def of_canvas(names: list[str], entries: Iterable[str]) -> dict[str, Owner]:
 
 def of_blackboard(entries: dict[str, list[File]]) -> dict[str, Owner]:
     """Blackboard's names; a login that holds `_` is told by the text that Blackboard puts beside the files."""
-    found: dict[str, Owner] = {}
-    logins: dict[str, str] = {}
-    for name, files in entries.items():
-        if name.endswith(".txt") and BLACKBOARD.fullmatch(name) and files[0].size < 2**20:
-            said = BLACKBOARD_TEXT.search(files[0].read().decode("utf-8-sig", "replace"))
-            if said and f"_{said['number']}_attempt_" in name:
-                logins[said["number"]] = said["name"]
-    for name in entries:
-        if match := BLACKBOARD.fullmatch(name):
-            login = next((login for login in logins if f"_{login}_attempt_" in name), match["number"])
-            when = tuple(int(part) for part in match["when"].split("-"))
-            found[name] = Owner("Blackboard", login, logins.get(login, login), login, "Blackboard's name", False, when)
+    matches = {name: match for name in entries if (match := BLACKBOARD.fullmatch(name))}
+    names: dict[str, str] = {}
+    for name in matches:
+        names |= told_by_blackboard(name, entries[name][0])
+    found = {}
+    for name, match in matches.items():
+        login = next((login for login in names if f"_{login}_attempt_" in name), match["number"])
+        when = tuple(int(part) for part in match["when"].split("-"))
+        found[name] = Owner("Blackboard", login, names.get(login, login), login, "Blackboard's name", False, when)
     return found
+
+
+def told_by_blackboard(name: str, file: File) -> dict[str, str]:
+    """dict from a login to its name, if a file is the text in which Blackboard says so."""
+    if not name.endswith(".txt") or file.size > 2**20:
+        return {}
+    said = BLACKBOARD_TEXT.search(file.read().decode("utf-8-sig", "replace"))
+    ours = said and f"_{said['number']}_attempt_" in name
+    return {said["number"]: said["name"]} if said and ours else {}
 
 
 def of_ilias(folders: list[str], parent: str) -> dict[str, Owner]:
@@ -142,24 +150,22 @@ def of_ilias(folders: list[str], parent: str) -> dict[str, Owner]:
 
 def of_gradescope(folders: list[str], entries: dict[str, list[File]]) -> dict[str, Owner]:
     """Gradescope's folders; who they are stands in a file beside them."""
-    numbers = {name: match["number"] for name in folders if (match := GRADESCOPE.fullmatch(name))}
     said = submitters(entries["submission_metadata.yml"][0]) if "submission_metadata.yml" in entries else {}
     people = {}
-    for folder, number in numbers.items():
-        persons = [person for person in said.get(folder, []) if isinstance(person, dict)]
-        names = " and ".join(str(person.get(":name", "")) for person in persons) or folder
-        also = [str(person[key]) for person in persons for key in (":sid", ":email") if person.get(key)]
-        unique = tuple(also) if len(persons) == 1 else ()
-        people[folder] = Owner("Gradescope", number, names, folder, "Gradescope's name", also=unique)
-        if len(persons) == 1 and unique:  # the person's own number outlives a second hand-in
-            people[folder] = people[folder]._replace(number=unique[0])
+    for folder in folders:
+        if match := GRADESCOPE.fullmatch(folder):
+            persons = [person for person in said.get(folder, []) if isinstance(person, dict)]
+            name = " and ".join(str(person.get(":name", "")) for person in persons) or folder
+            owner = Owner("Gradescope", match["number"], name, folder, "Gradescope's name")
+            unique = [str(person[key]) for person in persons for key in (":sid", ":email") if person.get(key)]
+            if len(persons) == 1 and unique:  # the person's own number outlives a second hand-in
+                owner = owner._replace(number=unique[0], also=tuple(unique))
+            people[folder] = owner
     return people
 
 
 def submitters(file: File) -> dict:
     """dict from folder to its submitters, of Gradescope's metadata; none if it can't be read."""
-    import yaml
-
     try:
         said = yaml.safe_load(file.read().decode("utf-8-sig"))
         return {str(folder): facts.get(":submitters") or [] for folder, facts in said.items()}
@@ -180,7 +186,8 @@ def is_state(name: str) -> bool:
     rest = re.sub("|".join(NAMES), " ", name, flags=re.I)
     words = re.findall(r"[^\W\d_]+", rest)
     if not words:  # a number of three digits may be a person's
-        return not re.search(r"\d{3}", rest) and not rest.strip(" _-.()0123456789")
+        digits = re.sub(r"[ _.()-]", "", rest)
+        return not digits or (digits.isdecimal() and len(digits) < 3)
     return all(word.casefold() in STATES for word in words)
 
 

@@ -123,10 +123,18 @@ def key_of(owner: Owner) -> str:
     It does not depend on who else hands in: where letters are lost, a hash of the name stands for them.
     """
     name = unicodedata.normalize("NFC", owner.name)
-    plain = re.sub(r"[^\w.@-]+", "_", name).strip("._-")[:60]
+    short = slug(name)
     if owner.number:
-        return "_".join(filter(None, [plain, re.sub(r"[^\w.@-]+", "_", owner.number)]))
-    return plain if plain == name else f"{plain or 'nameless'}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+        return f"{short}_{slug(owner.number)}".strip("_")
+    if short == name:
+        return short
+    mark = hashlib.sha256(name.encode()).hexdigest()[:6]
+    return f"{short or 'nameless'}-{mark}"
+
+
+def slug(name: str) -> str:
+    """What of a name may be a folder's."""
+    return re.sub(r"[^\w.@-]+", "_", name).strip("._-")[:60]
 
 
 def digest(file: File) -> str:
@@ -157,11 +165,13 @@ def lines_of(place: Path) -> dict[str, Line]:
         return {}
     table = read_table(path)
     header = [name.strip().casefold() for name in table.header]
-    if header[:2] != ["file", "student"] or header[2:] not in ([], ["group"]):
+    if header not in (["file", "student"], ["file", "student", "group"]):
         raise Refused(f"{path}: its first line must be file,student or file,student,group")
-    rows = table.rows.reindex(columns=range(3), fill_value="")
-    cells = [[cell.strip() for cell in row] for row in rows.itertuples(index=False)]
-    return {file.replace("\\", "/").strip("/"): Line(student, group) for file, student, group in cells if file}
+    lines = {}
+    for row in table.rows.itertuples(index=False):
+        file, student, group = [*map(str.strip, row), ""][:3]
+        lines[file.replace("\\", "/").strip("/")] = Line(student, group)
+    return lines
 
 
 def line_for(parts: Parts, lines: dict[str, Line]) -> Line | None:
@@ -189,9 +199,7 @@ class Collector:
 
     def level(self, files: list[File], depth: int) -> None:
         """Decide about everything that lies side by side in a folder or zip."""
-        entries: dict[str, list[File]] = defaultdict(list)
-        for file in files:
-            entries[file.parts[depth]].append(file)
+        entries = by_part(files, depth)
         parent = files[0].parts[depth - 1] if depth else self.place.resolve().name
         owners = owners_of(entries, parent, depth)
         rest = {}
@@ -226,22 +234,21 @@ class Collector:
         """Entries that no LMS has named: exports and folders of a class are looked into, others name a student."""
         loose = {name: files for name, files in entries.items() if len(files[0].parts) == depth + 1}
         boxes = {name: files for name, files in entries.items() if name not in loose}
+        works = [name for name, files in loose.items() if not NEUTRAL.search(name) or self.which(files[0])]
         exports = [name for name, files in boxes.items() if self.is_export(files, depth + 1)]
-        works = [name for name in loose if not NEUTRAL.search(name) or self.which(loose[name][0])]
-        if exports and len(exports) == len(boxes) and not works:
-            for name in exports:
-                self.level(boxes[name], depth + 1)
-            boxes = {}
-        elif alone and len(boxes) == 1 and not works and self.is_class(next(iter(boxes.values())), depth + 1):
-            for files in boxes.values():
-                self.level(files, depth + 1)
-            boxes = {}
-        elif alone and self.is_one_student(works, boxes):
+        only = alone and len(boxes) == 1 and not works
+        if only and not exports:
+            exports = [name for name, files in boxes.items() if self.is_class(files, depth + 1)]
+        if alone and not exports and self.is_one_student(works, boxes):
             everything = [file for files in entries.values() for file in files]
             self.hand_in(everything, depth - 1, named(stem(parent), "the folder's name"))
             return
+        clear = len(exports) == len(boxes) and not works
         for name, files in boxes.items():
-            self.box(name, files, depth, name in exports, only=alone and len(boxes) == 1 and not works)
+            if clear:
+                self.level(files, depth + 1)
+            else:
+                self.box(name, files, depth, name in exports, only)
         for name, files in loose.items():
             self.loose(name, files, depth)
 
@@ -252,7 +259,8 @@ class Collector:
             self.ask(path, f"an export of an LMS ({EXPORT}), or a student's own work?", EXPORT)
         elif self.is_class(files, depth + 1, by_any_name=only):
             self.ask(path, f"several students ({EXPORT}), or one with several versions?", EXPORT)
-        self.hand_in(files, depth, named(stem(name), "the zip's name" if stem(name) != name else "the folder's name"))
+        kind = "folder" if stem(name) == name else "zip"
+        self.hand_in(files, depth, named(stem(name), f"the {kind}'s name"))
 
     def loose(self, name: str, files: list[File], depth: int) -> None:
         """A file beside the folders."""
@@ -273,11 +281,12 @@ class Collector:
     def is_export(self, files: list[File], depth: int) -> bool:
         """Did an LMS name what lies in a folder or zip?"""
         inside = [file for file in files if len(file.parts) > depth]
-        entries: dict[str, list[File]] = defaultdict(list)
-        for file in inside:
-            entries[file.parts[depth]].append(file)
-        named_ones = owners_of(entries, files[0].parts[depth - 1], depth) if inside else {}
-        return bool(named_ones) or (len(entries) == 1 and bool(inside) and self.is_export(inside, depth + 1))
+        if not inside:
+            return False
+        entries = by_part(inside, depth)
+        if owners_of(entries, inside[0].parts[depth - 1], depth):
+            return True
+        return len(entries) == 1 and self.is_export(inside, depth + 1)
 
     def is_class(self, files: list[File], depth: int, by_any_name: bool = False) -> bool:
         """Do several folders, zips or persons' files in it hold the same notebook, and none is called a draft?
@@ -307,6 +316,14 @@ class Collector:
             return False
         with_work = [name for name, files in boxes.items() if any(self.which(file) for file in files if file.parts[-1])]
         return all(is_state(stem(name)) for name in with_work)
+
+
+def by_part(files: list[File], depth: int) -> dict[str, list[File]]:
+    """Files by a part of their paths."""
+    entries: dict[str, list[File]] = defaultdict(list)
+    for file in files:
+        entries[file.parts[depth]].append(file)
+    return entries
 
 
 def stem(name: str) -> str:

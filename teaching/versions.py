@@ -12,7 +12,7 @@ from nbformat import NotebookNode, from_dict
 from nbformat.warnings import DuplicateCellId
 from nbgrader.utils import is_solution
 
-from teaching.archives import File
+from teaching.archives import File, date
 from teaching.cells import STUB, names_in, nodes, plain, read
 from teaching.handout import NAMES, answer_names
 from teaching.people import is_state
@@ -45,15 +45,26 @@ class Known:
 
     def __init__(self, handouts: dict[str, NotebookNode], name: str):
         cells = handouts[name].cells
-        others = [cell for other, book in handouts.items() if other != name for cell in book.cells]
-        elsewhere = {cell.id for cell in others} | {plain(cell.source) for cell in others}
+        elsewhere: set[str] = set()
+        for other, book in handouts.items():
+            if other != name:
+                elsewhere |= {cell.id for cell in book.cells}
+                elsewhere |= {plain(cell.source) for cell in book.cells}
+        texts = {plain(cell.source): cell.id for cell in cells}
+        self.given = set(texts)
         self.ids = {cell.id for cell in cells} - elsewhere
-        self.texts = {plain(cell.source): cell.id for cell in cells if plain(cell.source) not in elsewhere}
-        self.given = {plain(cell.source) for cell in cells}
+        self.texts = {text: name for text, name in texts.items() if text not in elsewhere}
         self.answers = set(answer_names(handouts[name]))
         self.questions = {cell.id for cell in cells if cell.cell_type == "markdown" and is_solution(cell)}
-        pairs = zip(cells, cells[1:], strict=False)
-        self.asked_in = {plain(cell.source): after.id for cell, after in pairs if after.id in self.questions}
+        self.asked_in: dict[str, str] = {}  # from the text of a question to its answer's cell
+        for before, cell in zip(cells, cells[1:], strict=False):
+            if cell.id in self.questions:
+                self.asked_in[plain(before.source)] = cell.id
+
+    def name_of(self, cell: NotebookNode) -> str | None:
+        """The name of the cell of this notebook alone that a cell is, by its id or by its text."""
+        named = [name for name in ids_of(cell) if name in self.ids]
+        return named[0] if named else self.texts.get(plain(cell.source))
 
 
 class Work(NamedTuple):
@@ -104,19 +115,20 @@ def notebook_in(file: File) -> NotebookNode | None:
 
 def work_in(notebook: NotebookNode, known: Known) -> Work:
     """How much of a notebook of the hand-out stands in another one."""
-    cells, values, texts, question = set(), set[str](), set(), None
+    cells, values, texts = set[str](), set[str](), set[str]()
+    question = None  # whose answer the next text is
     for cell in notebook.cells:
         text = plain(cell.source)
-        name = next((name for name in ids_of(cell) if name in known.ids), known.texts.get(text))
-        cells.add(name)
-        if name in known.questions or (name is None and question and cell.cell_type != "code"):
-            own = text.replace(STUB, "").strip()
-            texts |= {name or question} if own else set()
+        name = known.name_of(cell)
+        answered = name if name in known.questions else question if name is None else None
+        if answered and cell.cell_type != "code":
+            texts |= {answered} if text.replace(STUB, "").strip() else set()
         elif text not in known.given:
             values |= given_in(cell.source)
+        cells |= {name} if name else set()
         question = known.asked_in.get(text, question if name is None else None)
     answers = len(values & known.answers)
-    return Work(len(cells - {None}), answers + len(texts), len(texts))
+    return Work(len(cells), answers + len(texts), len(texts))
 
 
 def ids_of(cell: NotebookNode) -> Iterable[str]:
@@ -129,9 +141,14 @@ def given_in(source: str) -> set[str]:
     """The names that get a value in a piece of Python; `...` and None are none."""
     stored = set(names_in(source, ast.Store))
     for node in nodes(source) if stored else []:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and node.value.value in (None, ...):
+        if isinstance(node, ast.Assign) and is_blank(node.value):
             stored -= {target.id for target in node.targets if isinstance(target, ast.Name)}
     return stored
+
+
+def is_blank(value: ast.expr) -> bool:
+    """Does an expression stand for no answer?"""
+    return isinstance(value, ast.Constant) and value.value in (None, ...)
 
 
 def held(works: dict[str, Work]) -> list[str]:
@@ -144,14 +161,9 @@ def alone(notebook: NotebookNode, name: str, known: dict[str, Known]) -> Noteboo
     cells = [
         cell
         for cell in notebook.cells
-        if cell.cell_type == "code" or not any(is_of(cell, book) for other, book in known.items() if other != name)
+        if cell.cell_type == "code" or not any(book.name_of(cell) for other, book in known.items() if other != name)
     ]
     return from_dict({**notebook, "cells": [dict(cell) for cell in cells]})
-
-
-def is_of(cell: NotebookNode, known: Known) -> bool:
-    """Does a cell belong to this notebook only?"""
-    return any(name in known.ids for name in ids_of(cell)) or plain(cell.source) in known.texts
 
 
 class Shelf:
@@ -241,46 +253,49 @@ def names_written(notebook: NotebookNode) -> set[str]:
     """The names that a student has filled in: `student = "Kim Lee"`."""
     found = set()
     for cell in notebook.cells:
-        for node in nodes(cell.source) if cell.cell_type == "code" and "student" in cell.source else []:
-            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-                found |= {node.value.value for target in node.targets if ast.unparse(target) == "student"}
+        lines = nodes(cell.source) if cell.cell_type == "code" and "student" in cell.source else []
+        for line in filter(lambda node: isinstance(node, ast.Assign), lines):
+            value = getattr(line.value, "value", None)
+            if ast.unparse(line.targets[0]) == "student" and isinstance(value, str):
+                found.add(value)
     return found
 
 
 def choice(name: str, found: list[Version], submission: Submission, sure: bool) -> list[str]:
     """A note on what counts, if there was a choice or a doubt."""
     best, *older = found
-    sources = [plain(cell.source) for cell in best.notebook.cells]
-    older = [other for other in older if [plain(cell.source) for cell in other.notebook.cells] != sources]
     file = submission.names[best.file.path]
     if not sure:
         return [f"{name}: {file!r} is taken, though nothing of ours is in it"]
+    older = [other for other in older if sources(other) != sources(best)]
     if not older:
         return []
-    others = [f"{submission.names[other.file.path]!r} ({facts(other)})" for other in older[:MOST_NOTED]]
-    more = f" and {len(older) - MOST_NOTED} more" if len(older) > MOST_NOTED else ""
-    return [f"{name}: {file!r} is taken ({facts(best)}), not {', not '.join(others)}{more}"]
+    others = [f"not {submission.names[other.file.path]!r} ({facts(other)})" for other in older[:MOST_NOTED]]
+    if len(older) > MOST_NOTED:
+        others.append(f"nor {len(older) - MOST_NOTED} more")
+    return [f"{name}: {file!r} is taken ({facts(best)}), {', '.join(others)}"]
+
+
+def sources(version: Version) -> list[str]:
+    """What stands in the cells."""
+    return [plain(cell.source) for cell in version.notebook.cells]
 
 
 def facts(version: Version) -> str:
     """What decides between versions, for people."""
-    answers = f"{version.answers} answer{'s' if version.answers != 1 else ''}"
-    if not version.when:
-        return answers
-    year, month, day, hour, minute, *_ = version.when
-    return f"{answers}, {year}-{month:02}-{day:02} {hour:02}:{minute:02}"
+    answers = "1 answer" if version.answers == 1 else f"{version.answers} answers"
+    return f"{answers}, {date(version.when)}" if version.when else answers
 
 
 def missing(name: str, shelf: Shelf) -> str:
     """A note on a notebook that is not there, and on what is."""
-    wrong = {file: said for file, said in shelf.broken.items() if name.lower() in file.lower()}
-    wrong = wrong or {
-        file: said for file, said in shelf.broken.items() if not any(n.lower() in file.lower() for n in NAMES)
-    }
-    there = [f"{file!r} ({said})" for file, said in wrong.items()]
+    by_name = {file for file in shelf.broken if name.lower() in file.lower()}
+    nameless = {file for file in shelf.broken if not any(other.lower() in file.lower() for other in NAMES)}
+    there = [f"{file!r} ({said})" for file, said in shelf.broken.items() if file in (by_name or nameless)]
     there += [repr(file) for file in shelf.others if not is_ours(file)]
-    said = f"; there is {', '.join(there[:MOST_NOTED])}" if there else ""
-    return f"{name} was not handed in{said}"
+    if not there:
+        return f"{name} was not handed in"
+    return f"{name} was not handed in; there is {', '.join(there[:MOST_NOTED])}"
 
 
 def is_ours(name: str) -> bool:

@@ -14,7 +14,7 @@ from teaching.submissions import WHO, Collection, Submission, by_file_name
 from teaching.tables import safe, write_table
 from teaching.versions import Known, held, is_ours, known_of, notebook_in, notebooks_of, work_in
 
-WIDEST = 60  # characters of a column on the screen
+WIDEST = 90  # characters of a column on the screen
 COLUMNS = ("file", "student", "number", "why", "notebook", "problem")
 
 
@@ -64,7 +64,7 @@ class HandOut:
 
 def rows_of(collection: Collection, handout: HandOut, left_out: dict[str, str]) -> list[Row]:
     """The table; `left_out` says why a student's hand-in is not graded."""
-    rows = []
+    rows: list[Row] = []
     for submission in collection.submissions:
         notebooks_of(submission, handout.notebooks, handout.known)
         rows += rows_of_one(submission, left_out.get(submission.key, ""))
@@ -86,20 +86,21 @@ def rows_of_one(submission: Submission, left_out: str) -> Iterator[Row]:
 
 def write(rows: list[Row], collection: Collection, path: Path) -> None:
     """Write the table as CSV, with what is not clear."""
-    asked = {unclear.path: f"{unclear.question} {WHO}: {unclear.line}" for unclear in collection.unclear}
     lines = []
     for row in rows:
-        question = next((said for start, said in asked.items() if f"{row.file}/".startswith(f"{start}/")), "")
-        lines.append([safe(cell) for cell in (*row[:-1], "; ".join(filter(None, [row.problem, question])))])
+        asked = [each for each in collection.unclear if f"{row.file}/".startswith(f"{each.path}/")]
+        said = [f"{each.question} {WHO}: {each.line}" for each in asked]
+        row = row._replace(problem="; ".join(filter(None, [row.problem, *said])))
+        lines.append([safe(cell) for cell in row])
     write_table(path, COLUMNS, lines)
 
 
 def show(rows: list[Row]) -> None:
     """Print the table."""
     lines = [COLUMNS, *rows]
-    widths = [min(WIDEST, max(len(line[place]) for line in lines)) for place in range(len(COLUMNS))]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        cells = (cell.ljust(min(width, WIDEST)) for cell, width in zip(line, widths, strict=True))
         print("  ".join(cells).rstrip())
 
 

@@ -29,7 +29,9 @@ class Quick:
         self.handouts = {
             name: read(nbformat.writes(book)) for name, book in pages_in(course / "release" / ASSIGNMENT).items()
         }
-        self.models = dict.fromkeys(range(8), place)
+
+    def at_hand(self, number):
+        return True
 
     def __enter__(self):
         return self
