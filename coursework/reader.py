@@ -27,7 +27,7 @@ from coursework.text import show_widget
 from coursework.trace import trace
 
 SCRIPT = Path(__file__).with_name("reader.js")
-MODULES = ("arithmetic", "ink")  # of the folder page/, in the order in which they read each other
+MODULES = "arithmetic ink formula state draw parts hand story views stage playground".split()  # of the folder page/, in the order in which they read each other
 STYLE = SCRIPT.with_suffix(".css")
 PAGE = SCRIPT.with_suffix(".html")
 SMALL = ("GRU 32", "LSTM 32")  # the networks of the committed page
@@ -153,8 +153,14 @@ def make_content(networks: Mapping, images: list[dict], probes: Mapping | None =
         "networks": [_packed(label, model, (probes or {}).get(label)) for label, model in networks.items()],
         "images": images,
         "opening": next((k for k, image in enumerate(images) if image["label"] == OPENING), 0),
-        "viridis": in_base64(plt.get_cmap("viridis")(range(256), bytes=True)[:, :3]),
+        "viridis": _color_map("viridis"),
+        "diverging": _color_map("RdBu"),
     }
+
+
+def _color_map(name):
+    """256 colours as red, green, blue."""
+    return in_base64(plt.get_cmap(name)(range(256), bytes=True)[:, :3])
 
 
 def _packed(label, model, probe):
