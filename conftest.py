@@ -74,25 +74,9 @@ def runs(monkeypatch, tmp_path):
 
 def tiny(family="softmax", **changes):
     """An Experiment of a second."""
-    from coursework.training import Experiment
+    from coursework.experiment import Experiment
 
     return Experiment(family, **{"units": 4, "epochs": 1, "batch_size": 64, **changes})
-
-
-@pytest.fixture
-def shown(monkeypatch):
-    """What figures were shown: a list of (figure, alt text)."""
-    import IPython.display
-    import matplotlib.pyplot as plt
-
-    figures = []
-
-    def show(figure, metadata):
-        figures.append((figure, metadata["image/png"]["alt"]))
-
-    monkeypatch.setattr(IPython.display, "display", show)
-    yield figures
-    plt.close("all")
 
 
 @pytest.fixture(scope="session")

@@ -13,14 +13,18 @@ from coursework.arguments import check_integer
 # All notebooks: Keras on TensorFlow, silent
 from coursework.backend import keras
 # All notebooks: MNIST or scikit-learn's digits, one row per time step
-from coursework.data import Data, binarize, hold_out, load_data
+from coursework.data import Data, binarize, check_classes, hold_out, load_data
 # All notebooks: verdicts and points
 from coursework.verdicts import answered, award
 # A variant of the coursework for each student, where a class asks for that
 from coursework.variants import variant
-# Notebook 1: both cells in SymPy
-from coursework.cells import CELLS, equations
-from coursework.formulas import Cell, dot, one_unit, sigmoid, symbols
+# Notebook 1: the two cells in SymPy
+from coursework.cells import equations
+from coursework.formulas import one_unit, sigmoid
+# A cell of one's own, and what a cell can do: docs/cells.md
+from coursework.cells import CELLS
+from coursework.formulas import Cell, dot, symbols
+from coursework.keras_cells import named_weights
 # Notebook 1: Keras layers with hand-set weights
 from coursework.hand_set import deviation_from_keras, final_state, keras_layer, measure_gate_error, wide_lstm
 # Notebook 1: does a setting of the gates hold?
@@ -28,11 +32,12 @@ from coursework.checks_gates import check_counterexample, check_gates
 # Notebook 1: figures
 from coursework.figures_gates import gate_playground, plot_gate_error, plot_imitation, plot_panels, plot_reachable
 # Notebook 2: what decides a network
-from coursework.training import Experiment, MODEL_SIZES, build_model, compile_model, quick, recipe_for, tuned
+from coursework.experiment import Experiment, MODEL_SIZES, quick, recipe_for, tuned
+from coursework.training import build_model, compile_model
 # Notebook 2: train what is not trained yet
 from coursework.sweep import train_all
 # Notebook 2: figures
-from coursework.figures_training import plot_learning_curves, plot_rows_as_steps, plot_summary_table
+from coursework.figures_training import plot_learning_curves, plot_rows_as_steps, plot_summary_table, summary_table
 # Notebook 3: gates and states at every step
 from coursework.layers import layer_outputs
 from coursework.trace import trace

@@ -1,12 +1,10 @@
 """The rooms behind helpers.py. A room imports rooms of lower floors only:
 
-8 figures_gates figures_training figures_analysis reader
-7 checks_networks sweep hand_set
-6 store statistics analysis influence
-5 trace readout training
-4 layers checks_gates
-3 keras_cells properties
-2 data cells verdicts style variants
-1 text arguments backend formulas
-0 files
+6 checks_networks sweep
+5 figures_gates influence reader store
+4 figures_analysis figures_training hand_set readout trace training
+3 analysis checks_gates experiment layers
+2 data keras_cells statistics style verdicts
+1 arguments cells properties text
+0 backend files formulas variants words
 """

@@ -33,16 +33,24 @@ def last_ink(x: np.ndarray) -> np.ndarray:
 def erase_last(x: np.ndarray, rows: int) -> np.ndarray:
     """The images (N, T, pixels) with their last rows blank: as many steps, less ink. Notebook 3, Q3.3."""
     x = as_numbers("x", x, ("N", "T", "pixels"))
-    check_integer(0, x.shape[1], rows=rows)
-    return np.where(np.arange(x.shape[1])[:, None] < x.shape[1] - rows, x, 0).astype(x.dtype)
+    steps = x.shape[1]
+    check_integer(0, steps, rows=rows)
+    erased = x.copy()
+    erased[:, steps - rows :] = 0
+    return erased
 
 
 def shuffle_pixels(data: Data, seed: int) -> Data:
     """The same data with the pixels of all images in another order, the same for all. Notebook 3, Q3.1."""
     check_integer(0, seed=seed)
     order = np.random.default_rng(seed).permutation(data.x_train[0].size)
-    x_train, x_test = (x.reshape(len(x), -1)[:, order].reshape(x.shape) for x in (data.x_train, data.x_test))
-    return dataclasses.replace(data, name=f"{data.name} shuffled", x_train=x_train, x_test=x_test)
+
+    def shuffled(x):
+        pixels = x.reshape(len(x), -1)
+        return pixels[:, order].reshape(x.shape)
+
+    name = f"{data.name} shuffled"
+    return dataclasses.replace(data, name=name, x_train=shuffled(data.x_train), x_test=shuffled(data.x_test))
 
 
 def commit_step(predictions: np.ndarray) -> np.ndarray:
@@ -53,8 +61,10 @@ def commit_step(predictions: np.ndarray) -> np.ndarray:
     predictions = as_numbers("predictions", predictions, ("N", "T"))
     if (predictions != np.floor(predictions)).any():
         raise ValueError("predictions must be classes, whole numbers, after each step; take the argmax of logits")
-    wrong = predictions != predictions[:, -1:]
-    return np.where(wrong.any(1), predictions.shape[1] - wrong[:, ::-1].argmax(1) + 1, 1)
+    steps = predictions.shape[1]
+    other = predictions != predictions[:, -1:]
+    last_other = steps - other[:, ::-1].argmax(1)  # the last step with another answer, if there is one
+    return np.where(other.any(1), last_other + 1, 1)
 
 
 def places_of_rows(x: np.ndarray) -> dict[str, np.ndarray]:
@@ -62,9 +72,11 @@ def places_of_rows(x: np.ndarray) -> dict[str, np.ndarray]:
 
     Notebook 3, bonus.
     """
+    x = as_numbers("x", x, ("N", "T", "pixels"))
     row = np.arange(1, x.shape[1] + 1)
-    above, below = row < first_ink(x)[:, None], row > last_ink(x)[:, None]
-    return {"blank above": above & ~below, "rows of the digit": ~above & ~below, "blank below": below}
+    below = row > last_ink(x)[:, None]  # all rows of an image without ink
+    above = (row < first_ink(x)[:, None]) & ~below
+    return {"blank above": above, "rows of the digit": ~above & ~below, "blank below": below}
 
 
 def class_means(h: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -74,9 +86,10 @@ def class_means(h: np.ndarray, y: np.ndarray) -> np.ndarray:
     """
     h = as_numbers("h", h, ("N", "T", "units"))
     y = as_labels("y", y, len(h))
-    with np.errstate(invalid="ignore"):
-        counts = np.bincount(y, minlength=10)
-        return np.stack([h[y == digit].sum(0, dtype=np.float64) / counts[digit] for digit in range(10)])
+    means = np.full((10, *h.shape[1:]), np.nan)
+    for digit in np.unique(y):
+        means[digit] = h[y == digit].mean(0, dtype=np.float64)
+    return means
 
 
 def class_variances(h: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -87,9 +100,11 @@ def class_variances(h: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarra
     """
     h = as_numbers("h", h, ("N", "T", "units")).astype(np.float64)
     y = as_labels("y", y, len(h))
-    means, counts = class_means(h, y), np.bincount(y, minlength=10)
-    between = np.nansum(counts[:, None, None] * (means - h.mean(0)) ** 2, axis=(0, 2)) / len(h)
-    return between, np.maximum(h.var(0).sum(-1) - between, 0)
+    share = np.bincount(y, minlength=10) / len(h)
+    distance = ((class_means(h, y) - h.mean(0)) ** 2).sum(-1)  # (10, T), squared
+    between = np.nansum(share[:, None] * distance, axis=0)
+    whole = h.var(0).sum(-1)
+    return between, np.maximum(whole - between, 0)
 
 
 def step_lengths(h: np.ndarray) -> np.ndarray:
@@ -125,17 +140,20 @@ def fit_probes(h: np.ndarray, y: np.ndarray, C: float = 1.0) -> np.ndarray:
     weights = np.zeros((h.shape[1], h.shape[2] + 1, 10))
     weights[:, -1] = -1e9  # never the answer, unless the class is among y
     with threadpool_limits(1):  # a second thread of BLAS only waits: a hundred times slower on a busy machine
-        for states, weight in zip(h.transpose(1, 0, 2), weights, strict=True):
-            fit = LogisticRegression(C=C, max_iter=1000).fit(states, y)
-            weight[:-1, fit.classes_], weight[-1, fit.classes_] = fit.coef_.T, fit.intercept_
+        for step, weight in enumerate(weights):
+            fit = LogisticRegression(C=C, max_iter=1000).fit(h[:, step], y)
+            weight[:-1, fit.classes_] = fit.coef_.T
+            weight[-1, fit.classes_] = fit.intercept_
     return weights
 
 
 def probe_predictions(weights: np.ndarray, h: np.ndarray) -> np.ndarray:
     """The class that the probes of `fit_probes` read at each step of h (N, T, units): (N, T). Notebook 3, Q3.3."""
-    steps, units = len(weights), weights.shape[1] - 1
-    h = as_numbers("h", h, ("N", steps, units))
-    return (np.einsum("ntu,tuk->ntk", h, weights[:, :-1], optimize=True) + weights[:, -1]).argmax(-1)
+    weights = as_numbers("weights", weights, ("T", "units + 1", 10))
+    steps, inputs, _ = weights.shape
+    h = as_numbers("h", h, ("N", steps, inputs - 1))
+    logits = np.einsum("ntu,tuk->ntk", h, weights[:, :-1], optimize=True) + weights[:, -1]
+    return logits.argmax(-1)
 
 
 def saturation(gate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -148,9 +166,28 @@ def saturation(gate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def mean_correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Correlation of two arrays (N, T, units) within each image, averaged over the images. Notebook 3, bonus."""
+    """Correlation of two arrays (N, T, units) within each image, averaged over the images.
+
+    ValueError for another shape, and for an array that is constant in an image: it has no correlation there.
+    Notebook 3, bonus.
+    """
     a = as_numbers("a", a, ("N", "T", "units"))
-    a, b = (v.reshape(len(a), -1) for v in (a, as_numbers("b", b, a.shape)))
-    a, b = (v - v.mean(1, dtype=float, keepdims=True) for v in (a, b))
-    ab, aa, bb = (np.einsum("nk,nk->n", *pair) for pair in ((a, b), (a, a), (b, b)))  # no array of products
-    return float((ab / np.sqrt(aa * bb)).mean())
+    b = as_numbers("b", b, a.shape)
+    a, b = _deviations("a", a), _deviations("b", b)
+    covariance = _products(a, b)
+    size = np.sqrt(_products(a, a) * _products(b, b))
+    return float((covariance / size).mean())
+
+
+def _deviations(name, values):
+    """Each image's values (N, T x units) minus their mean, unless they are all the same."""
+    rows = values.reshape(len(values), -1)
+    constant = np.flatnonzero(np.ptp(rows, axis=1) == 0)
+    if len(constant):
+        raise ValueError(f"{name} is constant in image {constant[0]}, so it has no correlation there: leave it out")
+    return rows - rows.mean(1, dtype=float, keepdims=True)
+
+
+def _products(a, b):
+    """Sum of the products of two arrays (N, K) along each row: (N,), without an array of products."""
+    return np.einsum("nk,nk->n", a, b)

@@ -9,10 +9,11 @@ import mpmath
 import numpy as np
 import sympy as sp
 
-from coursework.arguments import check_choice, short_repr
+from coursework import properties
 from coursework.cells import equations
-from coursework.formulas import one_unit, symbols
+from coursework.formulas import Cell, one_unit, symbols
 from coursework.verdicts import Verdict, Wrong, as_verdict, kind_of
+from coursework.words import check_choice, short_repr
 
 MAX_BITS = 1100  # of the numerator and of the denominator of a number in an answer: enough for every 64-bit float
 DIGITS = 1000  # decimal digits of what is no fraction
@@ -21,79 +22,157 @@ intervals.dps = DIGITS
 judged = functools.partial(as_verdict, needed="a dict from name to number")
 
 
-def check_gates(cell: str, behaviour: str, answer: dict, z_keeps: int = 1) -> Verdict:
+def check_gates(cell: Cell | str, behaviour: str, answer: dict, z_keeps: int = 1) -> Verdict:
     """Does a setting of the gates make the cell store its input (Q1.1), or keep its state (Q1.2)?
 
-    The setting is put into the symbolic update (`equations`), and the property is decided there. Store: the new state
-    does not depend on the old h or c, and is an injective function of the candidate's input W x + b. Keep: the new
-    state equals the old one whatever x is. The state is c for the LSTM, h for the GRU.
+    The setting is put into the symbolic update (`equations`), and the property is decided there (`properties.holds`).
+    Store: the new state does not depend on the old h or c, and is an injective function of the candidate's input
+    W x + b. Keep: the new state equals the old one, which may be any number, whatever x is. The state is c for a cell
+    with an output formula, such as the LSTM, and h for the others, such as the GRU.
 
     Args:
-        cell: "LSTM" or "GRU" (with the reset gate before the recurrent weights, as in Cho et al. 2014).
+        cell: a name in `CELLS` (the GRU has its reset gate before the recurrent weights, as in Cho et al. 2014), or a
+            Cell of one's own.
         behaviour: "store_input" or "keep_state".
-        answer: dict from gate (i, f, o or z, r) to activation, a real number from 0 to 1 of any type, or an array whose
-            entries all agree. Also "U", the recurrent weights of the candidate (only U = 0 says anything), and for the
-            LSTM "o_prev", the output gate of the step before; without it, o stands for both. What is left out is free:
-            it may take any value. `...` and None: not answered yet.
-        z_keeps: 1: z = 1 keeps the state (Cho et al. 2014, Keras); 0: z = 1 replaces it (Chung et al. 2014).
+        answer: dict from gate (i, f, o or z, r) to activation, a real number of any type from 0 to 1 (or what else the
+            gate's formula reaches), or an array whose entries all agree. Also "U", all weights with which the candidate
+            reads the step before (only U = 0 says anything), and for a gate o in the output "o_prev", the same gate in
+            the step before; without it, o stands for both. What is left out is free: it may take any value, unless it
+            follows from other gates. `...` and None: not answered yet.
+        z_keeps: 1: z = 1 keeps the GRU's state (Cho et al. 2014, Keras); 0: z = 1 replaces it (Chung et al. 2014).
 
     Raises:
         ValueError: unknown cell, behaviour or convention; never for a wrong answer.
 
     Notebook 1, Q1.1 and Q1.2.
     """
-    check_choice("cell", cell, ("LSTM", "GRU"))
     check_choice("behaviour", behaviour, ("store_input", "keep_state"))
     check_choice("z_keeps", z_keeps, (1, 0))
-    return _judge_gates(equations(cell, int(z_keeps)), behaviour, answer)
+    step = equations(cell, int(z_keeps))
+    has_conventions = equations(cell, 1) != equations(cell, 0)
+    return _judge_gates(step, behaviour, answer, has_conventions)
 
 
 @judged
-def _judge_gates(step, behaviour, answer):
-    gates = [symbol.name for symbol in step.gates]
-    values = _read_answer(answer, [*gates, "U"] + ["o_prev"] * (step.name == "LSTM"))
+def _judge_gates(step, behaviour, answer, has_conventions):
+    values = _read_answer(answer, properties.setting_names(step))
     for name in values:
         if name != "U":
-            _check_range(name, values[name], answer[name])
-    if not any(name in values for name in gates):
-        raise Wrong(f"not answered yet: no gate is set; the gates are {', '.join(gates)}")
-
-    setting = {symbols(name): value for name, value in values.items()}
-    old, g, h_prev = step.old_state, symbols("g"), symbols("h_prev")
-    # The update is linear in the old state and in the candidate: new = kept * old + taken * g.
-    kept_formula, taken_formula = sp.diff(step.state, old), sp.diff(step.state, g)
-    kept, taken = kept_formula.subs(setting), taken_formula.subs(setting)
-    keeper, taker = (next(iter(formula.free_symbols)).name for formula in (kept_formula, taken_formula))
-    meaning = f"; in this convention the old state's share is {kept_formula}" if step.name == "GRU" else ""
-
-    def given(name):
-        return f"{name} = {short_repr(answer[name])}" if name in values else f"{name} is left free"
-
-    if behaviour == "keep_state":
-        if kept.free_symbols:
-            raise Wrong(f"{given(keeper)}, so nothing says how much of {old} survives the step")
-        if kept == 0:
-            raise Wrong(f"{given(keeper)} erases {old} in a single step{meaning}")
-        if kept != 1:
-            raise Wrong(f"{given(keeper)} keeps less than the whole of {old} in each step: {_decay(kept)}")
-        if taken != 0:
-            raise Wrong(f"the new state still depends on the input x, which enters with the candidate: {given(taker)}")
+            _check_held(step, name, values, answer)
+    if properties.holds(step, behaviour, values):
         return
-    if taken.free_symbols:
-        raise Wrong(f"{given(taker)}: it could shut the input out, or change from step to step")
-    if taken == 0:
-        raise Wrong(f"nothing of the current input gets into the new state: {given(taker)}{meaning}")
-    if kept != 0:
-        raise Wrong(f"the new state still depends on the old state {old}: {given(keeper)}{meaning}")
-    candidate = step.candidate.subs(setting)
-    if step.name == "LSTM":  # a constant output gate is the same in the step before
-        o_prev = values.get("o_prev", values.get("o", symbols("o_prev")))
-        candidate = candidate.subs(h_prev, o_prev * sp.tanh(old))
-    # tanh is strictly increasing, so taken * tanh(W x + b) is injective in W x + b as soon as h_prev is gone.
-    if sp.diff(candidate, old) != 0:
-        why = "the candidate reads h_prev, the output of the step before"
-        why += f" ({given('r')})" if step.name == "GRU" else ""
-        raise Wrong(f"the new state still depends on the old state through the candidate: {why}")
+    if step.gates and not any(name in values for name in step.gate_names):
+        raise Wrong(f"not answered yet: no gate is set; the gates are {', '.join(step.gate_names)}")
+    Explanation(step, answer, values, has_conventions).tell(behaviour)
+
+
+def _check_held(step, name, values, answer):
+    """Can the equations hold this gate at the answer's value?"""
+    gate = name if name in step.gate_names else name.removesuffix("_prev")
+    formula = step.gates[symbols(gate)]
+    if properties.follows(step, gate):
+        settled = properties.gate_values(step, values)[symbols(gate)]
+        if name != gate or settled.free_symbols:
+            raise Wrong(f"{name} is no free choice: {gate} = {formula} follows from other gates; set those")
+        if not properties.same(settled, values[name]):
+            raise Wrong(f"{name} = {short_repr(answer[name])} contradicts {gate} = {formula}, which is {settled} here")
+        return
+    low, high = properties.gate_range(step, gate)
+    if not low <= values[name] <= high:
+        shown = short_repr(answer[name])
+        raise Wrong(f"{name} = {shown} lies outside [{low:g}, {high:g}], where a gate's activation lives")
+
+
+class Explanation:
+    """Why a setting does not have a property: the first requirement that fails, as a hint in one line.
+
+    Most states are shared out between the old state and the candidate: new = kept * old + taken * g, with shares that
+    hold gates alone. Then the hint names the gate; for other states it shows the new state.
+    """
+
+    def __init__(self, step, answer, values, has_conventions):
+        self.step, self.answer, self.values = step, answer, values
+        self.old = step.old_state
+        self.setting = properties.gate_values(step, values)
+        self.shares = properties.shares(step)
+        self.meaning = ""
+        if self.shares and has_conventions:
+            self.meaning = f"; in this convention the old state's share is {self.shares[0]}"
+
+    def tell(self, behaviour):
+        """Raise Wrong with the hint."""
+        new = properties.state_under(self.step, self.values)
+        if properties.is_undefined(new):
+            raise Wrong("with this setting the new state is 0/0, which is no number")
+        if self.shares:
+            kept_and_taken = [sp.expand(share.xreplace(self.setting)) for share in self.shares]
+            requirements = self.keeping if behaviour == "keep_state" else self.storing
+            requirements(*kept_and_taken)
+        wanted = f"not {self.old} whatever x is"
+        if behaviour == "store_input":
+            wanted = "no injective function of the candidate's input alone"
+        shown = short_repr(new).replace(" before", "_prev")
+        raise Wrong(f"with this setting the new state is {shown}, {wanted}")
+
+    def keeping(self, kept, taken):
+        """What keeping the state asks of both shares."""
+        kept_formula, taken_formula = self.shares
+        if kept.free_symbols:
+            raise Wrong(f"{self.given(kept_formula, kept)}, so nothing says how much of {self.old} survives the step")
+        subject = self.given(kept_formula)
+        s = "" if " and " in subject else "s"
+        if properties.same(kept, 0):
+            raise Wrong(f"{subject} erase{s} {self.old} in a single step{self.meaning}")
+        if not 0 < kept <= 1:
+            raise Wrong(f"{subject} let{s} {self.old} grow or change its sign: its share is {kept.n(4)!s}")
+        if not properties.same(kept, 1):
+            raise Wrong(f"{subject} keep{s} less than the whole of {self.old} in each step: {_decay(kept)}")
+        if not properties.same(taken, 0):
+            gates = self.given(taken_formula, taken)
+            raise Wrong(f"the new state still depends on the input x, which enters with the candidate: {gates}")
+
+    def storing(self, kept, taken):
+        """What storing the input asks of both shares, and then of the candidate."""
+        kept_formula, taken_formula = self.shares
+        if taken.free_symbols:
+            gates = self.given(taken_formula, taken)
+            raise Wrong(f"{gates}: it could shut the input out, or change from step to step")
+        if properties.same(taken, 0):
+            gates = self.given(taken_formula)
+            raise Wrong(f"nothing of the current input gets into the new state: {gates}{self.meaning}")
+        if not properties.same(kept, 0):
+            gates = self.given(kept_formula, kept)
+            raise Wrong(f"the new state still depends on the old state {self.old}: {gates}{self.meaning}")
+        if not properties.independent(properties.candidate_under(self.step, self.values)):
+            self.candidate_reads()
+
+    def candidate_reads(self):
+        """The candidate brings in what should be out."""
+        candidate = self.step.candidate
+        gates = [gate for gate in self.step.gates if gate in candidate.free_symbols]
+        named = f" ({self.given(candidate)})" if gates else ""
+        for past, what in (("h_prev", "the output of the step before"), ("c_prev", "the state of the step before")):
+            if symbols(past) in candidate.free_symbols:
+                why = f"the candidate reads {past}, {what}{named}"
+                raise Wrong(f"the new state still depends on the old state through the candidate: {why}")
+
+    def given(self, formula, settled=None):
+        """What the answer says of the gates in a formula; of those that are left free alone, if some are."""
+        gates = [gate for gate in self.step.gates if gate in formula.free_symbols]
+        if settled is not None and settled.free_symbols:
+            gates = [gate for gate in gates if self.setting[gate].free_symbols]
+        if not gates:
+            return f"the equation {self.step.memory} = {self.step.state}"
+        return " and ".join(map(self.told, gates))
+
+    def told(self, gate):
+        """One gate, as the answer has it."""
+        if gate.name in self.values:
+            return f"{gate} = {short_repr(self.answer[gate.name])}"
+        value = self.setting[gate]
+        if value == gate:
+            return f"{gate} is left free"
+        return f"{gate} = {value}"
 
 
 COUNTEREXAMPLE_NAMES = ("x", "h_prev", "c_prev", "w", "u", "b", "z", "r")

@@ -229,6 +229,12 @@ class Cell:
         return ("h",) if self.memory == "h" else ("h", "c")
 
     @property
+    def traced(self) -> list[str]:
+        """Names of what one step gives: gates and g (in Keras's order where Keras has the cell), then c if it is there, h."""
+        values = [ending[1:] or "g" for ending in self.keras.blocks] if self.keras else [*self.gate_names, "g"]
+        return [*values, *reversed(self.states)]
+
+    @property
     def old_state(self) -> sp.Symbol:
         """The symbol of what the cell remembers: h_prev or c_prev."""
         return symbols(f"{self.memory}_prev")
@@ -240,10 +246,14 @@ class Cell:
 
     @functools.cached_property
     def weights(self) -> dict[str, tuple[str, ...]]:
-        """Name and shape in words of each weight, by kind and then by name: {"W": ("units", "features"), ...}."""
-        names = {symbol.name for _, formula in self.formulas() for symbol in formula.free_symbols}
-        names -= {*GIVEN, "g", "c", *self.gate_names}
-        return {name: KINDS[name[0]] for name in sorted(names)}
+        """Name of each weight, in the order of the equations, and its shape in words: {"W": ("units", "features")}."""
+        no_weights = {*GIVEN, "g", "c", *self.gate_names}
+        found = {}
+        for _, formula in self.formulas():
+            names = {symbol.name for symbol in formula.free_symbols} - no_weights
+            in_order = sorted(names, key=lambda name: ([*KINDS].index(name[0]), name))
+            found |= {name: KINDS[name[0]] for name in in_order}
+        return found
 
     @functools.cached_property
     def lines(self) -> list[tuple[str, Tree]]:
@@ -294,8 +304,7 @@ class Cell:
         known = dict(values)
         for name, tree in self.lines:
             known[name] = hold[name] if name in hold else evaluate(tree, known, library)
-        order = [*self.gate_names, "g", *reversed(self.states)]
-        return {name: known[name] for name in order}
+        return {name: known[name] for name in self.traced}
 
     def as_data(self) -> dict:
         """The equations as JSON can hold them: for the page, and for a stored model. `cell_from_data` reads it."""
@@ -411,11 +420,13 @@ def _check_shapes(cell):
         except ValueError as error:
             raise ValueError(f"{_what(cell, name)}: {error}") from None
         if shape == "features":
-            raise ValueError(f"{_what(cell, name)} has an entry for each feature of x: write dot(W, x), one for each unit")
+            raise ValueError(
+                f"{_what(cell, name)} has an entry for each feature of x: write dot(W, x), one for each unit"
+            )
 
 
 def _shape(formula):
-    """"units" or "features" for a vector, "number" for what fits both; ValueError where shapes don't fit."""
+    """ "units" or "features" for a vector, "number" for what fits both; ValueError where shapes don't fit."""
     if formula.is_Symbol:
         if formula.name[0] in "WU":
             vector = "x" if formula.name[0] == "W" else "h_prev"

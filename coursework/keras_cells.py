@@ -62,10 +62,11 @@ class FormulaCell(keras.layers.Layer):
                 weight = self.add_weight(shape=(rows[stack], width), initializer=initializers[stack], name=stack)
                 setattr(self, stack, weight)
         self.single = []
-        for name in self.blocks.get("single", ()):
+        for number, name in enumerate(self.blocks.get("single", ())):
             stack = "kernel" if name[0] == "W" else "recurrent_kernel"
             shape = (rows[stack], self.units)
-            self.single.append(self.add_weight(shape=shape, initializer=initializers[stack], name=name))
+            initializer = _other_seed(initializers[stack], number + 1)
+            self.single.append(self.add_weight(shape=shape, initializer=initializer, name=name))
 
     def call(self, inputs: Any, states: list, training: bool = False) -> tuple:
         """One step: (h, [h] or [h, c])."""
@@ -103,6 +104,14 @@ class FormulaCell(keras.layers.Layer):
         return cls(cell_from_data(config.pop("cell")), **config)
 
 
+def _other_seed(initializer, number):
+    """The same initialiser with a seed of its own: with the same one, two matrices would begin alike."""
+    config = initializer.get_config()
+    if not isinstance(config.get("seed"), int):
+        return initializer
+    return type(initializer).from_config(config | {"seed": config["seed"] + number})
+
+
 def _product(vector, matrix):
     return None if matrix is None else vector @ matrix
 
@@ -113,7 +122,7 @@ def stacks(cell: Cell) -> dict[str, tuple[str, ...]]:
     direct = {"kernel": _met_by(cell, "x"), "recurrent_kernel": _met_by(cell, "h_prev")}
     elsewhere = {name for _, tree in cell.lines for name, vector in _dots(tree) if vector not in ("x", "h_prev")}
     found = {stack: tuple(sorted(names - elsewhere)) for stack, names in direct.items()}
-    found["bias"] = tuple(name for name in cell.weights if name[0] in "bp")
+    found["bias"] = tuple(sorted(name for name in cell.weights if name[0] in "bp"))
     found["single"] = tuple(sorted(elsewhere))
     return {stack: names for stack, names in found.items() if names}
 
@@ -156,6 +165,12 @@ def is_followed(cell: keras.layers.Layer) -> bool:
     return type(cell) in (*KERAS_CELLS, FormulaCell)
 
 
+def features_of(layer: keras.layers.RNN) -> int:
+    """How many numbers a built layer of `is_followed` takes at each step."""
+    cell = layer.cell
+    return cell.features if isinstance(cell, FormulaCell) else cell.kernel.shape[0]
+
+
 def keras_cell(cell: keras.layers.Layer) -> Cell:
     """The equations of Keras's LSTMCell, GRUCell or SimpleRNNCell, or of a FormulaCell."""
     if isinstance(cell, FormulaCell):
@@ -183,7 +198,7 @@ def named_weights(layer: keras.layers.RNN) -> dict[str, np.ndarray]:
 
 
 def _array(weight):
-    array = np.asarray(ops.convert_to_numpy(weight))
+    array = weight.numpy()
     return array if array.dtype == np.float64 else array.astype(np.float32)
 
 
@@ -207,17 +222,46 @@ def _of_keras_cell(cell):
     endings = equations_of.keras.blocks
     named = dict(zip([f"W{ending}" for ending in endings], _blocks(cell.kernel, cell.units), strict=True))
     named |= zip([f"U{ending}" for ending in endings], _blocks(cell.recurrent_kernel, cell.units), strict=True)
-    if cell.bias is None:
-        biases = [np.zeros_like(named["U"][0])] * len(endings)
-    else:
-        biases = _blocks(cell.bias, cell.units)
+    zeros = np.zeros_like(named["U"][0])
+    biases = [zeros] * len(endings) if cell.bias is None else _blocks(cell.bias, cell.units)
     for ending, bias in zip(endings, biases, strict=True):
         two = bias.ndim == 2  # of `reset_after`: one added to x's product, one to that of h
         named[f"b{ending}"] = bias.sum(1) if two and ending else bias[:, 0] if two else bias
         if two and not ending:
             named["b_U"] = bias[:, 1]
-    zeros = np.zeros_like(named["U"][0])
     return {name: named.get(name, zeros) for name in equations_of.weights}
+
+
+def new_layer(cell: Cell, units: int, dtype: str) -> keras.layers.RNN:
+    """A layer that returns h at every step: Keras's own where it has the cell, else an RNN around a FormulaCell."""
+    options = {"return_sequences": True, "dtype": dtype}
+    start = {"recurrent_initializer": "zeros"}  # an orthogonal matrix takes seconds for a wide layer
+    if cell.keras is None:
+        return keras.layers.RNN(FormulaCell(cell, units, dtype=dtype, **start), **options)
+    return getattr(keras.layers, cell.keras.name)(units, **options, **start, **cell.keras.options)
+
+
+def set_named_weights(layer: keras.layers.RNN, weights: Mapping[str, np.ndarray]) -> None:
+    """Give a built layer of `new_layer` all its weights, under the names and in the shapes of its equations."""
+    cell = layer.cell
+
+    def stacked(names):
+        return np.concatenate([weights[name].T for name in names], axis=-1)
+
+    if isinstance(cell, FormulaCell):
+        for stack in ("kernel", "recurrent_kernel", "bias"):
+            if names := cell.blocks.get(stack):
+                getattr(cell, stack).assign(stacked(names))
+        for name, weight in zip(cell.blocks.get("single", ()), cell.single, strict=True):
+            weight.assign(weights[name].T)
+        return
+    endings = cell_of(layer).keras.blocks
+    kernel, recurrent, bias = (stacked([kind + ending for ending in endings]) for kind in "WUb")
+    if "b_U" in weights:  # `reset_after` has two biases of each block
+        second = np.zeros_like(bias)
+        second[-cell.units :] = weights["b_U"]
+        bias = np.stack([bias, second])
+    layer.set_weights([kernel, recurrent, bias])
 
 
 def library_of(layer: keras.layers.RNN) -> dict[str, Callable]:
@@ -238,3 +282,25 @@ def run_step(cell: Cell, weights: Mapping, states: Mapping, library: Mapping = N
     `weights` are those of `named_weights`; `hold` puts numbers in place of gates.
     """
     return cell.step({**weights, **states}, {**library, "dot": lambda name, vector: vector @ weights[name].T}, hold)
+
+
+def set_gate_bias(layer: keras.layers.RNN, value: float) -> None:
+    """Let the biases of all gates of a built layer be `value`: the vectors b... that stand in gates' formulas alone.
+
+    Of the two biases that a gate of Keras's GRU has, the first is set.
+    """
+    cell = layer.cell
+    formulas = dict(cell_of(layer).formulas())
+    in_gates = {symbol.name for gate in cell_of(layer).gate_names for symbol in formulas.pop(gate).free_symbols}
+    elsewhere = {symbol.name for formula in formulas.values() for symbol in formula.free_symbols}
+    chosen = {name for name in in_gates - elsewhere if name[0] == "b"}
+    if isinstance(cell, FormulaCell):
+        names = cell.blocks.get("bias", ())
+    else:
+        names = [f"b{ending}" for ending in cell_of(layer).keras.blocks]
+    bias = _array(cell.bias).copy()
+    first = bias[0] if bias.ndim == 2 else bias
+    for place, name in enumerate(names):
+        if name in chosen:
+            first[place * cell.units : (place + 1) * cell.units] = value
+    cell.bias.assign(bias)

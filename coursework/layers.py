@@ -6,6 +6,7 @@ import numpy as np
 
 from coursework.arguments import as_numbers, short_repr
 from coursework.backend import keras
+from coursework.keras_cells import features_of, is_followed
 
 
 def layer_outputs(layer: keras.layers.RNN, x: np.ndarray) -> np.ndarray:
@@ -26,14 +27,14 @@ def every_step(layer):
 def twin_of(layer: keras.layers.RNN, **changes: object) -> keras.layers.RNN:
     """A layer with the same weights and other settings."""
     twin = type(layer).from_config(layer.get_config() | changes)
-    twin.build((None, None, layer.cell.kernel.shape[0]))
+    twin.build((None, None, features_of(layer)))
     twin.set_weights(layer.get_weights())
     return twin
 
 
 def input_of(layer: keras.layers.RNN, x: np.ndarray) -> np.ndarray:
     """x (N, T, features) as an array, if it fits a layer that can be followed: a single image would by broadcasting."""
-    return as_numbers("x", x, ("N", "T", supported(layer).cell.kernel.shape[0]))
+    return as_numbers("x", x, ("N", "T", features_of(supported(layer))))
 
 
 def supported(layer):
@@ -41,7 +42,7 @@ def supported(layer):
     if isinstance(layer, keras.layers.Bidirectional):
         raise ValueError("Bidirectional is two layers: without a mask, trace its forward_layer and backward_layer")
     cell = getattr(layer, "cell", None)
-    if not isinstance(layer, keras.layers.RNN) or type(cell) not in (keras.layers.LSTMCell, keras.layers.GRUCell):
+    if not isinstance(layer, keras.layers.RNN) or not is_followed(cell):
         kind = type(layer).__name__ if cell is None else f"{type(layer).__name__} with {type(cell).__name__}"
         raise ValueError(f"expected an LSTM or GRU layer or a model with one, got {kind}")
     if not cell.built:

@@ -22,7 +22,7 @@ from coursework.files import RUNS, write_text
 from coursework.formulas import Cell
 from coursework.keras_cells import cell_of, is_followed, named_weights
 from coursework.readout import read_out
-from coursework.style import STEP, TITLES, draw_classes, draw_digit, draw_steps, show_figure
+from coursework.style import STEP, TITLES, draw_classes, draw_digit, draw_steps, new_figure, show_figure
 from coursework.text import show_widget
 from coursework.trace import trace
 
@@ -260,12 +260,13 @@ def _show_reading(label, model, image, digit):
     layer = len(_layers(model, label)) - 1
     h = trace(model, image[None], layer=layer)["h"]
     chances = softmax(read_out(model, h), axis=-1)[0]
-    _, (left, middle, right) = plt.subplots(1, 3, figsize=(8.5, 2.5), sharey=True)
+    figure, (left, middle, right) = new_figure((8.5, 2.5), 1, 3, sharey=True)
     draw_digit(left, image, title=f"a {digit}", xlabel="pixel", ylabel=STEP)
-    plt.colorbar(draw_classes(middle, chances, title=f"{label}: read out"), ax=middle, label="probability")
+    figure.colorbar(draw_classes(middle, chances, title=f"{label}: read out"), ax=middle, label="probability")
     state = draw_steps(right, h[0], -1, 1, title=TITLES["h"], xlabel="hidden unit")
-    plt.colorbar(state, ax=right, label=TITLES["h"])
+    figure.colorbar(state, ax=right, label=TITLES["h"])
     show_figure(
+        figure,
         f"{label} reads a {digit}: the image, the class probabilities and the output h after each row; after the last "
-        f"row it says {chances[-1].argmax()}."
+        f"row it says {chances[-1].argmax()}.",
     )

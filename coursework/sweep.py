@@ -7,6 +7,7 @@ import platform
 import tempfile
 import threading
 import time
+import types
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,11 +21,12 @@ from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from coursework.arguments import check_integer, short_repr
-from coursework.backend import tf
+from coursework.backend import settings, tf, use_settings
 from coursework.data import Data
+from coursework.experiment import Experiment
 from coursework.store import Result, cache_key, check_place, model_path, store, stored
 from coursework.text import in_notebook, show_widget
-from coursework.training import Experiment, build_model, fit
+from coursework.training import build_model, fit
 
 
 def train_all(experiments: Iterable[Experiment], data: Data, n_jobs: int | None = None) -> dict[Experiment, Result]:
@@ -70,7 +72,7 @@ def train_all(experiments: Iterable[Experiment], data: Data, n_jobs: int | None 
     check_place()
     packed, key = _as_bytes(data), cache_key()
     with _progress_bar(experiments, missing) as marks, _workers(min(n_jobs, len(missing))) as parallel:
-        jobs = (joblib.delayed(_train_job)(experiment, packed, marks, key) for experiment in missing)
+        jobs = (joblib.delayed(_train_job)(experiment, packed, marks, key, settings()) for experiment in missing)
         for experiment, weights, history in parallel(jobs):
             model = build_model(experiment)
             model.set_weights(weights)
@@ -149,19 +151,20 @@ def _as_bytes(data):
 
 def _cost(experiment):
     """Rough training time: recurrent layers first, then by size."""
-    return experiment.family in ("LSTM", "GRU"), experiment.layers * (64 + experiment.units) * experiment.epochs
+    return experiment.is_recurrent, experiment.layers * (64 + experiment.units) * experiment.epochs
 
 
-def _train_job(experiment, packed, marks, key):
+def _train_job(experiment, packed, marks, key, wanted):
     """One model, in a worker process or here; leaves a mark in the folder `marks` after each epoch."""
+    use_settings(wanted)
     if key != cache_key():
         node = platform.node()
         raise RuntimeError(
-            f"the worker on {node} has other training code, Keras or TensorFlow, or other settings of them: install "
+            f"the worker on {node} has other training code, Keras or TensorFlow, or another number of threads: install "
             "the same there"
         )
     with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
-        data = Data("packed", **arrays)
+        data = types.SimpleNamespace(**arrays)  # as checked by `Data` already, and smaller
     model, history = fit(experiment, data, lambda epoch: _mark(marks, experiment, epoch))
     return experiment, model.get_weights(), history
 

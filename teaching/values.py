@@ -15,7 +15,7 @@ import numpy as np
 import sympy as sp
 
 from coursework.formulas import sigmoid
-from coursework.training import Experiment
+from coursework.experiment import Experiment
 
 MOST_BYTES = 64_000_000  # of one array
 MOST_PARTS = 100_000  # of one answer

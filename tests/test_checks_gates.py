@@ -242,8 +242,8 @@ def test_odd_values_are_never_right(value):
 @pytest.mark.parametrize(
     ("call", "choices"),
     [
-        (("lstm", KEEP, {}), "'LSTM' or 'GRU'"),
-        ((["LSTM"], KEEP, {}), "'LSTM' or 'GRU'"),
+        (("lstm", KEEP, {}), "'GRU' or 'LSTM' or .* or a Cell of your own"),
+        ((["LSTM"], KEEP, {}), "'GRU' or 'LSTM' or .* or a Cell of your own"),
         (("LSTM", "keep", {}), "'store_input' or 'keep_state'"),
         (("LSTM", None, {}), "'store_input' or 'keep_state'"),
         (("GRU", KEEP, {}, 2), "1 or 0"),

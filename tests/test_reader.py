@@ -15,11 +15,12 @@ from coursework import reader
 from coursework.analysis import commit_step
 from coursework.cells import CELLS
 from coursework.data import load_data
+from coursework.experiment import MODEL_SIZES, Experiment
 from coursework.files import ROOT
 from coursework.keras_cells import FormulaCell, cell_of, named_weights, run_step
 from coursework.readout import read_out
 from coursework.trace import trace
-from coursework.training import MODEL_SIZES, Experiment, build_model
+from coursework.training import build_model
 
 SIZES = [(32, 1), (64, 1), (128, 1), (32, 3)]
 

@@ -60,11 +60,11 @@ def test_initial_weights_follow_from_the_seed_alone():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"family": "RNN"}, "unknown family 'RNN'"),
+        ({"family": "SRN"}, "unknown family 'SRN'"),
         ({"schedule": "linear"}, "unknown schedule 'linear'"),
         ({"every_step": []}, "unknown every_step"),
-        ({"family": "LSTM", "gate_bias": 1.0}, "gate_bias is for GRU, not LSTM"),
-        ({"family": "CNN", "every_step": True}, "every_step is for LSTM and GRU, not CNN"),
+        ({"family": "MLP", "gate_bias": 1.0}, "gate_bias is for recurrent networks, not MLP"),
+        ({"family": "CNN", "every_step": True}, "every_step is for recurrent networks, not CNN"),
         ({"learning_rate": "fast"}, "learning_rate must be a positive number, not 'fast'"),
         ({"gate_bias": float("inf")}, "gate_bias must be a finite number, not inf"),
         ({"seed": 2**64}, "seed must be at most 2147483647, not 18446744073709551616"),
