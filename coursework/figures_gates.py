@@ -1,20 +1,16 @@
 """Figures of notebook 1."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-import ipywidgets
 import numpy as np
 
 from coursework.arguments import as_numbers, check_choice
-from coursework.cells import equations
 from coursework.checks_gates import COUNTEREXAMPLE_NAMES, as_interval, exact, gru_step, reachable_by_lstm
-from coursework.hand_set import keras_layer, run_equations
 from coursework.style import (
     LINES,
     STEP,
     Figure,
-    as_png,
     check_dict,
     check_names,
     colors_of,
@@ -24,7 +20,6 @@ from coursework.style import (
     new_figure,
     show_figure,
 )
-from coursework.text import show_widget
 
 UNITS = ("pixel", "hidden unit")
 EPSILON = 2.0**-24  # rounding of float32
@@ -189,66 +184,3 @@ def plot_imitation(gru: np.ndarray, lstms: Mapping[str, np.ndarray]) -> Figure:
     gaps = [f"{label} by at most {np.abs(values - gru).max():.3f}" for label, values in lstms.items()]
     words = "The GRU's state over the rows, and wide LSTMs that follow it: "
     return show_figure(figure, words + "; ".join(gaps) + ".")
-
-
-START = {"b_i": -1.0, "b_f": 1.5, "b_o": 2.0, "b_z": 1.5}  # biases with which a state lasts for some rows; others: 0
-
-
-def gate_playground(digit: np.ndarray, cells: Sequence = ("LSTM", "GRU")) -> Figure:
-    """Sliders for the constant gate biases of some cells, and their states over the rows of a digit (28, 28).
-
-    All have 28 units; in their candidates W = identity and U = identity / 2, and gates read nothing. Without widgets,
-    the picture of the starting values remains.
-
-    Args:
-        digit: (28, 28).
-        cells: names of cells, as for `keras_layer`.
-
-    Returns:
-        The figure of the starting values, which has been shown; ValueError for another shape or cell.
-
-    Notebook 1, Q1.2.
-    """
-    digit = as_numbers("digit", digit, (28, 28))
-    options = {"min": -8, "max": 8, "step": 0.5, "continuous_update": False}
-    sliders = {
-        cell: {b: ipywidgets.FloatSlider(START.get(b, 0.0), description=b, **options) for b in _gate_biases(cell)}
-        for cell in cells
-    }
-    picture = ipywidgets.Image()
-
-    def redraw(_=None):
-        picture.value = as_png(_panels_figure(_playground_panels(digit, sliders)))
-
-    redraw()
-    rows = [list(of_cell.values()) for of_cell in sliders.values()]
-    for slider in itertools.chain(*rows):
-        slider.observe(redraw, names="value")
-    show_widget(ipywidgets.VBox([*map(ipywidgets.HBox, rows), picture]))
-    return plot_panels(_playground_panels(digit, sliders))
-
-
-def _gate_biases(cell):
-    """The names of the biases in the formulas of a cell's gates, in the order of the gates."""
-    formulas = equations(cell).gates.values()
-    names = [symbol.name for formula in formulas for symbol in sorted(formula.free_symbols, key=str)]
-    return [name for name in names if name.startswith("b")]
-
-
-def _playground_panels(digit, sliders):
-    """The digit, and the states of each cell with its sliders as they are now."""
-    panels = {"input": (digit, "pixel")}
-    for cell, of_cell in sliders.items():
-        biases = {name: slider.value for name, slider in of_cell.items()}
-        h, c = run_equations(keras_layer(cell, _candidate_weights(cell) | biases), digit[None])
-        if not np.array_equal(c, h):
-            panels[f"{cell}: c"] = (c[0], "hidden unit")
-        panels[f"{cell}: h"] = (h[0], "hidden unit")
-    return panels
-
-
-def _candidate_weights(cell):
-    """The matrices of a cell's candidate: those of x the identity, those of h half of it."""
-    names = [symbol.name for symbol in equations(cell).candidate.free_symbols]
-    matrices = {"W": np.eye(28), "U": np.eye(28) / 2}
-    return {name: matrices[name[0]] for name in names if name[0] in matrices}

@@ -59,30 +59,6 @@ def test_reachable():
     np.testing.assert_allclose(dot.get_xdata(), [np.tanh(0.25)])
 
 
-def test_the_playground_draws_its_starting_values_and_moves(monkeypatch):
-    widgets = []
-    monkeypatch.setattr(figures_gates, "show_widget", widgets.append)
-    figure = helpers.gate_playground(np.eye(28))
-    assert len(widgets) == 1 and "LSTM: c between" in figure.alt and "GRU: c" not in figure.alt
-    *rows, picture = widgets[0].children
-    sliders = [slider for row in rows for slider in row.children]
-    assert [slider.description for slider in sliders] == ["b_i", "b_f", "b_o", "b_z", "b_r"]
-    for slider in sliders[:2]:
-        before = picture.value
-        slider.value = 8
-        assert picture.value != before
-    with refused(r"^digit has shape \(1, 28, 28\), expected \(28, 28\)$"):
-        helpers.gate_playground(np.zeros((1, 28, 28)))
-
-
-def test_a_gate_of_the_playground_is_what_its_slider_says():
-    """With the forget gate open, the LSTM's c takes nothing or all of each candidate, as its input gate says."""
-    for bias, taken in ((-100, 0), (100, np.tanh(1))):
-        sliders = {"LSTM": {name: SimpleNamespace(value=value) for name, value in (("b_i", bias), ("b_f", 100))}}
-        c, _ = figures_gates._playground_panels(np.eye(28), sliders)["LSTM: c"]
-        assert c[0, 0] == pytest.approx(taken)
-
-
 # -------------------------------------------------------------------------------------------------- notebooks 2 and 3
 # A crowd: what the networks of notebook 3 reach on 1,000 images.
 CROWD = {"LSTM 32": (10570, 931), "LSTM 64": (28618, 937), "LSTM 128": (89290, 960), "LSTM 3 x 32": (27210, 944)}
@@ -260,7 +236,6 @@ STORY = IMAGES[0], H[0], CHANCES[0]
         (lambda: helpers.plot_reachable({"a": {"x": 1}}), "^a has no 'h_prev'; it has x$"),
         (lambda: helpers.plot_reachable([]), "^examples is of type list"),
         (lambda: helpers.plot_imitation(np.ones(3), {"wide": np.ones(4)}), r"^wide has shape \(4,\), expected \(3,\)"),
-        (lambda: helpers.gate_playground(np.eye(28), ["gru"]), "gru"),
         (lambda: helpers.plot_rows_as_steps(IMAGES, [1]), "^image has shape"),
         (lambda: helpers.plot_rows_as_steps(IMAGES[0], [29]), "^step must be at most 28"),
         (lambda: helpers.plot_rows_as_steps(IMAGES[0], 3), "^steps must be a list of time steps from 1 to 28, not 3"),

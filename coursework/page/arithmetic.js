@@ -132,8 +132,10 @@ export function compileStep(cell, units, weights) {
 /** A network from its packed form, as reader.py makes it; `stage`: number of an epoch's weights, null: the last ones.
  *
  * Without a head it is a cell with weights set by hand, which begins at a state other than 0. */
-export function openNetwork({ label, cell, layers, head, weights, probe, epochs, start }, stage = null) {
-  const all = stage === null ? floats(weights) : halves(epochs[stage].weights);
+export function openNetwork(packed, stage = null) {
+  const { label, cell, layers, head, weights, probe, epochs, start } = packed;
+  const decode = stage !== null && packed.halves ? halves : floats;
+  const all = decode(stage === null ? weights : epochs[stage].weights);
   let place = 0;
   const take = (shape) => all.subarray(place, (place += product(shape)));
   const recurrent = layers.map(({ units, shapes }) => {

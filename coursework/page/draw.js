@@ -21,7 +21,7 @@ export function setText(element, text) {
 
 /** Fill a select with options; the values are their numbers. */
 export function options(select, names, chosen) {
-  select.replaceChildren(...names.map((name, k) => make("option", { value: k }, name)));
+  select.replaceChildren(...names.map((name) => make("option", {}, name)));
   select.selectedIndex = chosen;
 }
 
@@ -31,26 +31,24 @@ export function place(element, { clientX, clientY }) {
   return [(clientX - box.left) / box.width, (clientY - box.top) / box.height];
 }
 
-const PAPER = [255, 255, 255, 255];
+const opaque = (red, green, blue) => new Uint32Array(new Uint8ClampedArray([red, green, blue, 255]).buffer)[0];
+const PAPER = opaque(255, 255, 255);
 
-/** Paint values[t][k] as one pixel each on paper, which dark and high-contrast screens leave white.
+/** A grey from 0 (white) to 1 (black). */
+export const grey = (share) => opaque(...Array(3).fill(255 * (1 - share)));
+
+/** Paint values[t][k] as one pixel each; `colour(value, t)` gives a colour of `opaque`, undefined for paper.
  *
- * `colour(value, t)` gives [red, green, blue, share], null for paper. */
+ * Paper is painted too: dark and high-contrast screens leave it white. */
 export function paint(canvas, values, colour) {
   const [width, height] = [values[0].length, values.length];
   if (canvas.width !== width) canvas.width = width;
   if (canvas.height !== height) canvas.height = height;
   const image = new ImageData(width, height);
-  let k = 0;
+  const pixels = new Uint32Array(image.data.buffer);
   for (let t = 0; t < height; t++) {
-    for (let column = 0; column < width; column++, k += 4) {
-      const [red, green, blue, share] = colour(values[t][column], t) ?? PAPER;
-      const rest = 255 * (1 - share);
-      image.data[k] = red * share + rest;
-      image.data[k + 1] = green * share + rest;
-      image.data[k + 2] = blue * share + rest;
-      image.data[k + 3] = 255;
-    }
+    const row = values[t];
+    for (let k = 0; k < width; k++) pixels[t * width + k] = colour(row[k], t) ?? PAPER;
   }
   canvas.getContext("2d").putImageData(image, 0, 0);
 }
@@ -67,14 +65,16 @@ export function paintInk(canvas, ink) {
   canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
-/** A map from numbers between low and high to colours, from 256 colours in base64. */
-export function colourMap(base64) {
+/** 256 colours from base64, each mixed with paper so that a `share` of it is left. */
+export function palette(base64, share = 1) {
   const table = bytes(base64);
-  return (value, low, high, share = 1) => {
-    const k = 3 * inRange(Math.round((255 * (value - low)) / (high - low)), 0, 255);
-    return [table[k], table[k + 1], table[k + 2], share];
-  };
+  const mixed = (k) => table[k] * share + 255 * (1 - share);
+  return Array.from({ length: 256 }, (_, k) => opaque(mixed(3 * k), mixed(3 * k + 1), mixed(3 * k + 2)));
 }
+
+/** The colour of a number between low and high. */
+export const colourOf = (colours, value, low, high) =>
+  colours[inRange(Math.round((255 * (value - low)) / (high - low)), 0, 255)];
 
 /** A colour map as a CSS background. */
 export function gradient(base64) {

@@ -11,7 +11,7 @@ const PARTS = `
   <label name="others">beside <select name="other"></select></label>
   <label name="layers">layer <select name="layer"></select></label>
   <label name="epochs">after epoch <input name="epoch" type="range" min="0" value="0"> <span name="epochSays"></span></label>
-  <button type="button" name="tell" aria-expanded="false">A story in six steps</button>
+  <button type="button" name="tell" aria-expanded="false">Tell the story</button>
 </div>
 <div class="reader-stage" name="stage">
   <div class="reader-rail">
@@ -33,7 +33,7 @@ const PARTS = `
     <div name="tasks" class="reader-tasks"></div>
     <p name="say" class="reader-say"></p>
     <div name="chapter" class="reader-chapter" role="group" aria-label="the story" hidden>
-      <h3 name="chapterTitle"></h3><p name="chapterText"></p>
+      <h2 name="chapterTitle"></h2><p name="chapterText"></p>
       <div class="reader-bar"><button type="button" name="back">Back</button>
         <button type="button" name="next">Next</button>
         <button type="button" name="leave">Leave</button></div>

@@ -45,19 +45,19 @@ const TASKS = [["store", "Make it store each row"], ["keep", "Make it keep its s
 
 /** What stands in place of the answers: a fixed scale, activations with their biases, and the tasks. */
 export const playground = {
-  scale: 1.5,
+  scale: (name) => (name === "h" ? 1 : 2),
 
-  /** i = σ(b) with the bias that gives this activation. */
+  /** The activation, with the bias that gives it. */
   says(gate, value) {
     const bias = Math.log(value / (1 - value));
     const shown = Number.isFinite(bias) ? number(bias, 1) : bias > 0 ? "\u221e" : "\u2212\u221e";
-    return `${value.toFixed(2)} = \u03c3(${shown})`;
+    return `\u03c3(${shown}) = ${value.toFixed(2)}`;
   },
 
   draw({ part: { tasks }, readings: [{ network }], state: { hold } }) {
     if (!tasks.children.length) {
       tasks.append(make("p", {}, "The gates are constant: each is \u03c3(b) of its bias b. A unit sees its own pixel."),
-        ...TASKS.map(([, title]) => make("div", {}, make("h3", {}, title), make("p", { "aria-live": "polite" }))));
+        ...TASKS.map(([, title]) => make("div", {}, make("h2", {}, title), make("p", { "aria-live": "polite" }))));
     }
     TASKS.forEach(([task], k) => {
       const { ok, text } = tryTask(network, hold, task);

@@ -1,8 +1,8 @@
 // The stage: one place for the pad, the image that is read, the sweep over it and the guess; all that follows from them.
 
 import { ROWS, commitStep, each, inRange, mostProbable, openNetwork, range, read, zeros } from "./arithmetic.js";
-import { colourMap, gradient, make, options, paint, paintInk, place, setText } from "./draw.js";
-import { PAD, asDrawn, asMnist, binarized, inkOf, movedDown, onGrid, padOf, packStrokes, stroke } from "./ink.js";
+import { gradient, grey, make, options, paint, paintInk, palette, place, setText } from "./draw.js";
+import { PAD, asDrawn, asMnist, binarized, inkOf, movedDown, onGrid, padOf, stroke } from "./ink.js";
 import { listenToKeys, listenToPen } from "./hand.js";
 import { build, keepKeys } from "./parts.js";
 import { BLANK, ROUND, beginning, fromAddress, score, toAddress } from "./state.js";
@@ -10,6 +10,8 @@ import { CHAPTERS } from "./story.js";
 import { buildBars, buildStrips, drawAnswers, drawBars, drawChart, drawLearning, drawMarks, drawStrips, drawSum, drawTable, scaleOfState } from "./views.js";
 
 const PAUSE = 350; // milliseconds between the last stroke and the sweep: a digit may take several strokes
+const UNUSED = ["answers", "bars", "guess", "settings"]; // where there are tasks in place of answers
+const [BLACK, PALE] = [grey(1), grey(0.25)]; // ink that was read, and ink that was not
 const capital = (text) => text[0].toUpperCase() + text.slice(1);
 const isStill = () => globalThis.matchMedia?.("(prefers-reduced-motion: reduce)").matches;
 
@@ -17,12 +19,8 @@ export class Stage {
   /** `model` and `content` as in the anywidget contract; `tasks`: what stands in place of answers (playground.js). */
   constructor(model, content, tasks = null) {
     Object.assign(this, { model, content, tasks });
-    this.maps = {
-      sequential: colourMap(content.viridis),
-      diverging: colourMap(content.diverging),
-      sequentialBar: gradient(content.viridis),
-      divergingBar: gradient(content.diverging),
-    };
+    const map = (base64) => ({ full: palette(base64), faded: palette(base64, 0.3), bar: gradient(base64) });
+    this.maps = { sequential: map(content.viridis), diverging: map(content.diverging) };
     this.labels = content.networks.map(({ label }) => label);
     this.pads = content.images.map(padOf);
     this.guesses = []; // of this round: {image, guess, row}
@@ -36,6 +34,7 @@ export class Stage {
     this.isFresh = !restored;
     this.state = restored ?? this.opened();
     this.listen();
+    if (tasks) for (const name of UNUSED) this.part[name].hidden = true;
     this.open();
     keepKeys(this.root);
     if (this.isFresh && !tasks) this.sweep();
@@ -122,7 +121,7 @@ export class Stage {
   }
 
   scaleOf(name, values) {
-    return this.tasks ? this.tasks.scale : scaleOfState(name, values);
+    return this.tasks ? this.tasks.scale(name) : scaleOfState(name, values);
   }
 
   /** What the image shows, null where nobody knows. */
@@ -505,7 +504,7 @@ export class Stage {
     part.sheet.classList.toggle("reader-aiming", this.aiming);
     part.guess.setAttribute("aria-pressed", this.aiming);
     if (this.drawing) paintInk(part.pad, this.ink);
-    paint(part.image, this.rows, (value, t) => (value ? [0, 0, 0, t < state.step ? 1 : 0.25] : null));
+    paint(part.image, this.rows, (value, t) => (value ? (t < state.step ? BLACK : PALE) : undefined));
     for (const reading of this.readings) drawStrips(reading, this);
     if (this.readings[0].network.head) {
       drawAnswers(part.answers, this);
@@ -526,7 +525,7 @@ export class Stage {
     paintInk(part.pad, this.ink);
     part.invite.hidden = state.image !== null || state.strokes.length > 0;
     part.undo.disabled = state.image !== null || !state.strokes.length;
-    part.drewLabel.hidden = state.image !== null || !state.strokes.length;
+    part.drewLabel.hidden = Boolean(this.tasks) || state.image !== null || !state.strokes.length;
     part.drew.selectedIndex = state.drew === null ? 0 : state.drew + 1;
     part.placing.selectedIndex = Number(state.asDrawn);
     part.layer.selectedIndex = this.layerOf(this.readings[0]);
@@ -555,9 +554,12 @@ export class Stage {
       drawChart(part.chart, part.chartKey, this);
       drawSum(part.sum, this);
     }
-    drawTable(part.table, this);
     this.tasks?.draw(this);
-    this.keepAddress();
+    clearTimeout(this.later); // what nobody looks at while a slider moves
+    this.later = setTimeout(() => {
+      drawTable(part.table, this);
+      this.keepAddress();
+    }, 100);
   }
 
   drawHolds() {
@@ -571,7 +573,8 @@ export class Stage {
         const words = isFree ? "free" : (this.tasks?.says(gate, value) ?? value.toFixed(2));
         setText(text, words);
         slider.setAttribute("aria-valuetext", words);
-        free.disabled = isFree || Boolean(this.tasks);
+        free.disabled = isFree;
+        free.hidden = Boolean(this.tasks);
       }
     }
   }

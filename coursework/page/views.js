@@ -1,7 +1,7 @@
 // What one sees of a reading: bars, strips, curves, sums and tables. Each view draws a stage as it is now.
 
 import { ROWS, commitStep, mostProbable, range, valueAt } from "./arithmetic.js";
-import { make, paint, percent, setText } from "./draw.js";
+import { colourOf, grey, make, paint, percent, setText } from "./draw.js";
 import { number, products, written } from "./formula.js";
 import { ticks } from "./parts.js";
 
@@ -77,14 +77,14 @@ export function buildStrips(reading, stage, hold) {
 function strip(title, name, stage, kind = "head") {
   const canvas = make("canvas", { role: "img", "aria-label": `${title} after each row read; the table below has one unit` });
   if (name) canvas.addEventListener("click", (event) => stage.pickCell(canvas, name, event));
-  const [low, high] = [make("small"), make("small")];
+  const ends = [make("small"), make("small")];
   const bar = make("span", { "aria-hidden": "true" });
   const scale = name
-    ? make("div", { class: "reader-scale" }, low, bar, high)
+    ? make("div", { class: "reader-scale" }, ends[0], bar, ends[1])
     : make("div", { class: "reader-digits", "aria-hidden": "true" }, ...range(10).map((k) => make("span", {}, `${k}`)));
   const figure = make("figure", { class: name ? "reader-units" : "reader-classes" },
     make("figcaption", {}, title), make("div", { class: "reader-strip" }, canvas), scale);
-  return { figure, canvas, name, kind, low, high, bar };
+  return { figure, canvas, name, kind, ends, bar };
 }
 
 /** The values after each row as colours: gates from 0 to 1, signed values on a map with 0 in its middle. */
@@ -92,19 +92,19 @@ export function drawStrips(reading, stage) {
   const { state: { step, seen }, rows, maps } = stage;
   const { network: { cell }, result, strips } = reading;
   const states = stage.statesOf(reading);
-  for (const { canvas, name, kind, low, high, bar } of strips) {
+  for (const { canvas, name, kind, ends, bar } of strips) {
     const values = name ? states.map((state) => state[name]) : result[kind];
     const signed = name && isSigned(cell, name);
     const top = signed ? stage.scaleOf(name, values) : 1;
-    const map = signed ? maps.diverging : maps.sequential;
-    const share = (t) => (t < step ? 1 : t < seen ? 0.3 : 0);
+    const { full, faded } = signed ? maps.diverging : maps.sequential;
+    const low = signed ? -top : 0;
     const missing = values[0].map(() => NaN); // the probe has nothing to say about rows beyond the image
-    const colour = (value, t) => (Number.isNaN(value) || !share(t) ? null : map(value, signed ? -top : 0, top, share(t)));
+    const colour = (value, t) => (t < seen ? colourOf(t < step ? full : faded, value, low, top) : undefined);
     paint(canvas, rows.map((_, t) => values[t] ?? missing), colour);
     if (!name) continue;
-    setText(low, number(signed ? -top : 0, Number.isInteger(top) ? 0 : 1));
-    setText(high, number(top, Number.isInteger(top) ? 0 : 1));
-    bar.style.background = signed ? maps.divergingBar : maps.sequentialBar;
+    setText(ends[0], number(low));
+    setText(ends[1], number(top));
+    bar.style.background = (signed ? maps.diverging : maps.sequential).bar;
   }
 }
 
@@ -212,8 +212,8 @@ function weightsOfRow(name, matrix, x, unit, units, stage) {
   const top = most([row]) || 1;
   const canvas = make("canvas", { class: "reader-weights", role: "img" });
   canvas.setAttribute("aria-label", `the row of the image, and below it the weights ${name} of unit ${unit + 1}`);
-  const ink = (value) => [0, 0, 0, Math.min(1, Math.abs(value))];
-  paint(canvas, [Array.from(x), row], (value, t) => (t ? stage.maps.diverging(value, -top, top) : ink(value)));
+  const ink = (value) => grey(Math.min(1, Math.abs(value)));
+  paint(canvas, [x, row], (value, t) => (t ? colourOf(stage.maps.diverging.full, value, -top, top) : ink(value)));
   const text = `${name} of unit ${unit + 1}, from \u2212${top.toFixed(1)} (red) to ${top.toFixed(1)} (blue), under the row \
 that it meets`;
   return [canvas, make("small", {}, text)];
