@@ -120,9 +120,10 @@ def save_reader(networks: Mapping, data: Data, probes: Mapping | None = None, ep
 
 
 def small_page(networks: Mapping, probes: Mapping | None, learned: Mapping) -> str:
-    """A page with drawn digits, and with as many epochs of the first network as MOST bytes allow."""
+    """A page with drawn digits; of the first network with its probe and as many epochs as MOST bytes allow."""
     about = "The digits to choose from were drawn for this page; they belong to no data set."
     first = next(iter(networks))
+    probes = {label: probe for label, probe in (probes or {}).items() if label == first}
     stages = learned.get(first, {}).get("epochs", [])
     page = reader_page(networks, drawn_images(), probes, about)
     for count in range(1, len(stages)):  # the last one is the network itself
