@@ -8,7 +8,7 @@ Each room is a file in `coursework/`, which imports lower floors only.
 from coursework.files import write_csv
 # All notebooks: measured values and their mark, tables
 from coursework.text import measured, say, show_table
-# All notebooks: checks of parameters
+# Notebooks 1 and 3: checks of parameters
 from coursework.arguments import check_integer
 # All notebooks: Keras on TensorFlow, silent
 from coursework.backend import keras
@@ -57,13 +57,15 @@ from coursework.analysis import (
 from coursework.checks_networks import (
     check_accuracies, check_gates_over_time, check_output, check_predictions, check_results,
 )
+# Notebook 3: figures of one's own
+from coursework.figure import new_figure, show_figure
 # Notebook 3: figures
-from coursework.figures_analysis import (
-    plot_accuracy_by_size, plot_by_step, plot_class_means, plot_commit_steps, plot_film_strip, plot_gate_means,
-    plot_images, plot_over_time, plot_reading, plot_row_influence, plot_saturation, plot_states, save_reading,
-    show_comparisons,
+from coursework.figures_networks import plot_accuracy_by_size, plot_images, show_comparisons
+from coursework.figures_reading import (
+    plot_by_step, plot_commit_steps, plot_film_strip, plot_reading, plot_row_influence, save_reading,
 )
-# Notebook 3: draw a digit and watch it being read, and networks in training
+from coursework.figures_states import plot_class_means, plot_gate_means, plot_over_time, plot_saturation, plot_states
+# Notebook 3: draw a digit and watch it being read, by networks in training too
 from coursework.learning import networks_by_epoch
 from coursework.reader import draw_and_read, save_reader
 

@@ -3,9 +3,9 @@
 7 learning
 6 checks_networks playground sweep
 5 figures_gates influence reader store
-4 figures_analysis figures_training hand_set readout trace training
-3 analysis checks_gates experiment layers
+4 figures_reading figures_states figures_training hand_set readout trace training
+3 analysis checks_gates experiment figures_networks layers
 2 data keras_cells statistics style verdicts
 1 arguments cells properties text
-0 backend files formulas variants words
+0 backend figure files formulas machine variants words
 """

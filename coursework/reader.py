@@ -18,11 +18,12 @@ from scipy.special import softmax
 
 from coursework.backend import keras
 from coursework.data import Data
+from coursework.figure import new_figure, show_figure
 from coursework.files import RUNS, write_text
 from coursework.formulas import Cell
 from coursework.keras_cells import cell_of, is_followed, named_weights
 from coursework.readout import read_out
-from coursework.style import STEP, TITLES, draw_classes, draw_digit, draw_steps, new_figure, show_figure
+from coursework.style import STEP, TITLES, draw_classes, draw_digit, draw_steps
 from coursework.text import show_widget
 from coursework.trace import trace
 

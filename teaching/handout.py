@@ -109,7 +109,7 @@ def make_course(folder, epochs=None, variants=False):
         raise ValueError(f"docs/handout.md names a cell that is not handed out: {' '.join(next(iter(texts)))}")
     (source / "README.md").write_text(readme, encoding="utf-8")
     shutil.copytree(ROOT / "coursework", source / "coursework", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("helpers.py", "requirements.txt", "requirements.lock"):
+    for name in ("helpers.py", "requirements.txt"):
         shutil.copy(ROOT / name, source)
     nbgrader(folder, "generate_assignment")
     for path in sorted((folder / "release" / ASSIGNMENT).glob("*.ipynb")):

@@ -36,7 +36,7 @@ SETTINGS = """{
 
 @pytest.fixture(scope="session")
 def browser():
-    from playwright.sync_api import sync_playwright  # in requirements-browser.txt, not in requirements.txt
+    from playwright.sync_api import sync_playwright  # in requirements-dev.txt alone
 
     if not CHROMIUM:
         pytest.fail("no Chromium found: install it, or name it in the environment variable CHROMIUM")

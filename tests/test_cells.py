@@ -2,6 +2,7 @@
 
 import shutil
 
+import in_node
 import numpy as np
 import pytest
 import sympy as sp
@@ -73,6 +74,10 @@ def check_chain(cell, seed=0):
     for name, values in traced.items():
         np.testing.assert_allclose(values, expected[name], atol=1e-10)
     assert cell_from_data(cell.as_data()) == cell
+    if in_node.NODE:
+        on_page = in_node.run_in_node(cell, weights, rows)
+        for name, values in on_page.items():
+            np.testing.assert_allclose(values, expected[name], atol=1e-5 * max(1, np.abs(values).max()))
 
 
 @every_cell
@@ -120,7 +125,7 @@ def with_activations(cell, activation="tanh", recurrent_activation="sigmoid", **
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=str)
-@pytest.mark.parametrize("name", [name for name, cell in ALL.items() if cell.keras])
+@pytest.mark.parametrize("name", [name for name, cell in ALL.items() if cell.keras.name])
 def test_keras_layers_are_their_equations_forwards_and_in_their_gradients(name, setting):
     """float64, random weights, several steps: outputs and all gradients to 1e-10."""
     cell, rng = ALL[name], np.random.default_rng(2)
@@ -248,6 +253,10 @@ def test_symbols_are_known_by_their_names():
 def test_a_gate_that_is_a_number_or_another_gate():
     gates = {z: sigmoid(dot(W_z, x) + b_z), r: 1 - z, o: sp.Rational(1, 4)}
     check_chain(mine(gates=gates, state=z * h_prev + r * o * g))
+
+
+def test_a_matrix_that_meets_two_vectors():
+    check_chain(mine(candidate=sp.tanh(dot(W, x) + dot(U, h_prev) + dot(U, z * h_prev) + dot(W_z, 2 * x))))
 
 
 # ------------------------------------------------------------------------------------------------- training and storing
