@@ -28,7 +28,6 @@ from teaching.cells import (
     is_prose,
     name_of,
     names_in,
-    nodes,
     plain,
     read,
     with_parameters,

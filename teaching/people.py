@@ -30,9 +30,7 @@ GRADESCOPE = re.compile(r"submission_(?P<number>\d+)")
 NEUTRAL = re.compile(r"\.(csv|tsv|xlsx?|ods|txt|md|ya?ml|json|log|ini|html?)$", re.I)
 # Words for the state of a work, which name no person.
 STATES = set(
-    "draft drafts old final new backup copy copies version versions attempt try entwurf entwurfe kopie versuch "
-    "brouillon ancien copie borrador viejo nuevo tmp temp archive homework hw work notebook notebooks submission "
-    "submitted assignment abgabe solution lstm gru gates gate lab exercise task finished fertig v q".split()
+    ["draft", "drafts", "old", "final", "new", "backup", "copy", "copies", "version", "versions", "attempt", "try", "entwurf", "entwurfe", "kopie", "versuch", "brouillon", "ancien", "copie", "borrador", "viejo", "nuevo", "tmp", "temp", "archive", "homework", "hw", "work", "notebook", "notebooks", "submission", "submitted", "assignment", "abgabe", "solution", "lstm", "gru", "gates", "gate", "lab", "exercise", "task", "finished", "fertig", "v", "q"]
 )
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from teaching import Refused
 from teaching.archives import CLOSED, File, files_in
 from teaching.handout import NAMES
-from teaching.people import NEUTRAL, Owner, is_file, is_state, left_of, letters, named, owners_of
+from teaching.people import NEUTRAL, Owner, is_state, left_of, letters, named, owners_of
 from teaching.tables import read_table
 
 WHO = "who.csv"

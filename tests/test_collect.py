@@ -3,9 +3,7 @@
 import io
 import itertools
 import random
-import re
 import zipfile
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -405,8 +403,8 @@ def test_a_link_is_told_and_not_followed(tmp_path):
 
 
 # A class of 300 --------------------------------------------------------------------------------------------------------
-FIRST = "Anna Ben Cleo Dan Eve Finn Gwen Hal Ida Jon Kim Léa Max Nora Olaf Pia Quin Rosa Sam Zoë".split()
-LAST = "Abel Braun Costa Diaz Ek Fox Garcia Hall Ito Jansen Khan Lee Müller Novak O'Neil".split()
+FIRST = ["Anna", "Ben", "Cleo", "Dan", "Eve", "Finn", "Gwen", "Hal", "Ida", "Jon", "Kim", "Léa", "Max", "Nora", "Olaf", "Pia", "Quin", "Rosa", "Sam", "Zoë"]
+LAST = ["Abel", "Braun", "Costa", "Diaz", "Ek", "Fox", "Garcia", "Hall", "Ito", "Jansen", "Khan", "Lee", "Müller", "Novak", "O'Neil"]
 
 
 def test_of_a_class_of_300_nobody_is_lost_and_nobody_there_twice(tmp_path, handout, solved):

@@ -337,7 +337,7 @@ def test_what_one_run_leaves_the_next_one_does_not_find(grade, book):
 
 def test_folders_replaced_by_links_lead_nowhere(grade, book, tmp_path):
     (tmp_path / "precious").write_text("precious")
-    source = f"import os, shutil\nbase = os.path.dirname(os.getcwd())\nfor name in ('home', 'runs', 'work'):\n"
+    source = "import os, shutil\nbase = os.path.dirname(os.getcwd())\nfor name in ('home', 'runs', 'work'):\n"
     source += f"    shutil.rmtree(f'{{base}}/{{name}}', ignore_errors=True)\n    os.symlink({str(tmp_path)!r}, f'{{base}}/{{name}}')\n"
     own(book, at(book, "q12-answer"), source + "os.chmod(base, 0)\nos._exit(0)")
     points, notes, _ = grade(book)

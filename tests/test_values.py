@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from conftest import cases
 from coursework.backend import tf
 from coursework.checks_gates import MOST_ENTRIES, check_counterexample, check_gates
-from coursework.training import Experiment
+from coursework.experiment import Experiment
 from teaching.values import answers_of, decode, decoded, encode, written
 
 X = sp.Symbol("x")
