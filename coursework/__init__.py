@@ -6,7 +6,7 @@
 5 trace training
 4 keras_cells checks_gates
 3 properties
-2 data cells verdicts style variants
+2 settings data cells verdicts style variants
 1 text arguments backend formulas
 0 files words
 """
