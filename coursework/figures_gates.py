@@ -8,8 +8,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from coursework.arguments import as_numbers
-from coursework.hand_set import keras_layer, run_equations
 from coursework.checks_gates import as_interval, exact, gru_step, reachable_by_lstm
+from coursework.hand_set import keras_layer, run_equations
 from coursework.style import COLORS, LINES, MARKERS, STEP, draw_digit, draw_steps, show_figure
 from coursework.text import show_widget
 
