@@ -4,7 +4,7 @@ import numpy as np
 
 from coursework.arguments import as_labels
 from coursework.backend import keras, tf
-from coursework.layers import every_step, input_of, layer_outputs, parts, recurrent_layer, rest_of
+from coursework.layers import every_step, input_for, layer_outputs, parts, recurrent_layer, rest_of
 from coursework.readout import read_out
 
 
@@ -21,7 +21,7 @@ def row_influence(model: keras.Model, x: np.ndarray, classes: np.ndarray) -> tup
     Notebook 3, Q3.3.
     """
     layer = recurrent_layer(model)
-    x = input_of(layer, x).astype(np.float32)
+    x = input_for(model, x).astype(np.float32)
     classes = as_labels("classes", classes, len(x))
     if read_out(model, layer_outputs(layer, x[:1])).shape[-1] != 10:
         raise ValueError("row_influence needs logits of ten classes")

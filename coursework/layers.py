@@ -84,9 +84,8 @@ def supported(layer):
 
 def layer_and_its_input(model, x, choice):
     """The chosen recurrent layer of a model, and what comes into it when the model reads x."""
-    shape = input_shape(model)
-    layer = _chosen(model, choice)
-    x, calls = as_numbers("x", x, shape), []
+    x = input_for(model, x)
+    layer, calls = _chosen(model, choice), []
     call = layer.call
 
     def watched(sequences, *states, **options):
@@ -131,6 +130,17 @@ def _chosen(model, choice):
     if chosen:
         raise ValueError(f"the model has {len(layers)} recurrent layers; choose one with layer= ({names})")
     raise ValueError(f"no recurrent layer {short_repr(choice)}; choose one of {names}")
+
+
+def input_for(model, x):
+    """x as an array, if it fits the model's one input. Pixels up to 255 are refused where no layer scales them."""
+    shape = input_shape(model)
+    x = as_numbers("x", x, shape)
+    first = next(layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer))
+    as_they_are = isinstance(first, (keras.layers.RNN, keras.layers.Flatten, keras.layers.Reshape))
+    if as_they_are and shape[1:] == (28, 28) and x.min() >= 0 and x.max() > 1:
+        raise ValueError(f"x holds pixels up to {x.max():g}, and no layer scales them: give pixels from 0 to 1")
+    return x
 
 
 def input_shape(model):

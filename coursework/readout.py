@@ -9,6 +9,7 @@ from coursework.layers import (
     check_steady,
     far_apart,
     in_parts,
+    input_for,
     input_shape,
     layer_outputs,
     recurrent_layer,
@@ -95,7 +96,14 @@ def _check_logits(model, answers):
 def predictions_by_step(model: keras.Model, x: np.ndarray) -> np.ndarray:
     """The class read out after each row of x (N, T, 28), as if it were the last: (N, T). Notebook 3, Q3.3."""
     layer = recurrent_layer(model)
-    return read_out(model, layer_outputs(layer, x)).argmax(-1)
+    x = input_for(model, x)
+    logits = read_out(model, layer_outputs(layer, x))
+    few = x[:4]
+    own = in_parts(lambda part: ask(model, part), few, 4)
+    last = logits if layer.return_sequences else logits[:, -1]
+    if far_apart(last[:4], own, model.compute_dtype):
+        raise ValueError(f"the model {model.name!r} answers otherwise than its layers one after the other")
+    return logits.argmax(-1)
 
 
 def predictions_of(model: keras.Model, x: np.ndarray) -> np.ndarray:
@@ -104,7 +112,7 @@ def predictions_of(model: keras.Model, x: np.ndarray) -> np.ndarray:
     The model gives logits (N, classes), or (N, T, classes) with `every_step`; ValueError for one with several outputs,
     with one number for each image, or with other answers when it is asked again. Notebooks 2 and 3.
     """
-    x = as_numbers("x", x, input_shape(model))
+    x = input_for(model, x)
 
     def answer(part):  # `predict` would warn of a new graph for each of several models
         return ask(model, part)
