@@ -73,24 +73,35 @@ def _check_depends_on_the_layer_alone(model, rest, state):
 
 def _check_no_step_looks_ahead(rest, h, logits, model):
     """ValueError if other steps after t change what is read out up to t: tried for each t, with one image."""
-    steps = h.shape[1]
-    other = np.random.default_rng(0).uniform(-1, 1, (steps, *h.shape[1:])) * max(1, np.abs(h).max())
+    _, steps, units = h.shape
+    size = max(1, np.abs(h).max())
+    other = np.random.default_rng(0).uniform(-size, size, (steps, steps, units))
     known = np.tri(steps, dtype=bool)  # of copy t, the steps up to t
-    moved = in_parts(rest, np.where(known[:, :, None], h, other), steps)
-    if far_apart(moved[known], np.repeat(logits, steps, axis=0)[known], model.compute_dtype):
+    copies = np.where(known[:, :, None], h, other)
+    moved = in_parts(rest, copies, steps)
+    expected = np.repeat(logits, steps, axis=0)
+    if far_apart(moved[known], expected[known], model.compute_dtype):
         raise ValueError("the layers after the recurrent one mix the steps: what is read out moves with later ones")
 
 
 def _check_logits(model, answers):
     """ValueError if the answers are probabilities, as the last layer says, or as sums show that are all 1."""
-    last = model.layers[-1]
-    while inner := getattr(last, "layer", None) or getattr(last, "layers", [None])[-1]:  # a wrapper, a model in a model
-        last = inner
-    kind = getattr(getattr(last, "activation", None), "__name__", type(last).__name__.lower())
+    last = _innermost(model.layers[-1])
+    activation = getattr(last, "activation", None)
+    kind = getattr(activation, "__name__", type(last).__name__.lower())
     sums = answers.sum(-1, dtype=np.float64)
-    sum_to_one = (answers >= 0).all() and not far_apart(sums, np.ones_like(sums), last.compute_dtype)
-    if kind in ("softmax", "sigmoid", "hard_sigmoid") or sum_to_one:
-        raise ValueError(f"the model gives probabilities ({kind}); read_out needs logits: leave the last {kind} out")
+    is_one = not far_apart(sums, np.ones_like(sums), last.compute_dtype)
+    if kind in ("softmax", "sigmoid", "hard_sigmoid") or (is_one and answers.min() >= 0):
+        raise ValueError(f"the model gives probabilities; read_out needs logits: leave the last softmax out ({kind})")
+
+
+def _innermost(layer):
+    """The layer that a wrapper holds, or the last one of a model in the model."""
+    if inner := getattr(layer, "layer", None):
+        return _innermost(inner)
+    if inside := getattr(layer, "layers", None):
+        return _innermost(inside[-1])
+    return layer
 
 
 def predictions_by_step(model: keras.Model, x: np.ndarray) -> np.ndarray:
