@@ -1,7 +1,7 @@
 """Checks of the answers to Q1, by mathematics: SymPy, exact fractions and intervals."""
 
 import functools
-from collections.abc import Sequence
+from collections import deque
 from decimal import Decimal
 from fractions import Fraction
 
@@ -9,7 +9,7 @@ import mpmath
 import numpy as np
 import sympy as sp
 
-from coursework import properties
+from coursework import settings
 from coursework.cells import equations
 from coursework.formulas import Cell, one_unit, symbols
 from coursework.verdicts import Verdict, Wrong, as_verdict, kind_of
@@ -17,6 +17,9 @@ from coursework.words import check_choice, short_repr
 
 MAX_BITS = 1100  # of the numerator and of the denominator of a number in an answer: enough for every 64-bit float
 DIGITS = 1000  # decimal digits of what is no fraction
+# What an answer may be made of, beside NumPy's and SymPy's arrays; teaching/values.py takes all of it to the grader.
+SEQUENCES = (list, tuple, deque)
+MOST_ENTRIES = 100_000
 intervals = mpmath.MPIntervalContext()  # of our own: mpmath.iv keeps its precision
 intervals.dps = DIGITS
 judged = functools.partial(as_verdict, needed="a dict from name to number")
@@ -25,7 +28,7 @@ judged = functools.partial(as_verdict, needed="a dict from name to number")
 def check_gates(cell: Cell | str, behaviour: str, answer: dict, z_keeps: int = 1) -> Verdict:
     """Does a setting of the gates make the cell store its input (Q1.1), or keep its state (Q1.2)?
 
-    The setting is put into the symbolic update (`equations`), and the property is decided there (`properties.holds`).
+    The setting is put into the symbolic update (`equations`), and the property is decided there (`settings.holds`).
     Store: the new state does not depend on the old h or c, and is an injective function of the candidate's input
     W x + b. Keep: the new state equals the old one, which may be any number, whatever x is. The state is c for a cell
     with an output formula, such as the LSTM, and h for the others, such as the GRU.
@@ -55,11 +58,11 @@ def check_gates(cell: Cell | str, behaviour: str, answer: dict, z_keeps: int = 1
 
 @judged
 def _judge_gates(step, behaviour, answer, has_conventions):
-    values = _read_answer(answer, properties.setting_names(step))
+    values = _read_answer(answer, settings.setting_names(step))
     for name in values:
         if name != "U":
             _check_held(step, name, values, answer)
-    if properties.holds(step, behaviour, values):
+    if settings.holds(step, behaviour, values):
         return
     if step.gates and not any(name in values for name in step.gate_names):
         raise Wrong(f"not answered yet: no gate is set; the gates are {', '.join(step.gate_names)}")
@@ -70,14 +73,14 @@ def _check_held(step, name, values, answer):
     """Can the equations hold this gate at the answer's value?"""
     gate = name if name in step.gate_names else name.removesuffix("_prev")
     formula = step.gates[symbols(gate)]
-    if properties.follows(step, gate):
-        settled = properties.gate_values(step, values)[symbols(gate)]
+    if settings.follows(step, gate):
+        settled = settings.gate_values(step, values)[symbols(gate)]
         if name != gate or settled.free_symbols:
             raise Wrong(f"{name} is no free choice: {gate} = {formula} follows from other gates; set those")
-        if not properties.same(settled, values[name]):
+        if not settings.same(settled, values[name]):
             raise Wrong(f"{name} = {short_repr(answer[name])} contradicts {gate} = {formula}, which is {settled} here")
         return
-    low, high = properties.gate_range(step, gate)
+    low, high = settings.gate_range(step, gate)
     if not low <= values[name] <= high:
         shown = short_repr(answer[name])
         raise Wrong(f"{name} = {shown} lies outside [{low:g}, {high:g}], where a gate's activation lives")
@@ -93,16 +96,16 @@ class Explanation:
     def __init__(self, step, answer, values, has_conventions):
         self.step, self.answer, self.values = step, answer, values
         self.old = step.old_state
-        self.setting = properties.gate_values(step, values)
-        self.shares = properties.shares(step)
+        self.setting = settings.gate_values(step, values)
+        self.shares = settings.shares(step)
         self.meaning = ""
         if self.shares and has_conventions:
             self.meaning = f"; in this convention the old state's share is {self.shares[0]}"
 
     def tell(self, behaviour):
         """Raise Wrong with the hint."""
-        new = properties.state_under(self.step, self.values)
-        if properties.is_undefined(new):
+        new = settings.state_under(self.step, self.values)
+        if settings.is_undefined(new):
             raise Wrong("with this setting the new state is 0/0, which is no number")
         if self.shares:
             kept_and_taken = [sp.expand(share.xreplace(self.setting)) for share in self.shares]
@@ -111,7 +114,7 @@ class Explanation:
         wanted = f"not {self.old} whatever x is"
         if behaviour == "store_input":
             wanted = "no injective function of the candidate's input alone"
-        shown = short_repr(new).replace(" before", "_prev")
+        shown = short_repr(new).replace(settings.BEFORE, "_prev")
         raise Wrong(f"with this setting the new state is {shown}, {wanted}")
 
     def keeping(self, kept, taken):
@@ -121,13 +124,13 @@ class Explanation:
             raise Wrong(f"{self.given(kept_formula, kept)}, so nothing says how much of {self.old} survives the step")
         subject = self.given(kept_formula)
         s = "" if " and " in subject else "s"
-        if properties.same(kept, 0):
+        if settings.same(kept, 0):
             raise Wrong(f"{subject} erase{s} {self.old} in a single step{self.meaning}")
         if not 0 < kept <= 1:
             raise Wrong(f"{subject} let{s} {self.old} grow or change its sign: its share is {kept.n(4)!s}")
-        if not properties.same(kept, 1):
+        if not settings.same(kept, 1):
             raise Wrong(f"{subject} keep{s} less than the whole of {self.old} in each step: {_decay(kept)}")
-        if not properties.same(taken, 0):
+        if not settings.same(taken, 0):
             gates = self.given(taken_formula, taken)
             raise Wrong(f"the new state still depends on the input x, which enters with the candidate: {gates}")
 
@@ -137,13 +140,13 @@ class Explanation:
         if taken.free_symbols:
             gates = self.given(taken_formula, taken)
             raise Wrong(f"{gates}: it could shut the input out, or change from step to step")
-        if properties.same(taken, 0):
+        if settings.same(taken, 0):
             gates = self.given(taken_formula)
             raise Wrong(f"nothing of the current input gets into the new state: {gates}{self.meaning}")
-        if not properties.same(kept, 0):
+        if not settings.same(kept, 0):
             gates = self.given(kept_formula, kept)
             raise Wrong(f"the new state still depends on the old state {self.old}: {gates}{self.meaning}")
-        if not properties.independent(properties.candidate_under(self.step, self.values)):
+        if not settings.independent(settings.candidate_under(self.step, self.values)):
             self.candidate_reads()
 
     def candidate_reads(self):
@@ -304,12 +307,14 @@ def _read_answer(answer, names):
 
 
 def _entries(value):
-    """The numbers in an array, a matrix or a list, in one list; a single number stands for itself."""
+    """The numbers in an array, a tensor, a matrix or a list, in one list; a single number stands for itself."""
+    if isinstance(value, (sp.MatrixBase, sp.NDimArray)):
+        value = value.tolist()
+    elif hasattr(type(value), "__array__") and not isinstance(value, (sp.Basic, np.generic, np.ndarray)):
+        value = np.asarray(value)  # tensors, variables, tables
     if isinstance(value, np.ndarray):
         return list(value.flat)
-    if isinstance(value, (sp.MatrixBase, sp.NDimArray)):
-        return sp.flatten(value.tolist())
-    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+    if isinstance(value, SEQUENCES):
         return [entry for part in value for entry in _entries(part)]
     return [value]
 
@@ -320,7 +325,10 @@ def exact(name: str, value) -> sp.Expr:
     Arrays, matrices and lists whose entries all agree stand for that entry. What is returned is a fraction, or a number
     that is known to be none of 0 and 1. Notebook 1, Q1.3.
     """
-    numbers = {_exact_number(name, entry) for entry in _entries(value)}
+    entries = _entries(value)
+    if len(entries) > MOST_ENTRIES:
+        raise Wrong(f"{name} has more than {MOST_ENTRIES} entries; a single number is enough")
+    numbers = {_exact_number(name, entry) for entry in entries}
     if len(numbers) != 1 or isinstance(value, np.ma.MaskedArray):
         shape = f" of shape {np.shape(value)}" if numbers else ""
         raise Wrong(f"{name} is an array{shape} whose entries do not all agree; a single number is needed")
