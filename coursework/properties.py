@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+from fractions import Fraction
 
 import sympy as sp
 
@@ -39,7 +40,7 @@ class Property:
     """
 
     possible: bool
-    setting: dict[str, int | float] | None
+    setting: dict[str, int | float | Fraction] | None
     why: str
 
 
@@ -83,7 +84,7 @@ def _can(cell, behaviour):
     left = list(settings_left(cell, behaviour))
     if not left:
         return Property(False, None, _reason(cell, behaviour))
-    for setting in left:
+    for setting in worth_a_proof(cell, behaviour, left):
         if holds(cell, behaviour, setting):
             return _with_setting(cell, behaviour, setting)
     return Property(False, None, "not decided: no setting that was tried does it, and not all could be ruled out")
@@ -96,23 +97,39 @@ def _with_setting(cell, behaviour, setting):
         "keep_state": "whatever x is",
         "forget": f"whatever {old} was",
     }
-    plain = {name: int(value) if value.is_Integer else float(value) for name, value in setting.items()}
+    numbers = {name: _plain(value) for name, value in setting.items()}
     shown = str(new).replace(BEFORE, "_prev")
-    return Property(True, plain, f"the new state is {shown}, {whatever[behaviour]}")
+    return Property(True, numbers, f"the new state is {shown}, {whatever[behaviour]}")
+
+
+def _plain(number):
+    """An int, a float if that is exact, or else a fraction."""
+    if number.is_Integer:
+        return int(number)
+    exact = Fraction(number.p, number.q)
+    return float(exact) if Fraction(float(exact)) == exact else exact
 
 
 def _likely_settings(cell):
-    """Settings of all gates, at 1, 0, 1/2 or -1: first with the gates of the output open, then with any."""
-    names = setting_names(cell)
-    inner = {name: _likely_numbers(cell, name) for name in cell.gate_names if not follows(cell, name)}
-    wide_open = {name: [sp.S.One] for name in gates_in(cell, cell.output) if sp.S.One in inner.get(name, ())}
-    extras = [{}, {"U": sp.S.Zero}] if "U" in names else [{}]
-    before = [name for name in names if name not in (*cell.gate_names, "U")]
-    closed = [{name: number} for name in before for number in (sp.S.Zero, sp.S.One)]
-    for choices, more in ((inner | wide_open, extras), (inner, [*extras, *closed])):
-        for extra in more:
-            for numbers in itertools.product(*choices.values()):
-                yield dict(zip(choices, numbers, strict=True)) | extra
+    """Settings of all gates at likely numbers: first with the gates of the output open, then with any."""
+    numbers = {name: _likely_numbers(cell, name) for name in cell.gate_names if not follows(cell, name)}
+    in_output = gates_in(cell, cell.output)
+    with_open_output = numbers | {name: [sp.S.One] for name in in_output if sp.S.One in numbers.get(name, ())}
+    extras = [{}]
+    if "U" in setting_names(cell):
+        extras.append({"U": sp.S.Zero})
+    for extra in extras:
+        yield from _settings(with_open_output, extra)
+    for name in in_output:
+        extras += [{f"{name}_prev": number} for number in (sp.S.Zero, sp.S.One)]
+    for extra in extras:
+        yield from _settings(numbers, extra)
+
+
+def _settings(choices, extra):
+    """All settings that take one of the numbers for each gate."""
+    for numbers in itertools.product(*choices.values()):
+        yield dict(zip(choices, numbers, strict=True)) | extra
 
 
 def _likely_numbers(cell, gate):
@@ -121,11 +138,11 @@ def _likely_numbers(cell, gate):
 
 
 def _without_needless(cell, behaviour, setting):
-    """The setting without the names that may as well be anything."""
+    """The setting without the names that may as well be anything: free, 0 or 1."""
     for name in list(setting):
         fewer = {other: value for other, value in setting.items() if other != name}
-        ends = [{name: number} for number in (sp.S.Zero, sp.S.One)]
-        if holds(cell, behaviour, fewer) and all(holds(cell, behaviour, fewer | end) for end in ends):
+        variants = [fewer, fewer | {name: sp.S.Zero}, fewer | {name: sp.S.One}]
+        if all(holds(cell, behaviour, variant) for variant in variants):
             setting = fewer
     return setting
 
