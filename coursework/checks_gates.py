@@ -5,7 +5,6 @@ import operator
 import sys
 from collections.abc import Sequence
 from decimal import Decimal
-from fractions import Fraction
 from numbers import Complex, Integral, Number, Real
 
 import mpmath

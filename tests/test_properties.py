@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from conftest import FUZZ, python, refused
+from conftest import FUZZ
 from coursework.cells import CELLS
 from coursework.checks_gates import check_gates
 from coursework.formulas import Cell, dot, sigmoid, symbols
