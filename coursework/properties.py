@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+from fractions import Fraction
 
 import sympy as sp
 
@@ -39,7 +40,7 @@ class Property:
     """
 
     possible: bool
-    setting: dict[str, int | float] | None
+    setting: dict[str, int | float | Fraction] | None
     why: str
 
 
@@ -83,7 +84,7 @@ def _can(cell, behaviour):
     left = list(settings_left(cell, behaviour))
     if not left:
         return Property(False, None, _reason(cell, behaviour))
-    for setting in left:
+    for setting in worth_a_proof(cell, behaviour, left):
         if holds(cell, behaviour, setting):
             return _with_setting(cell, behaviour, setting)
     return Property(False, None, "not decided: no setting that was tried does it, and not all could be ruled out")
@@ -96,23 +97,39 @@ def _with_setting(cell, behaviour, setting):
         "keep_state": "whatever x is",
         "forget": f"whatever {old} was",
     }
-    plain = {name: int(value) if value.is_Integer else float(value) for name, value in setting.items()}
+    numbers = {name: _plain(value) for name, value in setting.items()}
     shown = str(new).replace(BEFORE, "_prev")
-    return Property(True, plain, f"the new state is {shown}, {whatever[behaviour]}")
+    return Property(True, numbers, f"the new state is {shown}, {whatever[behaviour]}")
+
+
+def _plain(number):
+    """An int, a float if that is exact, or else a fraction."""
+    if number.is_Integer:
+        return int(number)
+    exact = Fraction(number.p, number.q)
+    return float(exact) if Fraction(float(exact)) == exact else exact
 
 
 def _likely_settings(cell):
-    """Settings of all gates, at 1, 0, 1/2 or -1: first with the gates of the output open, then with any."""
-    names = setting_names(cell)
-    inner = {name: _likely_numbers(cell, name) for name in cell.gate_names if not follows(cell, name)}
-    wide_open = {name: [sp.S.One] for name in gates_in(cell, cell.output) if sp.S.One in inner.get(name, ())}
-    extras = [{}, {"U": sp.S.Zero}] if "U" in names else [{}]
-    before = [name for name in names if name not in (*cell.gate_names, "U")]
-    closed = [{name: number} for name in before for number in (sp.S.Zero, sp.S.One)]
-    for choices, more in ((inner | wide_open, extras), (inner, [*extras, *closed])):
-        for extra in more:
-            for numbers in itertools.product(*choices.values()):
-                yield dict(zip(choices, numbers, strict=True)) | extra
+    """Settings of all gates at likely numbers: first with the gates of the output open, then with any."""
+    numbers = {name: _likely_numbers(cell, name) for name in cell.gate_names if not follows(cell, name)}
+    in_output = gates_in(cell, cell.output)
+    with_open_output = numbers | {name: [sp.S.One] for name in in_output if sp.S.One in numbers.get(name, ())}
+    extras = [{}]
+    if "U" in setting_names(cell):
+        extras.append({"U": sp.S.Zero})
+    for extra in extras:
+        yield from _settings(with_open_output, extra)
+    for name in in_output:
+        extras += [{f"{name}_prev": number} for number in (sp.S.Zero, sp.S.One)]
+    for extra in extras:
+        yield from _settings(numbers, extra)
+
+
+def _settings(choices, extra):
+    """All settings that take one of the numbers for each gate."""
+    for numbers in itertools.product(*choices.values()):
+        yield dict(zip(choices, numbers, strict=True)) | extra
 
 
 def _likely_numbers(cell, gate):
@@ -121,11 +138,11 @@ def _likely_numbers(cell, gate):
 
 
 def _without_needless(cell, behaviour, setting):
-    """The setting without the names that may as well be anything."""
+    """The setting without the names that may as well be anything: free, 0 or 1."""
     for name in list(setting):
         fewer = {other: value for other, value in setting.items() if other != name}
-        ends = [{name: number} for number in (sp.S.Zero, sp.S.One)]
-        if holds(cell, behaviour, fewer) and all(holds(cell, behaviour, fewer | end) for end in ends):
+        variants = [fewer, fewer | {name: sp.S.Zero}, fewer | {name: sp.S.One}]
+        if all(holds(cell, behaviour, variant) for variant in variants):
             setting = fewer
     return setting
 
@@ -165,10 +182,13 @@ def _never(cell, formula):
 
 def _reads_the_past(cell):
     """Property: does a gate read the past?"""
-    reading = [name for name in cell.gate_names if _past_of(cell, cell.gates[symbols(name)])]
-    if reading:
-        told = ", ".join(f"{name} reads {_past_of(cell, cell.gates[symbols(name)])}" for name in reading)
-        return Property(True, None, told)
+    told = []
+    for gate, formula in cell.gates.items():
+        past = _past_of(cell, formula)
+        if past:
+            told.append(f"{gate} reads {past}")
+    if told:
+        return Property(True, None, ", ".join(told))
     return Property(False, None, "the gates read x alone" if cell.gates else "there is no gate")
 
 
@@ -205,9 +225,10 @@ def _linear(cell):
     reading = _reads_the_past(cell)
     if reading.possible:
         return Property(False, None, reading.why)
+    bent = f"the new state is {cell.state}"
     if _past_of(cell, cell.candidate):
-        return Property(False, None, f"the candidate is {cell.candidate}, which is no straight line in the past")
-    return Property(False, None, f"the new state is {cell.state}, which is no straight line in {old}")
+        bent = f"the candidate is {cell.candidate}"
+    return Property(False, None, f"{bent}, which is no straight line in the past")
 
 
 def _is_straight(formula, symbol, past):
@@ -276,14 +297,22 @@ def _bounded_at_corners(cell, kept, taken, bound):
         signs.add(sign)
         limit = _limit(abs(kept.xreplace(corner)), abs(taken.xreplace(corner)), bound)
         if limit == math.inf:
-            told = " and ".join(f"{gate} = {number}" for gate, number in corner.items()) or "no gate in the way"
-            new = cell.state.xreplace(gate_values(cell, {gate.name: number for gate, number in corner.items()}))
-            return Property(False, None, f"with {told} the new state is {new}, and grows without a bound")
+            return _growing(cell, corner)
         limits.append(limit)
-    straight = all(sp.diff(part, gate, 2) == 0 for part in (top, bottom) for gate in gates)
-    if straight and len(signs) == 1 and all(gate_intervals(cell)[gate.name].delta < math.inf for gate in gates):
+    is_straight = all(sp.diff(part, gate, 2) == 0 for part in (top, bottom) for gate in gates)
+    is_finite = all(gate_intervals(cell)[gate.name].delta < math.inf for gate in gates)
+    if is_straight and is_finite and len(signs) == 1:
         return Property(True, None, f"|{cell.memory}| is at most {max(limits):g}, with gates at their limits")
     return None
+
+
+def _growing(cell, corner):
+    setting = {gate.name: number for gate, number in corner.items()}
+    new = cell.state.xreplace(gate_values(cell, setting))
+    told = " and ".join(f"{name} = {number}" for name, number in setting.items())
+    return Property(
+        False, None, f"{f'with {told}' if told else 'always'} the new state is {new}: it grows without a bound"
+    )
 
 
 def _corners(cell, gates):
@@ -307,10 +336,11 @@ def _ends(interval):
 
 
 def _bounded_by_itself(cell):
-    """A state within the bound of its candidate stays there; otherwise nothing is known."""
+    """A state within the bound of its candidate may stay there; otherwise nothing is known."""
     bound = _largest(cell, cell.candidate)
     if 0 < bound < math.inf:
-        old = {cell.old_state.name: intervals.mpf([-bound, bound])}
-        if _largest(cell, cell.full_state, **old) <= bound:
+        name = cell.old_state.name
+        within = intervals.mpf([-bound, bound])
+        if _largest(cell, cell.full_state, **{name: within}) <= bound:
             return Property(True, None, f"|{cell.memory}| is at most {bound:g}: within it, the state stays there")
     return Property(False, None, f"the ranges of its parts put no bound on {cell.state}")

@@ -275,12 +275,13 @@ def shares(cell: Cell) -> tuple[sp.Expr, sp.Expr] | None:
     None for a state of any other form, such as tanh(f h_prev + i g). See docs/cells.md.
     """
     old, g = cell.old_state, symbols("g")
-    kept, taken = sp.diff(cell.state, old), sp.diff(cell.state, g)
-    gates = set(cell.gates)
-    if not (kept.free_symbols <= gates and taken.free_symbols <= gates):
-        return None
+    kept = sp.diff(cell.state, old)
+    taken = sp.diff(cell.state, g)
+    read = kept.free_symbols | taken.free_symbols
     rest = cell.state.xreplace({old: sp.S.Zero, g: sp.S.Zero})
-    return (kept, taken) if sp.simplify(rest) == 0 else None
+    if read <= set(cell.gates) and sp.simplify(rest) == 0:
+        return kept, taken
+    return None
 
 
 intervals = mpmath.MPIntervalContext()  # of our own: mpmath.iv keeps its precision
