@@ -30,7 +30,7 @@ PAIRS = 20
 PAGE = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>The class</title>
 <style>body { font: 16px/1.5 sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
 td { padding: .1rem .6rem; vertical-align: top }
-td:nth-child(3):last-child { color: #0072b2; white-space: nowrap; letter-spacing: -1px }</style>"""
+.bar { height: 1em; background: #0072b2; forced-color-adjust: none }</style><main>"""
 
 
 def question_of(cell):
@@ -151,20 +151,31 @@ def report_on_class(course, rows):
     yield f"<h2>Texts that resemble each other</h2><p>Perhaps by chance: read both.</p>{pairs}"
     seconds = {row["key"]: float(row["seconds"]) for row in rows if row["seconds"]}
     total, most = sum(seconds.values()), max(seconds.values(), default=0)
-    yield f"<h2>Time</h2><p>{total:.0f} seconds in all; {most:.0f} for the slowest.</p>{bars(seconds.items())}</html>"
+    yield f"<h2>Time</h2><p>{total:.0f} seconds in all; {most:.0f} for the slowest.</p>{bars(seconds.items())}</main></html>"
 
 
 def table(rows):
     """Rows of text as an HTML table."""
     cells = ("".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) for row in rows)
-    return f"<table>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"
+    return as_table(cells)
+
+
+def as_table(rows):
+    """Rows of cells, which are HTML already, as a table."""
+    return f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
 
 
 def bars(pairs):
     """A bar for each pair (label, number)."""
     pairs = list(pairs)
     most = max([number for _, number in pairs], default=1) or 1
-    return table((label, f"{number:g}", "█" * round(24 * number / most)) for label, number in pairs)
+    return as_table(bar(label, number, 15 * number / most) for label, number in pairs)
+
+
+def bar(label, number, width):
+    """The cells of a line with a bar of so many rem, which is nothing to read aloud."""
+    drawn = f'<td><div class="bar" style="width: {width:.1f}rem"></div></td>'
+    return f"<td>{html.escape(str(label))}</td><td>{number:g}</td>{drawn}"
 
 
 def hints_of(folder):

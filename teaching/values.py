@@ -14,8 +14,8 @@ from fractions import Fraction
 import numpy as np
 import sympy as sp
 
-from coursework.formulas import sigmoid
 from coursework.experiment import Experiment
+from coursework.formulas import sigmoid
 
 MOST_BYTES = 64_000_000  # of one array
 MOST_PARTS = 100_000  # of one answer
