@@ -151,7 +151,8 @@ def report_on_class(course, rows):
     yield f"<h2>Texts that resemble each other</h2><p>Perhaps by chance: read both.</p>{pairs}"
     seconds = {row["key"]: float(row["seconds"]) for row in rows if row["seconds"]}
     total, most = sum(seconds.values()), max(seconds.values(), default=0)
-    yield f"<h2>Time</h2><p>{total:.0f} seconds in all; {most:.0f} for the slowest.</p>{bars(seconds.items())}</main></html>"
+    yield f"<h2>Time</h2><p>{total:.0f} seconds in all; {most:.0f} for the slowest.</p>"
+    yield f"{bars(seconds.items())}</main></html>"
 
 
 def table(rows):
