@@ -343,7 +343,7 @@ def exact(name: str, value) -> sp.Expr:
     if len(entries) > MOST_ENTRIES:
         raise Wrong(f"{name} has more than {MOST_ENTRIES} entries; a single number is enough")
     numbers = {_exact_number(name, entry) for entry in entries}
-    if len(numbers) != 1 or hasattr(value, "mask"):
+    if len(numbers) != 1 or type(value).__name__ == "MaskedArray":
         shape = f" of shape {getattr(value, 'shape', (len(value),))}" if numbers else ""
         raise Wrong(f"{name} is an array{shape} whose entries do not all agree; a single number is needed")
     return numbers.pop()
