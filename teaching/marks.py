@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
-from nbgrader.api import Gradebook, Grade, MissingEntry, SubmittedAssignment
+from nbgrader.api import Grade, Gradebook, MissingEntry, SubmittedAssignment
 from nbgrader.utils import determine_grade, is_grade
 from sqlalchemy.exc import SAWarning
 

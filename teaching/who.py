@@ -1,6 +1,5 @@
 """The table of what was handed in: every file, whose it is, why, which notebook, and what is wrong."""
 
-import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
