@@ -57,7 +57,7 @@ student: setup ## the hand-out without solutions, in runs/student/ [EPOCHS= VARI
 collect: setup ## whose is each file of SUBMISSIONS=folder, and what is wrong with it? Nothing is run
 	@$(PY) -m teaching collect "$$SUBMISSIONS"
 
-grade: setup ## marks for SUBMISSIONS=folder [DATA= EPOCHS= VARIANTS=1 REGRADE=1 UNSAFE=1]
+grade: setup ## marks for SUBMISSIONS=folder [DATA= EPOCHS= VARIANTS=1 REGRADE=1 UNSAFE=1 SCHEDULER=]
 	@$(if $(SUBMISSIONS)$(filter-out 0,$(REGRADE)),,$(error say whose: make grade SUBMISSIONS=folder))$(PY) -m teaching grade $${DATA:+--data "$$DATA"} $${EPOCHS:+--epochs "$$EPOCHS"} $(SWITCHES) "$$SUBMISSIONS"
 
 marks: setup ## marks and feedback again, after grading by hand; an LMS's table filled in [SHEET=file COLUMN= SCALE=1]
