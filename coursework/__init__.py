@@ -1,12 +1,11 @@
 """The rooms behind helpers.py. A room imports rooms of lower floors only:
 
-8 figures_gates figures_training figures_analysis reader
-7 checks_networks sweep hand_set
-6 store statistics analysis
-5 trace training
-4 keras_cells checks_gates properties
-3 impossible
-2 settings data cells verdicts style variants
-1 text arguments backend formulas
-0 files words
+7 learning
+6 checks_networks playground sweep
+5 influence reader store
+4 figures_gates figures_reading figures_states figures_training hand_set readout trace training
+3 analysis checks_gates experiment figures_networks layers properties
+2 data impossible keras_cells statistics style verdicts
+1 arguments cells settings text
+0 backend figure files formulas machine variants words
 """

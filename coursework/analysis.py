@@ -8,17 +8,23 @@ from threadpoolctl import threadpool_limits
 from coursework.arguments import as_labels, as_numbers, check_integer
 from coursework.data import Data
 
+# Shapes: T time steps, the rows of an image.
+IMAGES = ("N", "T", "pixels")
+STATES = ("N", "T", "units")
+
 
 def first_ink(x: np.ndarray) -> np.ndarray:
     """Number (from 1) of the first row with ink of each image (N, T, pixels); T + 1 where there is none; shape (N,).
 
     Notebook 3, Q3.2.
     """
-    x = as_numbers("x", x, ("N", "T", "pixels"))
+    x = as_numbers("x", x, IMAGES)
     if x.min() < 0:
         raise ValueError(f"x holds {x.min():g}: a blank pixel must be 0, and one with ink above it")
     ink = x.any(-1)
-    return np.where(ink.any(1), ink.argmax(1) + 1, ink.shape[1] + 1)
+    first = ink.argmax(1) + 1
+    none = x.shape[1] + 1
+    return np.where(ink.any(1), first, none)
 
 
 def last_ink(x: np.ndarray) -> np.ndarray:
@@ -26,23 +32,31 @@ def last_ink(x: np.ndarray) -> np.ndarray:
 
     Notebook 3, Q3.3.
     """
-    x = as_numbers("x", x, ("N", "T", "pixels"))
+    x = as_numbers("x", x, IMAGES)
     return x.shape[1] + 1 - first_ink(x[:, ::-1])
 
 
 def erase_last(x: np.ndarray, rows: int) -> np.ndarray:
     """The images (N, T, pixels) with their last rows blank: as many steps, less ink. Notebook 3, Q3.3."""
-    x = as_numbers("x", x, ("N", "T", "pixels"))
-    check_integer(0, x.shape[1], rows=rows)
-    return np.where(np.arange(x.shape[1])[:, None] < x.shape[1] - rows, x, 0).astype(x.dtype)
+    x = as_numbers("x", x, IMAGES)
+    steps = x.shape[1]
+    check_integer(0, steps, rows=rows)
+    erased = x.copy()
+    erased[:, steps - rows :] = 0
+    return erased
 
 
 def shuffle_pixels(data: Data, seed: int) -> Data:
     """The same data with the pixels of all images in another order, the same for all. Notebook 3, Q3.1."""
     check_integer(0, seed=seed)
     order = np.random.default_rng(seed).permutation(data.x_train[0].size)
-    x_train, x_test = (x.reshape(len(x), -1)[:, order].reshape(x.shape) for x in (data.x_train, data.x_test))
-    return dataclasses.replace(data, name=f"{data.name} shuffled", x_train=x_train, x_test=x_test)
+
+    def shuffled(x):
+        pixels = x.reshape(len(x), -1)
+        return pixels[:, order].reshape(x.shape)
+
+    name = f"{data.name} shuffled"
+    return dataclasses.replace(data, name=name, x_train=shuffled(data.x_train), x_test=shuffled(data.x_test))
 
 
 def commit_step(predictions: np.ndarray) -> np.ndarray:
@@ -53,8 +67,10 @@ def commit_step(predictions: np.ndarray) -> np.ndarray:
     predictions = as_numbers("predictions", predictions, ("N", "T"))
     if (predictions != np.floor(predictions)).any():
         raise ValueError("predictions must be classes, whole numbers, after each step; take the argmax of logits")
-    wrong = predictions != predictions[:, -1:]
-    return np.where(wrong.any(1), predictions.shape[1] - wrong[:, ::-1].argmax(1) + 1, 1)
+    steps = predictions.shape[1]
+    other = predictions != predictions[:, -1:]
+    last_other = steps - other[:, ::-1].argmax(1)  # the last step with another answer, if there is one
+    return np.where(other.any(1), last_other + 1, 1)
 
 
 def places_of_rows(x: np.ndarray) -> dict[str, np.ndarray]:
@@ -62,9 +78,15 @@ def places_of_rows(x: np.ndarray) -> dict[str, np.ndarray]:
 
     Notebook 3, bonus.
     """
-    row = np.arange(1, x.shape[1] + 1)
-    above, below = row < first_ink(x)[:, None], row > last_ink(x)[:, None]
-    return {"blank above": above & ~below, "rows of the digit": ~above & ~below, "blank below": below}
+    first, last = first_ink(x)[:, None], last_ink(x)[:, None]
+    row = np.arange(1, np.shape(x)[1] + 1)
+    below = row > last  # all rows of an image without ink
+    above = (row < first) & ~below
+    return {
+        "blank above": above,
+        "rows of the digit": ~above & ~below,
+        "blank below": below,
+    }
 
 
 def class_means(h: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -72,11 +94,12 @@ def class_means(h: np.ndarray, y: np.ndarray) -> np.ndarray:
 
     Notebook 3, Q3.2.
     """
-    h = as_numbers("h", h, ("N", "T", "units"))
+    h = as_numbers("h", h, STATES)
     y = as_labels("y", y, len(h))
-    with np.errstate(invalid="ignore"):
-        counts = np.bincount(y, minlength=10)
-        return np.stack([h[y == digit].sum(0, dtype=np.float64) / counts[digit] for digit in range(10)])
+    means = np.full((10, *h.shape[1:]), np.nan)
+    for digit in np.unique(y):
+        means[digit] = h[y == digit].mean(0, dtype=np.float64)
+    return means
 
 
 def class_variances(h: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -85,11 +108,16 @@ def class_variances(h: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarra
     Two arrays (T,), sums over the units and means over the images, as in a one-way analysis of variance; together they
     are the variance of the states. Notebook 3, Q3.2.
     """
-    h = as_numbers("h", h, ("N", "T", "units")).astype(np.float64)
+    h = as_numbers("h", h, STATES)
+    h = h.astype(np.float64)
     y = as_labels("y", y, len(h))
-    means, counts = class_means(h, y), np.bincount(y, minlength=10)
-    between = np.nansum(counts[:, None, None] * (means - h.mean(0)) ** 2, axis=(0, 2)) / len(h)
-    return between, np.maximum(h.var(0).sum(-1) - between, 0)
+    share = np.bincount(y, minlength=10) / len(h)
+    apart = class_means(h, y) - h.mean(0)  # (10, T, units)
+    squared = (apart**2).sum(-1)
+    between = np.nansum(share[:, None] * squared, axis=0)
+    whole = h.var(0).sum(-1)
+    within = np.maximum(whole - between, 0)  # rounding may leave less than nothing
+    return between, within
 
 
 def step_lengths(h: np.ndarray) -> np.ndarray:
@@ -97,7 +125,7 @@ def step_lengths(h: np.ndarray) -> np.ndarray:
 
     Notebook 3, Q3.2 and bonus.
     """
-    h = as_numbers("h", h, ("N", "T", "units"))
+    h = as_numbers("h", h, STATES)
     return np.linalg.norm(np.diff(h, axis=1, prepend=0), axis=-1)
 
 
@@ -118,24 +146,29 @@ def fit_probes(h: np.ndarray, y: np.ndarray, C: float = 1.0) -> np.ndarray:
     """
     from sklearn.linear_model import LogisticRegression  # here: it takes a second to load
 
-    h = as_numbers("h", h, ("N", "T", "units"))
+    h = as_numbers("h", h, STATES)
     y = as_labels("y", y, len(h))
     if len(np.unique(y)) < 3:
         raise ValueError("a probe needs images of three or more classes")
     weights = np.zeros((h.shape[1], h.shape[2] + 1, 10))
     weights[:, -1] = -1e9  # never the answer, unless the class is among y
     with threadpool_limits(1):  # a second thread of BLAS only waits: a hundred times slower on a busy machine
-        for states, weight in zip(h.transpose(1, 0, 2), weights, strict=True):
-            fit = LogisticRegression(C=C, max_iter=1000).fit(states, y)
-            weight[:-1, fit.classes_], weight[-1, fit.classes_] = fit.coef_.T, fit.intercept_
+        for step, weight in enumerate(weights):
+            fit = LogisticRegression(C=C, max_iter=1000).fit(h[:, step], y)
+            weight[:-1, fit.classes_] = fit.coef_.T
+            weight[-1, fit.classes_] = fit.intercept_
     return weights
 
 
 def probe_predictions(weights: np.ndarray, h: np.ndarray) -> np.ndarray:
     """The class that the probes of `fit_probes` read at each step of h (N, T, units): (N, T). Notebook 3, Q3.3."""
-    steps, units = len(weights), weights.shape[1] - 1
+    weights = as_numbers("weights", weights, ("T", "units + 1", 10))
+    slopes = weights[:, :-1]
+    biases = weights[:, -1]
+    steps, units, _ = slopes.shape
     h = as_numbers("h", h, ("N", steps, units))
-    return (np.einsum("ntu,tuk->ntk", h, weights[:, :-1], optimize=True) + weights[:, -1]).argmax(-1)
+    logits = np.einsum("ntu,tuk->ntk", h, slopes, optimize=True) + biases
+    return logits.argmax(-1)
 
 
 def saturation(gate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -143,14 +176,33 @@ def saturation(gate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Karpathy, Johnson and Fei-Fei (2015) plot one over the other. Notebook 3, bonus.
     """
-    gate = as_numbers("gate", gate, ("N", "T", "units"), 0, 1)
+    gate = as_numbers("gate", gate, STATES, 0, 1)
     return (gate < 0.1).mean((0, 1)), (gate > 0.9).mean((0, 1))
 
 
 def mean_correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Correlation of two arrays (N, T, units) within each image, averaged over the images. Notebook 3, bonus."""
-    a = as_numbers("a", a, ("N", "T", "units"))
-    a, b = (v.reshape(len(a), -1) for v in (a, as_numbers("b", b, a.shape)))
-    a, b = (v - v.mean(1, dtype=float, keepdims=True) for v in (a, b))
-    ab, aa, bb = (np.einsum("nk,nk->n", *pair) for pair in ((a, b), (a, a), (b, b)))  # no array of products
-    return float((ab / np.sqrt(aa * bb)).mean())
+    """Correlation of two arrays (N, T, units) within each image, averaged over the images.
+
+    ValueError for another shape, and for an array that is constant in an image: it has no correlation there.
+    Notebook 3, bonus.
+    """
+    a = as_numbers("a", a, STATES)
+    b = as_numbers("b", b, a.shape)
+    a, b = _deviations("a", a), _deviations("b", b)
+    size = np.sqrt(_products(a, a) * _products(b, b))
+    correlation = _products(a, b) / size
+    return float(correlation.mean())
+
+
+def _deviations(name, values):
+    """Each image's values (N, T x units) minus their mean, unless they are all the same."""
+    rows = values.reshape(len(values), -1)
+    constant = np.flatnonzero(np.ptp(rows, axis=1) == 0)
+    if len(constant):
+        raise ValueError(f"{name} is constant in image {constant[0]}, so it has no correlation there: leave it out")
+    return rows - rows.mean(1, dtype=float, keepdims=True)
+
+
+def _products(a, b):
+    """Sum of the products of two arrays (N, K) along each row: (N,), without an array of products."""
+    return np.einsum("nk,nk->n", a, b)

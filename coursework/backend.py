@@ -29,6 +29,30 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 with _stderr_to_null():
-    import keras  # noqa: F401
+    import keras
     import tensorflow as tf
+keras.config.set_image_data_format("channels_last")  # as all that is written here, whatever keras.json says
 tf.get_logger().setLevel("ERROR")  # no advice about retracing: each model is evaluated once
+
+# What a process may have set and weights depend on: how to read it, and how to give another process the same.
+SETTINGS = (
+    (keras.config.floatx, keras.config.set_floatx),
+    (keras.config.epsilon, keras.config.set_epsilon),
+    (lambda: keras.config.dtype_policy().name, keras.config.set_dtype_policy),
+    (keras.config.image_data_format, keras.config.set_image_data_format),
+    (tf.config.experimental.tensor_float_32_execution_enabled, tf.config.experimental.enable_tensor_float_32_execution),
+    (tf.config.optimizer.get_jit, tf.config.optimizer.set_jit),
+    (tf.config.functions_run_eagerly, tf.config.run_functions_eagerly),
+)
+
+
+def settings() -> list:
+    """The values of `SETTINGS` in this process."""
+    return [read() for read, _ in SETTINGS]
+
+
+def use_settings(values: list) -> None:
+    """Take over the settings of another process."""
+    for (read, write), value in zip(SETTINGS, values, strict=True):
+        if read() != value:
+            write(value)

@@ -10,9 +10,11 @@ from coursework import files
 from coursework.arguments import as_numbers, check_choice, short_repr
 from coursework.backend import keras
 from coursework.data import Data
+from coursework.experiment import MODEL_SIZES, Experiment, Size
+from coursework.layers import layer_outputs, recurrent_layer
+from coursework.readout import read_out
 from coursework.store import stored
-from coursework.trace import layer_outputs, read_out, recurrent_layer, trace
-from coursework.training import MODEL_SIZES, Experiment
+from coursework.trace import trace
 from coursework.verdicts import Verdict, Wrong, as_verdict, kind_of
 
 TOLERANCE = 1e-3  # of outputs and gates: three digits are enough
@@ -29,7 +31,7 @@ def check_results(
 
     Args:
         family: "LSTM" or "GRU".
-        sizes: which of `MODEL_SIZES`.
+        sizes: which of `MODEL_SIZES`, as text: "32", "3 x 32".
         recipe: dict of the settings that differ from an Experiment's defaults; all others must be the defaults, but
             if it names no seed, any will do.
         experiments: the answer: Experiments, in any order, more than the eight do no harm.
@@ -42,69 +44,110 @@ def check_results(
     Notebook 2.
     """
     check_choice("family", family, ("LSTM", "GRU"))
-    for size in sizes:
-        check_choice("size", size, MODEL_SIZES)
-    answer = recipe, experiments, experiment_results, data
-    return {f"{family} {size}": _check_result(family, MODEL_SIZES.index(size), *answer) for size in sizes}
+    names = [str(size) for size in MODEL_SIZES]
+    verdicts = {}
+    for name in map(str, sizes):
+        check_choice("size", name, names)
+        size = MODEL_SIZES[names.index(name)]
+        sheet = Experiment(family, *size, **recipe)
+        verdicts[f"{family} {name}"] = _check_result(sheet, "seed" in recipe, experiments, experiment_results, data)
+    return verdicts
 
 
 @as_verdict
-def _check_result(family, place, recipe, experiments, experiment_results, data):
-    loss, accuracy = _reported(family, place, experiment_results)
+def _check_result(sheet, seed_matters, experiments, experiment_results, data):
+    loss, accuracy = _reported(sheet, experiment_results)
+    fitting = _fitting(sheet, seed_matters, experiments)
+    results = [stored(experiment, data) for experiment in fitting]
+    at_hand = [result for result in results if result]
+    if not at_hand:
+        raise Wrong(f"no trained model with these settings lies in {files.RUNS.name}/models")
+    evaluated = [_evaluated(result, data) for result in at_hand]
+    total = len(data.y_test)
+    agree = [_agree((loss, accuracy), truth, total) for truth in evaluated]
+    if not any(agree):
+        raise Wrong(_what_is_reported(loss, accuracy, at_hand, evaluated))
+    # What a trained network must reach, with room: the sheet's 95 % on MNIST, far above guessing on small data.
+    least = 0.95 if len(data.y_train) >= 50_000 else 0.5
+    if sheet.epochs >= 10 and accuracy < least:
+        raise Wrong(f"an accuracy of {accuracy:.4f} is too low; at least {least} is in reach")
+
+
+def _fitting(sheet, seed_matters, experiments):
+    """Those of the student's Experiments that are the sheet's, up to a seed that does not matter."""
     experiments = _given("experiments", experiments)
     if not isinstance(experiments, (list, tuple, dict, set)):
         raise Wrong(f"experiments is {kind_of(experiments)}; a list of Experiment is needed")
     if isinstance(experiments, dict):  # either may be the Experiment
         experiments = [*experiments, *experiments.values()]
-    *layers, units = map(int, MODEL_SIZES[place].split(" x "))
-    sheet = Experiment(family, units, *layers, **recipe)
-    of_this_size = [e for e in experiments if isinstance(e, Experiment)]
-    of_this_size = [e for e in of_this_size if (e.family, e.units, e.layers) == (family, units, sheet.layers)]
+    network = ("family", "units", "layers")
+    of_this_size = []
+    for experiment in experiments:
+        if isinstance(experiment, Experiment) and not _other_settings(experiment, sheet, network):
+            of_this_size.append(experiment)
     if not of_this_size:
-        raise Wrong(f"experiments holds no Experiment for {family} {MODEL_SIZES[place]}")
-    free = {} if "seed" in recipe else {"seed": sheet.seed}
-    fitting = [e for e in of_this_size if dataclasses.replace(e, **free) == sheet]
+        raise Wrong(f"experiments holds no Experiment for {sheet.family} {Size(sheet.units, sheet.layers)}")
+    settings = [field.name for field in dataclasses.fields(sheet)]
+    if not seed_matters:
+        settings.remove("seed")
+    fitting = [e for e in of_this_size if not _other_settings(e, sheet, settings)]
     if not fitting:
-        mine, wanted = dataclasses.asdict(of_this_size[0]) | free, dataclasses.asdict(sheet)
-        name = next(name for name in wanted if mine[name] != wanted[name])
-        raise Wrong(f"{name} is {mine[name]}; the sheet asks for {wanted[name]}")
-    at_hand = [result for e in fitting if (result := stored(e, data))]
-    if not at_hand:
-        raise Wrong(f"no trained model with these settings lies in {files.RUNS.name}/models")
-    found = []
-    for result in at_hand:
-        true_loss, true_accuracy = result.model.evaluate(data.x_test, data.y_test, batch_size=1000, verbose=0)
-        if abs(loss - true_loss) <= 0.01 + 0.01 * true_loss and _same_share(accuracy, true_accuracy, len(data.y_test)):
-            break
-        found.append(f"{true_loss:.4f} and {true_accuracy:.4f}")
-        if abs(accuracy - result.history["accuracy"][-1]) < 1e-6:
-            raise Wrong("this is the value on the training images; the test images are asked for")
-        if abs(accuracy - true_loss) < 0.01 and abs(loss - true_accuracy) < 0.01:
-            raise Wrong("loss and accuracy have changed places; each pair is (loss, accuracy)")
-    else:
-        raise Wrong(f"reported {loss:.4f} and {accuracy:.4f}, but evaluating the stored model gives {found[0]}")
-    # What a trained network must reach, with room: the sheet's 95 % on MNIST, far above guessing on small data.
-    least = 0.95 if len(data.y_train) >= 50_000 else 0.5
-    if result.experiment.epochs >= 10 and accuracy < least:
-        raise Wrong(f"an accuracy of {accuracy:.4f} is too low; at least {least} is in reach")
+        mine = of_this_size[0]
+        name = _other_settings(mine, sheet, settings)[0]
+        raise Wrong(f"{name} is {getattr(mine, name)}; the sheet asks for {getattr(sheet, name)}")
+    return fitting
 
 
-def _reported(family, place, experiment_results):
+def _other_settings(experiment, sheet, names):
+    """Those of the named settings in which two Experiments differ."""
+    return [name for name in names if getattr(experiment, name) != getattr(sheet, name)]
+
+
+def _evaluated(result, data):
+    """(loss, accuracy) of a stored model on the test images."""
+    return tuple(result.model.evaluate(data.x_test, data.y_test, batch_size=1000, verbose=0))
+
+
+def _agree(reported, truth, total):
+    """Are two pairs (loss, accuracy) the same, up to rounding and one of the `total` images?"""
+    same_loss = abs(reported[0] - truth[0]) <= 0.01 + 0.01 * truth[0]
+    return same_loss and _same_share(reported[1], truth[1], total)
+
+
+def _what_is_reported(loss, accuracy, at_hand, evaluated):
+    """The hint for a pair that is that of none of the stored models."""
+    for result, (true_loss, true_accuracy) in zip(at_hand, evaluated, strict=True):
+        in_training = result.history["accuracy"][-1]
+        if abs(accuracy - in_training) < 1e-6:
+            return "this is the value on the training images; the test images are asked for"
+        swapped = abs(accuracy - true_loss) < 0.01 and abs(loss - true_accuracy) < 0.01
+        if swapped:
+            return "loss and accuracy have changed places; each pair is (loss, accuracy)"
+    _share(accuracy)
+    true_loss, true_accuracy = evaluated[0]
+    truth = f"{true_loss:.4f} and {true_accuracy:.4f}"
+    return f"reported {loss:.4f} and {accuracy:.4f}, but evaluating the stored model gives {truth}"
+
+
+def _reported(sheet, experiment_results):
     """The pair (loss, accuracy) of one model, as floats."""
+    family, size = sheet.family, Size(sheet.units, sheet.layers)
     experiment_results = _given("experiment_results", experiment_results)
     if not isinstance(experiment_results, dict):
         raise Wrong(f"experiment_results is {kind_of(experiment_results)}; a dict from family to pairs is needed")
-    pairs = _as_list(_given(f"experiment_results[{family!r}]", experiment_results.get(family)))
+    pairs = _given(f"experiment_results[{family!r}]", experiment_results.get(family))
+    pairs = _as_list(pairs)
     if pairs is None or len(pairs) != len(MODEL_SIZES):
-        raise Wrong(f"{family}: a list of pairs for {', '.join(MODEL_SIZES)} is needed, in this order")
-    name = f"{family} {MODEL_SIZES[place]}"
+        order = ", ".join(map(str, MODEL_SIZES))
+        raise Wrong(f"{family}: a list of pairs for {order} is needed, in this order")
+    name = f"{family} {size}"
     try:
-        loss, accuracy = (float(value) for value in pairs[place])
+        loss, accuracy = (float(value) for value in pairs[MODEL_SIZES.index(size)])
     except Exception:  # whatever an object's own conversion raises
         raise Wrong(f"{name}: a pair of two numbers (loss, accuracy) is needed") from None
     if not np.isfinite([loss, accuracy]).all():
         raise Wrong(f"{name}: loss and accuracy must be finite numbers")
-    return loss, _share(accuracy)
+    return loss, accuracy
 
 
 def _share(accuracy):
@@ -161,11 +204,17 @@ def check_output(output: object, model: keras.Model, x: np.ndarray) -> Verdict:
 def _check_output(output, outputs):
     steps, units = outputs.shape[1:]
     output = _numbers("the output", output, (steps, units))
-    if np.abs(outputs - output).max((1, 2)).min() <= TOLERANCE:
+    if _is_one_of(outputs, output):
         return
-    if steps == units and np.abs(outputs - output.T).max((1, 2)).min() <= TOLERANCE:
+    if steps == units and _is_one_of(outputs, output.T):
         raise Wrong("the output is transposed: units x T; T x units is asked for")
     raise Wrong("the layer gives this output for none of the images")
+
+
+def _is_one_of(outputs, output):
+    """Is an array (T, units) one of those in `outputs` (N, T, units)?"""
+    deviation = np.abs(outputs - output).max((1, 2))
+    return deviation.min() <= TOLERANCE
 
 
 def check_predictions(predictions: object, model: keras.Model, data: Data) -> Verdict:
@@ -179,15 +228,22 @@ def check_predictions(predictions: object, model: keras.Model, data: Data) -> Ve
 
 @judged
 def _check_predictions(predictions, truth, steps):
-    given = _five("predictions", predictions, steps)
-    given = [_numbers(f"the prediction at T - {k}", values, truth[0].shape) for k, values in enumerate(given)]
-    agree = np.array([[(a == b).mean() for b in truth] for a in given])
-    if (np.diag(agree) >= 0.99).all():
+    given = []
+    for back, values in enumerate(_five("predictions", predictions, steps)):
+        given.append(_numbers(f"the prediction at T - {back}", values, truth[0].shape))
+    right = _same_classes(given, truth)
+    if right.all():
         return
-    if (np.diag(agree[::-1]) >= 0.99).all():
+    if _same_classes(given[::-1], truth).all():
         raise Wrong("the steps are in the opposite order; T comes first")
-    back = int(np.argmin(np.diag(agree) >= 0.99))
+    back = int(right.argmin())
     raise Wrong(f"at T - {back}, the trained classification layers give other classes to the output after that row")
+
+
+def _same_classes(given, truth):
+    """At which of the five steps are 99 in 100 predictions those of the network?"""
+    shares = [np.mean(mine == true) for mine, true in zip(given, truth, strict=True)]
+    return np.array(shares) >= 0.99
 
 
 def check_accuracies(accuracies: object, model: keras.Model, data: Data) -> Verdict:
@@ -201,8 +257,10 @@ def check_accuracies(accuracies: object, model: keras.Model, data: Data) -> Verd
 
 @judged
 def _check_accuracies(accuracies, truth, total, steps):
-    given = _five("accuracies", accuracies, steps)
-    given = [_share(float(_numbers(f"the accuracy at T - {k}", value, ()))) for k, value in enumerate(given)]
+    given = []
+    for back, value in enumerate(_five("accuracies", accuracies, steps)):
+        accuracy = _numbers(f"the accuracy at T - {back}", value, ())
+        given.append(_share(float(accuracy)))
     for back, (mine, true) in enumerate(zip(given, truth, strict=True)):
         if not _same_share(mine, true, total):
             raise Wrong(f"the accuracy at T - {back} is not {mine:.4f}")
@@ -217,11 +275,12 @@ def _last_read_outs(model, data):
 def _five(name, answer, steps):
     """The five values of an answer, for T, T - 1, ..., T - 4."""
     answer = _given(name, answer)
+    last_five = range(steps, steps - 5, -1)
     if isinstance(answer, dict):
-        missing = [step for step in range(steps, steps - 5, -1) if step not in answer]
+        missing = [step for step in last_five if step not in answer]
         if missing:
             raise Wrong(f"step {missing[0]} is missing; the steps are {steps} to {steps - 4}")
-        return [answer[step] for step in range(steps, steps - 5, -1)]
+        return [answer[step] for step in last_five]
     values = _as_list(answer)
     if values is not None and len(values) == 5:
         return values
@@ -232,31 +291,37 @@ def _five(name, answer, steps):
 
 
 def check_gates_over_time(values: object, model: keras.Model, x: np.ndarray) -> dict[str, Verdict]:
-    """Are these the gates and the output of the model's LSTM layer while it reads the images x (N, T, 28)?
+    """Are these the gates and the output of the model's recurrent layer while it reads the images x (N, T, 28)?
 
-    The answer: a dict with the arrays "i", "f", "o", "h", each (N, T, units). Each of them has a Verdict.
-    Notebook 3, bonus.
+    The answer: a dict with an array (N, T, units) for each gate of the cell and for its output "h"; for an LSTM "i",
+    "f", "o" and "h". Each of them has a Verdict. ValueError for a model that `trace` does not take, and for a cell
+    without gates. Notebook 3, bonus.
     """
-    truth = {name: array for name, array in trace(model, x).items() if name in "ifoh"}
-    if "i" not in truth:
-        raise ValueError("the gates i, f and o are those of an LSTM; the model given has a GRU")
-    return {name: _check_traced(name, values, truth) for name in truth}
+    traced = trace(model, x)
+    truth = {name: array for name, array in traced.items() if name not in ("g", "c")}  # "h" is the last
+    if list(truth) == ["h"]:
+        raise ValueError("the model's cell has no gates")
+    return {name: _check_traced(name, values, truth, [*traced]) for name in truth}
 
 
 @judged
-def _check_traced(name, values, truth):
+def _check_traced(name, values, truth, known):
     values = _given("the gates", values)
+    *gates, output = truth
     if not isinstance(values, dict):
-        raise Wrong(f"the answer is {kind_of(values)}; a dict with i, f, o and h is needed")
-    unknown = [key for key in values if key not in ("i", "f", "g", "o", "c", "h")]
+        needed = f"{', '.join(gates)} and {output}"
+        raise Wrong(f"the answer is {kind_of(values)}; a dict with {needed} is needed")
+    unknown = [key for key in values if key not in known]
     if name not in values and unknown:
-        raise Wrong(f"unknown name {short_repr(unknown[0])} {kind_of(unknown[0])}; the names are 'i', 'f', 'o', 'h'")
+        names = ", ".join(map(repr, truth))
+        raise Wrong(f"unknown name {short_repr(unknown[0])} {kind_of(unknown[0])}; the names are {names}")
     array = _numbers(name, values.get(name), truth[name].shape)
-    if np.abs(array - truth[name]).max() <= TOLERANCE:
+    deviation = {other: np.abs(array - true).max() for other, true in truth.items()}
+    matching = [other for other in truth if deviation[other] <= TOLERANCE]
+    if name in matching:
         return
-    others = [other for other, true in truth.items() if other != name and np.abs(array - true).max() <= TOLERANCE]
-    if others:
-        raise Wrong(f"these are the values of {others[0]}")
+    if matching:
+        raise Wrong(f"these are the values of {matching[0]}")
     if name == "h":
         raise Wrong("this is not the layer's own output")
     raise Wrong("with this gate the layer's output would be another one")

@@ -15,7 +15,7 @@ from sklearn.model_selection import train_test_split
 from coursework import files
 from coursework.arguments import as_labels, as_numbers, short_repr
 from coursework.backend import keras
-from coursework.text import measured, notify
+from coursework.text import measured, notify, print_line
 
 NAMES = ("mnist", "mnist5k", "digits")
 # Keras's own address and checksum of MNIST (`keras.datasets.mnist`), which takes no time limit itself.
@@ -32,6 +32,8 @@ class Data:
         x_train, x_test: float32, shape (N, 28, 28): image, time step (row), pixel.
         y_train, y_test: int64, shape (N,), the digit 0-9.
 
+    The arrays are copies, so that nothing changes what `digest` stands for.
+
     Raises:
         ValueError: in one line, if an array has another shape, or holds NaN, or other labels. All notebooks.
     """
@@ -43,12 +45,14 @@ class Data:
     y_test: np.ndarray
 
     def __post_init__(self):
-        for part in ("train", "test"):
-            x = as_numbers(f"x_{part}", getattr(self, f"x_{part}"), ("N", 28, 28), 0, 1)
-            y = as_labels(f"y_{part}", getattr(self, f"y_{part}"), len(x))
-            for name, array in ((f"x_{part}", x.view()), (f"y_{part}", y)):
-                array.flags.writeable = False  # `digest` is taken once
-                object.__setattr__(self, name, array)
+        for images, labels in (("x_train", "y_train"), ("x_test", "y_test")):
+            x = as_numbers(images, getattr(self, images), ("N", 28, 28), 0, 1)
+            y = as_labels(labels, getattr(self, labels), len(x))
+            object.__setattr__(self, images, _fixed(x, np.float32))
+            object.__setattr__(self, labels, _fixed(y, np.int64))
+
+    def __reduce__(self):  # copies and pickles are made, and fixed, like any other
+        return Data, tuple(getattr(self, field.name) for field in dataclasses.fields(self))
 
     @functools.cached_property
     def digest(self) -> str:
@@ -56,9 +60,19 @@ class Data:
         return joblib.hash((self.x_train, self.y_train, self.x_test, self.y_test))
 
 
-def binarize(images: np.ndarray, threshold: float = 0.1) -> np.ndarray:
+def _fixed(array, dtype):
+    """A copy that nobody can change: it lies in a `bytes`, and NumPy makes such an array never writeable again."""
+    return np.frombuffer(array.astype(dtype).tobytes(), dtype).reshape(array.shape)
+
+
+THRESHOLD = 0.1  # the sheet's: what is above it is ink
+
+
+def binarize(images: np.ndarray, threshold: float = THRESHOLD) -> np.ndarray:
     """1.0 where a pixel on the [0, 1] scale is above the threshold, else 0.0 (float32, same shape). Notebook 2."""
-    return (as_numbers("images", images, low=0, high=1) > threshold).astype(np.float32)
+    images = as_numbers("images", images, low=0, high=1)
+    threshold = float(as_numbers("threshold", threshold, (), 0, 1))
+    return (images > threshold).astype(np.float32)
 
 
 def load_data(source: str | os.PathLike = "auto", binary: bool = True) -> Data:
@@ -86,18 +100,40 @@ def load_data(source: str | os.PathLike = "auto", binary: bool = True) -> Data:
         images = _images(source)
     name = source if source in NAMES else Path(os.fsdecode(source)).stem
     x_train, y_train, x_test, y_test = images
-    prepare = binarize if binary else np.float32
-    data = Data(name, prepare(x_train), y_train, prepare(x_test), y_test)
+    if binary:
+        x_train, x_test = x_train > THRESHOLD, x_test > THRESHOLD
+    data = Data(name, x_train, y_train, x_test, y_test)
     if why:
-        print("Data:", measured(f"{name}, {len(y_train):,} training and {len(y_test):,} test images ({why})"))
+        found = f"{name}, {len(y_train):,} training and {len(y_test):,} test images ({why})"
+        print_line(f"Data: {measured(found)}")
     return data
 
 
+def check_classes(data: Data) -> None:
+    """ValueError, by name, if a digit is missing among the training or the test images. Notebooks 2 and 3."""
+    for part, labels in (("training", data.y_train), ("test", data.y_test)):
+        missing = sorted(set(range(10)) - set(labels.tolist()))
+        if missing:
+            which = " and no ".join(map(str, missing))
+            raise ValueError(f"the {part} images have no {which}; the notebooks need all ten digits: take other data")
+
+
 def hold_out(data: Data) -> Data:
-    """The training images alone, the last eighth (5,000 at most) in the place of the test images. Notebook 2."""
-    count = len(data.y_train) - min(5000, len(data.y_train) // 8)
-    parts = (data.x_train[:count], data.y_train[:count], data.x_train[count:], data.y_train[count:])
-    return Data(f"{data.name}-held-out", *parts)
+    """The training images alone, an eighth of each class (5,000 at most) in the place of the test images.
+
+    Which ones is drawn, the same in each run: a file may be in order, by class or by writer. ValueError if no class has
+    two images. Notebook 2.
+    """
+    x, y = data.x_train, data.y_train
+    drawn = np.random.default_rng(0).permutation(len(y))
+    by_class = drawn[np.argsort(y[drawn], kind="stable")]
+    first_of_class = np.diff(y[by_class], prepend=-1) > 0
+    rest = by_class[~first_of_class]  # no class is held back as a whole
+    if len(rest) == 0:
+        raise ValueError(f"too few training images to hold some back: {len(y)}, each of another digit")
+    every = max(8, -(-len(y) // 5000))
+    held = np.isin(np.arange(len(y)), rest[::every])
+    return Data(f"{data.name}-held-out", x[~held], y[~held], x[held], y[held])
 
 
 def _auto_source():
@@ -129,7 +165,8 @@ def _images(source):
 def _digits():
     """scikit-learn's 8x8 scans enlarged to 20x20 and framed to 28x28, as MNIST's digits are."""
     digits = load_digits()
-    images = np.asarray(keras.ops.image.resize(digits.images[..., None].astype(np.float32) / 16, (20, 20)))[..., 0]
+    small = digits.images[..., None].astype(np.float32) / 16
+    images = np.asarray(keras.ops.image.resize(small, (20, 20), data_format="channels_last"))[..., 0]
     images = np.pad(images, ((0, 0), (4, 4), (4, 4)))
     x_train, x_test, y_train, y_test = train_test_split(
         images, digits.target.astype(np.int64), test_size=0.2, random_state=0, stratify=digits.target

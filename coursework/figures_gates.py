@@ -1,49 +1,81 @@
 """Figures of notebook 1."""
 
-import io
 import itertools
+from collections.abc import Mapping
 
-import ipywidgets
-import matplotlib.pyplot as plt
 import numpy as np
 
-from coursework.arguments import as_numbers
-from coursework.checks_gates import as_interval, exact, gru_step, reachable_by_lstm
-from coursework.hand_set import keras_layer, run_equations
-from coursework.style import COLORS, LINES, MARKERS, STEP, draw_digit, draw_steps, show_figure
-from coursework.text import show_widget
+from coursework.arguments import as_numbers, check_choice, check_dict, check_names
+from coursework.checks_gates import COUNTEREXAMPLE_NAMES, as_interval, exact, gru_step, reachable_by_lstm
+from coursework.figure import Figure, new_figure, new_row, show_figure
+from coursework.style import LINES, STEP, colors_of, draw_digit, draw_steps, markers_of
+
+UNITS = ("pixel", "hidden unit")
+EPSILON = 2.0**-24  # rounding of float32
+EXACT = 1e-20  # an error of 0 is drawn here
+BEHAVIOURS = {"store_input": "store: one step", "keep_state": "keep: 28 steps"}
 
 
-def plot_panels(panels: dict[str, tuple[np.ndarray, str]]) -> None:
+def plot_panels(panels: Mapping[str, tuple[np.ndarray, str]]) -> Figure:
     """Draw arrays over time side by side, time steps downwards; what is measured in pixels as an image.
 
     Args:
-        panels: dict from title to (values, unit): values (T, width), unit "pixel" or "hidden unit", the latter at
-            least once.
+        panels: dict from title to (values, unit): values (T, width), unit "pixel" or "hidden unit".
+
+    Returns:
+        The figure, which has been shown; ValueError for panels of another form.
 
     Notebook 1, Q1.1 and Q1.2.
     """
-    _panels_figure(panels)
-    states = [f"{title} between {values.min():.2f} and {values.max():.2f}" for title, (values, _) in panels.items()]
-    show_figure("Side by side over the time steps: " + "; ".join(states) + ".")
+    figure = _panels_figure(panels)
+    facts = []
+    for title, (values, _) in panels.items():
+        facts.append(f"{title} between {np.min(values):.2f} and {np.max(values):.2f}")
+    return show_figure(figure, "Side by side over the time steps", facts)
 
 
 def _panels_figure(panels):
-    states = [values for values, unit in panels.values() if unit != "pixel"]
-    scale = max(1.0, *(float(np.abs(values).max()) for values in states))
-    low = -scale if any(np.min(values) < -1e-3 for values in states) else 0
-    figure, row = plt.subplots(1, len(panels), figsize=(2.2 * len(panels) + 0.8, 2.5), sharey=True)
-    for axes, (title, (values, unit)) in zip(row, panels.items(), strict=True):
-        if unit == "pixel":
-            draw_digit(axes, values, title=title, xlabel=unit)
+    arrays, units = _arrays_of(panels)
+    states = [values for title, values in arrays.items() if units[title] != "pixel"]
+    low, high = _range_of_states(states)
+    size = (2.2 * len(arrays) + 0.8, 2.5)
+    figure, row = new_row(size, len(arrays))
+    picture = None
+    for axes, (title, values) in zip(row, arrays.items(), strict=True):
+        labels = {"title": title, "xlabel": units[title]}
+        if units[title] == "pixel":
+            draw_digit(axes, values, **labels)
         else:
-            picture = draw_steps(axes, values, low, scale, title=title, xlabel=unit)
+            picture = draw_steps(axes, values, low, high, **labels)
     row[0].set_ylabel(STEP)
-    figure.colorbar(picture, ax=row, label="state", aspect=15)
+    if picture:
+        figure.colorbar(picture, ax=row, label="state", aspect=15)
     return figure
 
 
-def plot_gate_error(biases: np.ndarray, bounds: dict, errors: dict) -> None:
+def _arrays_of(panels):
+    """Two dicts by title, values and units; ValueError for what is no panel."""
+    check_dict("panels", panels, "from title to (values, unit)")
+    arrays, units = {}, {}
+    for title, panel in panels.items():
+        if not isinstance(panel, (tuple, list)) or len(panel) != 2:
+            raise ValueError(f"{title}: a pair (values, unit) is needed")
+        values, unit = panel
+        check_choice("unit", unit, UNITS)
+        arrays[title] = as_numbers(title, values, ("T", "width"))
+        units[title] = unit
+    return arrays, units
+
+
+def _range_of_states(states):
+    """(low, high) of the colour scale: [-1, 1] or more, from 0 if nothing lies below it."""
+    largest = [float(np.abs(values).max()) for values in states]
+    high = max([1.0, *largest])
+    below = any(values.min() < -1e-3 for values in states)
+    return -high if below else 0, high
+
+
+def plot_gate_error(biases: np.ndarray, bounds: Mapping, errors: Mapping) -> Figure:
     """Error of finite gates against their bias: bound (line) and float32 measurement (marks), a panel per behaviour.
 
     Args:
@@ -51,103 +83,143 @@ def plot_gate_error(biases: np.ndarray, bounds: dict, errors: dict) -> None:
         bounds: dict from behaviour to (K,), the proved bound.
         errors: dict from (cell, behaviour) to (K,), of `measure_gate_error`; 0 is drawn below a dashed line.
 
+    Returns:
+        The figure, which has been shown; ValueError for arrays of other lengths, or errors without a bound.
+
     Notebook 1, Q1.2.
     """
-    _, row = plt.subplots(1, len(bounds), figsize=(10, 3.8), sharey=True)
-    foot, titles = 1e-20, {"store_input": "store: one step", "keep_state": "keep: 28 steps"}
-    for axes, (behaviour, bound) in zip(row, bounds.items(), strict=True):
-        for (cell, of), error in errors.items():
-            if of == behaviour:  # large and hollow under small and full, because most marks coincide
-                style = {"ms": 7, "mfc": "none"} if cell == "LSTM" else {"ms": 3}
-                style |= {"marker": MARKERS[cell], "ls": "", "color": COLORS[cell]}
-                axes.plot(biases, np.maximum(error, foot), **style, label=f"Keras {cell}, float32")
+    biases = as_numbers("biases", biases, ("K",))
+    check_dict("bounds", bounds, "from behaviour to (K,)")
+    check_dict("errors", errors, "from (cell, behaviour) to (K,)")
+    check_names("bounds", [behaviour for _, behaviour in errors], bounds)
+    size = (5 * len(bounds), 3.8)
+    figure, row = new_row(size, len(bounds))
+    panels = dict(zip(bounds, row, strict=True))
+    facts = _draw_errors(panels, biases, errors)
+    for behaviour, axes in panels.items():
+        what = f"the bound of {behaviour}"
+        bound = as_numbers(what, bounds[behaviour], biases.shape, 0)
         axes.plot(biases, bound, color="#000000", lw=1, label="bound")
-        axes.axhline(2.0**-24, color="#999999", lw=0.8)
-        axes.text(biases[-1], 2.0**-24 * 1.4, "rounding of float32", ha="right", fontsize=8, color="#555555")
-        axes.axhline(foot * 20, color="#000000", lw=0.8, ls=(0, (6, 4)))  # below it the axis is no longer logarithmic
-        axes.set(title=titles[behaviour], xlabel="gate bias B", yscale="log", ylim=(foot / 10, 10))
-        axes.minorticks_off()
+        axes.set(title=BEHAVIOURS.get(behaviour, behaviour), xlabel="gate bias B")
+        _error_axis(axes, biases[-1])
     row[0].set_ylabel("largest error of the state")
-    ticks = [1.0, 1e-4, 1e-8, 1e-12, foot]
-    row[0].set_yticks(ticks, ["1", "$10^{-4}$", "$10^{-8}$", "$10^{-12}$", "exactly 0"])
     row[0].legend()
-    ends = [f"{cell}, {titles[of]}, {biases[error > 0].max() + 1}" for (cell, of), error in errors.items()]
-    show_figure(
-        "The error falls with the gate bias B along the bound, then to exactly 0. First B with 0: " + "; ".join(ends)
+    words = "The error falls with the gate bias B along the bound, then to exactly 0. First B with 0"
+    return show_figure(figure, words, facts)
+
+
+def _draw_errors(panels, biases, errors):
+    """Marks for each cell in the panel of each behaviour; returns from which bias on each error is 0, in words."""
+    cells = list(dict.fromkeys(cell for cell, _ in errors))
+    colors, markers = colors_of(cells), markers_of(cells)
+    facts = []
+    for (cell, behaviour), error in errors.items():
+        error = as_numbers(f"the error of {cell}", error, biases.shape, 0)
+        panels[behaviour].plot(
+            biases,
+            np.maximum(error, EXACT),
+            ls="",
+            color=colors[cell],
+            marker=markers[cell],
+            label=f"Keras {cell}, float32",
+            # The first cell's are large and hollow, under small and full ones, because most coincide.
+            markersize=7 if cell == cells[0] else 3,
+            markerfacecolor="none" if cell == cells[0] else colors[cell],
+        )
+        facts.append(f"{cell}, {BEHAVIOURS.get(behaviour, behaviour)}, {_exact_from(biases, error)}")
+    return facts
+
+
+def _error_axis(axes, right):
+    """Powers of ten, what float32 rounds, and below a dashed line, where the axis is no longer logarithmic, 0."""
+    axes.set(yscale="log", ylim=(EXACT / 10, 10))
+    axes.minorticks_off()
+    axes.set_yticks([1.0, 1e-4, 1e-8, 1e-12, EXACT])
+    axes.set_yticklabels(["1", "$10^{-4}$", "$10^{-8}$", "$10^{-12}$", "exactly 0"])
+    axes.axhline(EXACT * 20, color="#000000", lw=0.8, ls=(0, (6, 4)))
+    axes.axhline(EPSILON, color="#999999", lw=0.8)
+    axes.text(
+        right,
+        EPSILON * 1.4,
+        "rounding of float32",
+        ha="right",
+        fontsize=8,
+        color="#555555",
     )
 
 
-def plot_reachable(examples: dict[str, dict]) -> None:
+def _exact_from(biases, error):
+    """The first of the biases (K,) from which on the error (K,) is 0, or "none"."""
+    wrong = np.flatnonzero(error)
+    first = wrong[-1] + 1 if len(wrong) else 0
+    return biases[first] if first < len(biases) else "none"
+
+
+def plot_reachable(examples: Mapping[str, Mapping]) -> Figure:
     """What an LSTM reaches with any gates (bar), and the GRU's new h (dot): a line for each labelled example.
 
-    The examples are values as for `check_counterexample`. Notebook 1, Q1.3.
+    The examples are values as for `check_counterexample`; ValueError if one has not all of them. Returns the figure,
+    which has been shown. Notebook 1, Q1.3.
     """
-    _, axes = plt.subplots(figsize=(8, 0.5 * len(examples) + 0.9))
-    facts = []
+    check_dict("examples", examples, "from label to values")
+    figure, axes = new_figure((8, 0.5 * len(examples) + 0.9))
+    colors, facts = colors_of(["LSTM", "GRU"]), []
+    bar = {"lw": 9, "color": colors["LSTM"], "solid_capstyle": "butt"}
+    dot = {"ms": 10, "color": colors["GRU"], "mec": "white", "mew": 1.5}
     for line, (label, values) in enumerate(examples.items()):
-        numbers = {name: as_interval(exact(name, value)) for name, value in values.items()}
-        low, high, h = (float(interval.mid) for interval in (*reachable_by_lstm(numbers), gru_step(numbers)))
+        check_names(label, COUNTEREXAMPLE_NAMES, values)
+        low, high, h = _reached(values)
+        (reached,) = axes.plot([low, high], [line, line], **bar)
+        (new,) = axes.plot([h], [line], "o", **dot)
         facts.append(f"{label}: the LSTM reaches {low:.2f} to {high:.2f}, the GRU is at {h:.2f}")
-        bar = {"lw": 9, "color": COLORS["LSTM"], "solid_capstyle": "butt"}
-        axes.plot([low, high], [line, line], **bar, label="LSTM, any gates" if line == 0 else None)
-        point = {"ms": 10, "color": COLORS["GRU"], "mec": "white", "mew": 1.5}
-        axes.plot(h, line, "o", **point, label="GRU" if line == 0 else None)
     axes.set_yticks(range(len(examples)), examples)
-    axes.set(xlabel="output h", xlim=(-1.05, 1.05), ylim=(len(examples) - 0.4, -0.6))
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    show_figure("; ".join(facts) + ".")
+    axes.set(
+        xlabel="output h",
+        xlim=(-1.05, 1.05),
+        ylim=(len(examples) - 0.4, -0.6),
+    )
+    _legend_on_the_right(axes, [reached, new], ["LSTM, any gates", "GRU"])
+    return show_figure(figure, "; ".join(facts) + ".")
 
 
-def plot_imitation(gru: np.ndarray, lstms: dict[str, np.ndarray]) -> None:
-    """A GRU's state over time (T,), thick, and what the read-outs of LSTMs, by label, make of it. Notebook 1, Q1.3."""
-    gru = as_numbers("gru", gru, ("T",))
-    lstms = {label: as_numbers(label, values, gru.shape) for label, values in lstms.items()}
-    _, axes = plt.subplots(figsize=(8, 3.4))
-    steps = np.arange(1, len(gru) + 1)
-    axes.plot(steps, gru, lw=6, alpha=0.35, color=COLORS["GRU"], label="GRU, 1 unit")
-    styles = itertools.cycle(LINES[1:4])
-    for (label, values), (color, line, marker) in zip(lstms.items(), styles, strict=False):
-        axes.plot(steps, values, color=color, ls=line, marker=marker, ms=3, lw=1, label=label)
-    axes.set(xlabel=STEP, ylabel="output h")
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    gaps = [f"{label} by at most {np.abs(values - gru).max():.3f}" for label, values in lstms.items()]
-    show_figure("The GRU's state over the rows, and wide LSTMs that follow it: " + "; ".join(gaps) + ".")
+def _reached(values):
+    """(low, high) of what an LSTM reaches, and the GRU's new h, as floats."""
+    numbers = {name: as_interval(exact(name, value)) for name, value in values.items()}
+    low, high = reachable_by_lstm(numbers)
+    new = gru_step(numbers)
+    return float(low.mid), float(high.mid), float(new.mid)
 
 
-PLAYGROUND_BIASES = {"b_i": -1.0, "b_f": 1.5, "b_o": 2.0, "b_z": 1.5, "b_r": 0.0}
+def _legend_on_the_right(axes, lines, labels):
+    axes.legend(lines, labels, loc="upper left", bbox_to_anchor=(1, 1))
 
 
-def gate_playground(digit: np.ndarray) -> None:
-    """Sliders for the constant gate biases of an LSTM and a GRU, and their states over the rows of a digit (28, 28).
+def plot_imitation(gru: np.ndarray, lstms: Mapping[str, np.ndarray]) -> Figure:
+    """A GRU's state over time (T,), thick, and what the read-outs of LSTMs, by label, make of it, each (T,).
 
-    Both have 28 units, W = identity and U = identity / 2. Without widgets, the picture of the starting values remains.
-    ValueError for another shape. Notebook 1, Q1.2.
+    Returns the figure, which has been shown; ValueError for another shape. Notebook 1, Q1.3.
     """
-    digit = as_numbers("digit", digit, (28, 28))
-    sliders = {
-        name: ipywidgets.FloatSlider(bias, min=-8, max=8, step=0.5, description=name, continuous_update=False)
-        for name, bias in PLAYGROUND_BIASES.items()
-    }
-    picture = ipywidgets.Image()
-
-    def panels():
-        found = {"input": (digit, "pixel")}
-        for cell, gates in (("LSTM", "ifo"), ("GRU", "zr")):
-            biases = {f"b_{gate}": sliders[f"b_{gate}"].value for gate in gates}
-            h, c = run_equations(keras_layer(cell, {"W": np.eye(28), "U": np.eye(28) / 2} | biases), digit[None])
-            found |= {"LSTM: c": (c[0], "hidden unit")} if cell == "LSTM" else {}
-            found[f"{cell}: h"] = (h[0], "hidden unit")
-        return found
-
-    def redraw(_=None):
-        figure, buffer = _panels_figure(panels()), io.BytesIO()
-        figure.savefig(buffer, format="png")
-        plt.close(figure)
-        picture.value = buffer.getvalue()
-
-    redraw()
-    for slider in sliders.values():
-        slider.observe(redraw, names="value")
-    rows = [[sliders[f"b_{gate}"] for gate in gates] for gates in ("ifo", "zr")]
-    show_widget(ipywidgets.VBox([*map(ipywidgets.HBox, rows), picture]))
-    plot_panels(panels())
+    gru = as_numbers("gru", gru, ("T",))
+    check_dict("lstms", lstms, "from label to (T,)")
+    figure, axes = new_figure((8, 3.4))
+    steps = np.arange(1, len(gru) + 1)
+    color = colors_of(["GRU"])["GRU"]
+    lines = axes.plot(steps, gru, lw=6, alpha=0.35, color=color)
+    looks = itertools.cycle(LINES)
+    facts = []
+    for label, values in lstms.items():
+        values = as_numbers(label, values, gru.shape)
+        color, style, marker = next(looks)
+        lines += axes.plot(
+            steps,
+            values,
+            color=color,
+            ls=style,
+            marker=marker,
+            ms=3,
+            lw=1,
+        )
+        facts.append(f"{label} by at most {np.abs(values - gru).max():.3f}")
+    axes.set(xlabel=STEP, ylabel="output h")
+    _legend_on_the_right(axes, lines, ["GRU, 1 unit", *lstms])
+    return show_figure(figure, "The GRU's state over the rows, and wide LSTMs that follow it", facts)

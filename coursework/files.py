@@ -3,19 +3,33 @@
 import contextlib
 import csv
 import os
+import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-RUNS = ROOT / (os.environ.get("COURSEWORK_RUNS") or "runs")
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+
+
+def place_of_runs() -> Path:
+    """Where results go: the folder that COURSEWORK_RUNS names, else `runs` beside this code.
+
+    An installed copy lies among other packages, which is no place for results: then where Python was started.
+    """
+    wish = os.environ.get("COURSEWORK_RUNS", "").strip() or "runs"
+    installed = ROOT.name in ("site-packages", "dist-packages")
+    return (Path.cwd() if installed else ROOT) / os.path.expanduser(wish)
+
+
+RUNS = place_of_runs()
 
 
 @contextlib.contextmanager
 def replacing(path: Path):
     """Atomic write: gives a temporary path; it replaces `path` when the block ends, and is deleted on an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".unfinished-{os.getpid()}-{path.name}")
+    # Drawn, as containers that share a folder have the same process ids; no `tempfile`, whose files only we could read.
+    aside = path.with_name(f".unfinished-{uuid.uuid4().hex}-{path.name}")
     try:
         yield aside
         os.replace(aside, path)
@@ -30,7 +44,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_csv(name: str, header: Sequence, rows: Iterable[Sequence]) -> None:
-    """Write a table to `runs/NAME`; the folder is made if it is missing. Notebook 3, Q3.3."""
+    """Write a table to `runs/NAME`; the folder is made if it is missing. Notebooks 2 and 3."""
     rows = rows_of(header, rows)
     with replacing(RUNS / name) as path, open(path, "w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([header, *rows])

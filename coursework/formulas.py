@@ -150,6 +150,15 @@ GIVEN = ("x", "h_prev", "c_prev")
 RESERVED: dict[str, set[str]] = {}  # names of the bundle's own cells and networks, each with the keys it may stand for
 
 
+@dataclasses.dataclass(frozen=True)
+class KerasLayer:
+    """Keras's own layer of a cell: see `Cell.keras`. Without a name there is none."""
+
+    name: str = ""
+    blocks: tuple[str, ...] = ()
+    options: dict = dataclasses.field(default_factory=dict)
+
+
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Cell:
     """One time step of a recurrent cell. Its equations are written here, once; everything else follows from them.
@@ -166,8 +175,8 @@ class Cell:
         titles: dict from a gate's name to what figures call it.
         color: of the cell in figures, as "#RRGGBB".
         source: where the cell was published.
-        keras_blocks: for a cell that Keras has under the same name: the endings of its weights' names, in the order in
-            which Keras stacks them ("" is the candidate).
+        keras: for a cell that Keras has: its layer's name and options, and the endings of the weights' names in the
+            order in which Keras stacks them ("" is the candidate).
 
     Raises:
         ValueError: in one line, for equations that are no cell.
@@ -175,13 +184,13 @@ class Cell:
 
     name: str
     gates: dict[sp.Symbol, sp.Expr] = dataclasses.field(default_factory=dict)
-    candidate: sp.Expr | None = None
-    state: sp.Expr | None = None
+    candidate: sp.Expr = None  # refused below, in one line of ours
+    state: sp.Expr = None
     output: sp.Expr | None = None
     titles: dict[str, str] = dataclasses.field(default_factory=dict)
     color: str = "#CC79A7"
     source: str = ""
-    keras_blocks: tuple[str, ...] = ()
+    keras: KerasLayer = KerasLayer()
 
     def __post_init__(self):
         if not isinstance(self.name, str) or not self.name.strip():
@@ -220,6 +229,12 @@ class Cell:
         return ("h",) if self.memory == "h" else ("h", "c")
 
     @property
+    def traced(self) -> list[str]:
+        """What one step gives: gates and g, in Keras's order where Keras has the cell; then c, if any, and h."""
+        values = [ending[1:] or "g" for ending in self.keras.blocks] or [*self.gate_names, "g"]
+        return [*values, *reversed(self.states)]
+
+    @property
     def old_state(self) -> sp.Symbol:
         """The symbol of what the cell remembers: h_prev or c_prev."""
         return symbols(f"{self.memory}_prev")
@@ -231,10 +246,14 @@ class Cell:
 
     @functools.cached_property
     def weights(self) -> dict[str, tuple[str, ...]]:
-        """Name and shape in words of each weight, by kind and then by name: {"W": ("units", "features"), ...}."""
-        names = {symbol.name for _, formula in self.formulas() for symbol in formula.free_symbols}
-        names -= {*GIVEN, "g", "c", *self.gate_names}
-        return {name: KINDS[name[0]] for name in sorted(names)}
+        """Name of each weight, in the order of the equations, and its shape in words: {"W": ("units", "features")}."""
+        no_weights = {*GIVEN, "g", "c", *self.gate_names}
+        found: dict[str, tuple[str, ...]] = {}
+        for _, formula in self.formulas():
+            names = {symbol.name for symbol in formula.free_symbols} - no_weights
+            in_order = sorted(names, key=lambda name: ([*KINDS].index(name[0]), name))
+            found |= {name: KINDS[name[0]] for name in in_order}
+        return found
 
     @functools.cached_property
     def lines(self) -> list[tuple[str, Tree]]:
@@ -285,8 +304,7 @@ class Cell:
         known = dict(values)
         for name, tree in self.lines:
             known[name] = hold[name] if name in hold else evaluate(tree, known, library)
-        order = [*self.gate_names, "g", *reversed(self.states)]
-        return {name: known[name] for name in order}
+        return {name: known[name] for name in self.traced}
 
     def as_data(self) -> dict:
         """The equations as JSON can hold them: for the page, and for a stored model. `cell_from_data` reads it."""
@@ -312,10 +330,16 @@ class Cell:
 def cell_from_data(data: Mapping) -> Cell:
     """The Cell that `as_data` wrote down; nothing in it is run."""
     formulas = {name: _from_tree(tree) for name, tree in data["lines"]}
-    output = formulas["h"] if data["memory"] == "c" else None
-    gates = {symbols(gate): formulas[gate] for gate in data["gates"]}
-    state = formulas[data["memory"]]
-    return Cell(data["name"], gates, formulas["g"], state, output, dict(data["titles"]), data["color"])
+    memory = data["memory"]
+    return Cell(
+        data["name"],
+        gates={symbols(gate): formulas[gate] for gate in data["gates"]},
+        candidate=formulas["g"],
+        state=formulas[memory],
+        output=formulas["h"] if memory == "c" else None,
+        titles=dict(data["titles"]),
+        color=data["color"],
+    )
 
 
 def _from_tree(tree):
@@ -402,11 +426,13 @@ def _check_shapes(cell):
         except ValueError as error:
             raise ValueError(f"{_what(cell, name)}: {error}") from None
         if shape == "features":
-            raise ValueError(f"{_what(cell, name)} has an entry for each feature of x: write dot(W, x), one for each unit")
+            raise ValueError(
+                f"{_what(cell, name)} has an entry for each feature of x: write dot(W, x), one for each unit"
+            )
 
 
 def _shape(formula):
-    """"units" or "features" for a vector, "number" for what fits both; ValueError where shapes don't fit."""
+    """ "units" or "features" for a vector, "number" for what fits both; ValueError where shapes don't fit."""
     if formula.is_Symbol:
         if formula.name[0] in "WU":
             vector = "x" if formula.name[0] == "W" else "h_prev"

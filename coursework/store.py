@@ -9,11 +9,12 @@ import re
 from pathlib import Path
 
 from coursework import files
-from coursework.backend import keras, tf
+from coursework.backend import keras, settings, tf
 from coursework.data import Data
+from coursework.experiment import Experiment
 from coursework.files import replacing, write_text
 from coursework.text import notify
-from coursework.training import TRAINING_CODE, Experiment, compile_model
+from coursework.training import build_model, compile_model, training_code
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,24 +48,33 @@ class Result:
     @functools.cached_property
     def model(self) -> keras.Model:
         """The trained Keras model, compiled for `evaluate`."""
-        # Stored without the optimiser's state, which only further training would need.
-        return compile_model(keras.models.load_model(self.path, compile=False), self.experiment)
+        # Built anew from the experiment, so that nothing but numbers is taken from the file. The optimiser's state,
+        # which only further training would need, was not kept.
+        model = build_model(self.experiment)
+        try:
+            model.load_weights(self.path)
+        except (ValueError, KeyError, OSError) as error:
+            raise ValueError(f"{self.path.name} holds other weights than those of {self.experiment.label}") from error
+        return compile_model(model, self.experiment)
 
 
 def cache_key() -> list:
     """What decides a model's weights, beside its Experiment and the data."""
-    numbers = [keras.config.floatx(), keras.config.epsilon(), keras.config.dtype_policy().name]
     threads = [os.environ.get(name) for name in ("TF_NUM_INTRAOP_THREADS", "TF_ENABLE_ONEDNN_OPTS")]
-    return [TRAINING_CODE, keras.__version__, tf.__version__, *numbers, *threads]
+    return [training_code(), keras.__version__, tf.__version__, *settings(), *threads]
 
 
 def model_path(experiment: Experiment, data: Data) -> Path:
-    """The file a model is kept in; its name ends in a hash of all that its weights depend on."""
-    facts = [dataclasses.asdict(experiment), data.digest, *cache_key()]
+    """The file a model is kept in; its name ends in a hash of all that its weights depend on, and is found by that."""
+    equations = experiment.cell.key if experiment.cell else ""
+    facts = [experiment.facts(), equations, data.digest, *cache_key()]
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
+    folder = files.RUNS / "models"
+    for found in folder.glob(f"*-{key}.keras"):  # a cell of one's own may have been renamed since
+        return found
     # The data's name is that of a file, which may be long or in any alphabet.
     name = re.sub(r"[^\w.-]+", "_", f"{experiment.label}-{data.name}", flags=re.ASCII)
-    return files.RUNS / "models" / f"{name[:80]}-{experiment.epochs}epochs-seed{experiment.seed}-{key}.keras"
+    return folder / f"{name[:80]}-{experiment.epochs}epochs-seed{experiment.seed}-{key}.keras"
 
 
 def store(model: keras.Model, result: Result) -> None:
@@ -73,7 +83,7 @@ def store(model: keras.Model, result: Result) -> None:
         with replacing(result.path) as path:
             model.save(path)
             checksum = _sha256(path)
-        facts = {"experiment": dataclasses.asdict(result.experiment), "history": result.history}
+        facts = {"experiment": result.experiment.facts(), "history": result.history}
         facts |= {"versions": _versions(), "sha256": checksum}
         write_text(result.path.with_suffix(".json"), json.dumps(facts, indent=1))
     except OSError as error:
@@ -96,7 +106,7 @@ def stored(experiment: Experiment, data: Data) -> Result | None:
     path = model_path(experiment, data)
     try:
         facts = json.loads(path.with_suffix(".json").read_text())
-        if facts["sha256"] != _sha256(path) or facts["experiment"] != dataclasses.asdict(experiment):
+        if facts["sha256"] != _sha256(path) or facts["experiment"] != experiment.facts():
             raise ValueError("the model has changed")
         return Result(experiment, facts["history"], path, trained=False)
     except FileNotFoundError:
@@ -111,7 +121,7 @@ def _sha256(path):
 
 
 def _versions():
-    code = hashlib.sha256(TRAINING_CODE.encode()).hexdigest()[:12]
+    code = hashlib.sha256(training_code().encode()).hexdigest()[:12]
     return {"Keras": keras.__version__, "TensorFlow": tf.__version__, "training code": code}
 
 
@@ -122,7 +132,7 @@ def _say_if_outdated(experiment, path):
             facts = json.loads(other.read_text())
             before, now = facts["versions"], _versions()
             changed = [f"{name} {before[name]}" for name in now if before[name] != now[name]]
-            if changed and facts["experiment"] == dataclasses.asdict(experiment):
+            if changed and facts["experiment"] == experiment.facts():
                 notify(f"{experiment.label} was trained with other versions ({', '.join(changed)}): trained again.")
                 return
         except (OSError, ValueError, KeyError, TypeError, RecursionError):

@@ -2,10 +2,10 @@
 
 import html
 import re
+import sys
 from collections.abc import Iterable, Sequence
 
 import IPython
-from IPython.display import display
 
 from coursework.files import rows_of
 
@@ -19,14 +19,32 @@ def measured(value: object, spec: str = "") -> str:
     Numbers become ``≈0.9659`` (formatted by `spec`), words become ``≈[not separable]``. `say` and `show_table` turn the
     mark into something that only nbval sees.
 
-    Notebook 1, Q1.2 and Q1.3.
+    All notebooks.
     """
     text = format(value, spec)
     return f"≈[{text}]" if isinstance(value, str) else f"≈{text}"
 
 
+def display(data: dict, raw: bool = True) -> None:
+    """IPython's `display` for a dict from kind to text; the plain text of it in a script or another console."""
+    if IPython.get_ipython() is not None:
+        IPython.display.display(data, raw=raw)
+    elif "text/plain" in data:
+        print_line(data["text/plain"])
+
+
+def print_line(text: object) -> None:
+    """Print, also where the stream can't show every letter: ~ for ≈, and others as escapes."""
+    encoding, text = getattr(sys.stdout, "encoding", None) or "utf-8", str(text)
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = text.replace("≈", "~").encode(encoding, "backslashreplace").decode(encoding)
+    print(text)
+
+
 def say(sentence: str) -> None:
-    """Show a sentence that may hold measured values: a paragraph, or plain text with marks. Notebooks 1 and 2."""
+    """Show a sentence that may hold measured values: a paragraph, or plain text with marks. All notebooks."""
     display({"text/plain": sentence, "text/html": f"<p>{_as_html(sentence)}</p>"}, raw=True)
 
 
@@ -87,7 +105,7 @@ def show_widget(widget) -> None:
 def notify(text: str) -> None:
     """One line for the reader, in notebooks as a widget, which nbval does not compare."""
     if not in_notebook():
-        print(text)
+        print_line(text)
         return
     import ipywidgets
 

@@ -1,106 +1,20 @@
-"""An Experiment decides a network to the bit: the model, its recipe, its training."""
+"""Build and train the network that an Experiment describes."""
 
+import ast
 import dataclasses
 import functools
 import inspect
-import numbers
+import linecache
 import threading
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
-from coursework.arguments import MOST, check_choice, check_integer, short_repr
-from coursework.backend import keras, tf
-from coursework.data import Data
-
-FAMILIES = ("LSTM", "GRU", "softmax", "MLP", "CNN")
-NUMBERS = {"learning_rate": "positive", "clipnorm": "positive (0: any)", "gate_bias": "finite"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Experiment:
-    """One model and how it is trained; the key of everything that is known about it.
-
-    Attributes:
-        family: "LSTM" or "GRU" (rows one by one); "softmax", "MLP" or "CNN" (the whole image at once).
-        units: width of each recurrent or hidden layer ("softmax" has none and ignores it).
-        layers: number of recurrent or hidden layers.
-        epochs, batch_size, learning_rate: the recipe; the defaults are the sheet's.
-        seed: of the initial weights and of the order of the training images.
-        gate_bias: initial bias of a GRU's two gates; Keras's default is 0, TensorFlow 1's was 1.
-        schedule: "constant" learning rate, or "cosine": up to `learning_rate` in the first third of an epoch, then down
-            to 0 along half a cosine.
-        clipnorm: longest norm that the gradient of one weight array may have; 0: any.
-        shift: each training image is moved by up to so many pixels up or down, and left or right, anew in each epoch.
-        every_step: a recurrent network gives logits, and is trained, after every row: (N, 28, 10) instead of (N, 10).
-
-    Notebook 2.
-    """
-
-    family: str
-    units: int = 32
-    layers: int = 1
-    epochs: int = 10
-    batch_size: int = 256
-    learning_rate: float = 0.001
-    seed: int = 0
-    gate_bias: float = 0.0
-    schedule: str = "constant"
-    clipnorm: float = 0.0
-    shift: int = 0
-    every_step: bool = False
-
-    def __post_init__(self):
-        check_choice("family", self.family, FAMILIES)
-        check_choice("schedule", self.schedule, ("constant", "cosine"))
-        check_choice("every_step", self.every_step, (False, True))
-        # `layers`: each has two of the 32 seeds in `build_model`, the head the last two.
-        whole = {"units": (1, MOST), "epochs": (1, MOST), "batch_size": (1, MOST)}
-        for name, (least, most) in (whole | {"layers": (1, 15), "seed": (0, MOST), "shift": (0, 28)}).items():
-            check_integer(least, most, **{name: getattr(self, name)})
-        tiny, largest = (float(getattr(np.finfo(np.float32), end)) for end in ("tiny", "max"))
-        for name, least in (("learning_rate", tiny), ("clipnorm", 0), ("gate_bias", -largest)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, numbers.Real) or not least <= value <= largest:
-                raise ValueError(f"{name} must be a {NUMBERS[name]} number, not {short_repr(value)}")
-        for field in dataclasses.fields(self):  # 1 and 1.0 and NumPy's 1 are the same setting and the same key
-            object.__setattr__(self, field.name, field.type(getattr(self, field.name)))
-        recurrent = {"gate_bias": ("GRU",), "every_step": ("LSTM", "GRU")}
-        for name, families in recurrent.items():
-            if getattr(self, name) and self.family not in families:
-                raise ValueError(f"{name} is for {' and '.join(families)}, not {self.family}")
-
-    @property
-    def label(self) -> str:
-        """Name in tables and plots: "GRU 32", "LSTM 3 x 32", "softmax"."""
-        width = f"{self.units}" if self.layers == 1 else f"{self.layers} x {self.units}"
-        label = self.family if self.family == "softmax" else f"{self.family} {width}"
-        if self.schedule == "cosine":
-            label += ", tuned"
-        elif self.gate_bias:
-            label += f", gate bias {self.gate_bias:g}"
-        return label + (", loss at every step" if self.every_step else "")
-
-
-def tuned(experiment: Experiment) -> Experiment:
-    """The same network and seed with a better recipe and half the epochs. Notebook 2."""
-    narrow, wide, gru = experiment.units < 64, experiment.units >= 128, experiment.family == "GRU"
-    return dataclasses.replace(
-        experiment,
-        epochs=-(-experiment.epochs // 2),
-        batch_size=-(-experiment.batch_size // 2) if narrow else experiment.batch_size,
-        learning_rate=0.005 if wide and gru else 0.01,
-        schedule="cosine",
-        clipnorm=1.0,
-        shift=2 if wide else 1,  # wide ones sooner fit their training images better than new ones
-        gate_bias=1.0 if gru else 0.0,
-    )
-
-
-def quick(experiment: Experiment) -> Experiment:
-    """The same network and seed after one epoch: the tuned recipe, small batches, a still higher rate. Notebook 2."""
-    size = min(128, experiment.batch_size)
-    return dataclasses.replace(tuned(experiment), epochs=1, batch_size=size, learning_rate=0.02, shift=0)
+from coursework.backend import keras, settings, tf
+from coursework.experiment import Experiment
+from coursework.formulas import Cell, evaluate
+from coursework.keras_cells import ByFormula, FormulaCell, set_gate_bias, stacks
 
 
 def build_model(experiment: Experiment) -> keras.Sequential:
@@ -110,41 +24,56 @@ def build_model(experiment: Experiment) -> keras.Sequential:
     layer gets its own. Notebook 2.
     """
     seeds = iter(np.random.SeedSequence(experiment.seed).generate_state(32).tolist())
-    glorot = keras.initializers.GlorotUniform
-
-    def dense(units, activation=None):
-        return keras.layers.Dense(units, activation, kernel_initializer=glorot(seed=next(seeds)))
-
-    def recurrent(return_sequences):
-        return getattr(keras.layers, experiment.family)(
-            experiment.units,
-            return_sequences=return_sequences,
-            kernel_initializer=glorot(seed=next(seeds)),
-            recurrent_initializer=keras.initializers.Orthogonal(seed=next(seeds)),
-        )
-
-    def convolution():
-        return keras.layers.Conv2D(8, 3, padding="same", activation="relu", kernel_initializer=glorot(seed=next(seeds)))
-
-    hidden = range(experiment.layers)
-    if experiment.family in ("LSTM", "GRU"):
-        last = experiment.layers - 1
-        body = [recurrent(return_sequences=layer < last or experiment.every_step) for layer in hidden]
-        body += [keras.layers.ReLU(), dense(64, "relu")]
+    if experiment.is_recurrent:
+        body = _recurrent_body(experiment, seeds)
     elif experiment.family == "CNN":
-        body = [keras.layers.Reshape((28, 28, 1)), convolution(), keras.layers.MaxPooling2D()]
-        body += [convolution(), keras.layers.MaxPooling2D(), keras.layers.Flatten()]
-        body += [dense(experiment.units, "relu") for _ in hidden]
+        body = _convolutional_body(experiment, seeds)
     else:
-        body = [keras.layers.Flatten()]
-        body += [dense(experiment.units, "relu") for _ in hidden if experiment.family == "MLP"]
-    model = keras.Sequential([keras.Input((28, 28)), *body, dense(10)])
+        widths = [experiment.units] * experiment.layers if experiment.family == "MLP" else []
+        body = [keras.layers.Flatten(), *(_dense(units, seeds, "relu") for units in widths)]
+    model = keras.Sequential([keras.Input((28, 28)), *body, _dense(10, seeds)])
     if experiment.gate_bias:
         for layer in model.layers[: experiment.layers]:
-            bias = layer.cell.bias.numpy()  # (2, 3 * units): input and recurrent bias of z, r and the candidate
-            bias[0, : 2 * experiment.units] = experiment.gate_bias
-            layer.cell.bias.assign(bias)
+            set_gate_bias(layer, experiment.gate_bias)
     return model
+
+
+def _glorot(seeds):
+    return keras.initializers.GlorotUniform(seed=next(seeds))
+
+
+def _dense(units, seeds, activation=None):
+    return keras.layers.Dense(units, activation, kernel_initializer=_glorot(seeds))
+
+
+def _recurrent_body(experiment, seeds):
+    layers = []
+    for number in range(experiment.layers):
+        is_last = number == experiment.layers - 1
+        layers.append(_recurrent_layer(experiment, seeds, return_sequences=experiment.every_step or not is_last))
+    return [*layers, keras.layers.ReLU(), _dense(64, seeds, "relu")]
+
+
+def _recurrent_layer(experiment, seeds, return_sequences):
+    """Keras's layer for the sheet's families, a cell from its equations for any other."""
+    initializers = {"kernel_initializer": _glorot(seeds)}
+    initializers["recurrent_initializer"] = keras.initializers.Orthogonal(seed=next(seeds))
+    if isinstance(experiment.family, Cell):
+        cell = FormulaCell(experiment.family, experiment.units, **initializers)
+        layer = keras.layers.RNN(cell, return_sequences=return_sequences)
+    else:
+        kind = getattr(keras.layers, experiment.family)
+        layer = kind(experiment.units, return_sequences=return_sequences, **initializers)
+    return layer
+
+
+def _convolutional_body(experiment, seeds):
+    layers = [keras.layers.Reshape((28, 28, 1))]
+    for _ in range(2):
+        layers.append(keras.layers.Conv2D(8, 3, padding="same", activation="relu", kernel_initializer=_glorot(seeds)))
+        layers.append(keras.layers.MaxPooling2D())
+    dense = [_dense(experiment.units, seeds, "relu") for _ in range(experiment.layers)]
+    return [*layers, keras.layers.Flatten(), *dense]
 
 
 def compile_model(model: keras.Model, experiment: Experiment, updates: int = 1, **options: object) -> keras.Model:
@@ -178,17 +107,30 @@ def pays_to_compile(experiment: Experiment, updates: int) -> bool:
     """Does it pay to compile so many updates with XLA? As measured on one CPU thread: benchmarks/README.md."""
     if tf.config.list_physical_devices("GPU"):
         return False  # cuDNN has these layers, and XLA can't compile cuDNN
-    return experiment.family in ("LSTM", "GRU") and updates >= 300
+    return experiment.is_recurrent and updates >= 300
+
+
+class Images(Protocol):
+    """What is read of a `Data`: images (N, 28, 28) of any type that holds them, and labels (N,)."""
+
+    @property
+    def x_train(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def y_train(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def x_test(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def y_test(self) -> np.ndarray: ...  # noqa: D102
 
 
 def fit(
-    experiment: Experiment, data: Data, after_epoch: Callable[[int], None] = lambda epoch: None
+    experiment: Experiment, data: Images, after_epoch: Callable[[int], None] = lambda epoch: None
 ) -> tuple[keras.Model, dict]:
     """Train one model here and now, without files.
 
     Args:
         experiment: Experiment.
-        data: Data. An epoch leaves out the images that fill no batch, other ones each time.
+        data: a Data, or its arrays. An epoch leaves out the images that fill no batch, other ones each time.
         after_epoch: called with the number of each finished epoch, counted from 0.
 
     Returns:
@@ -221,21 +163,29 @@ def fit(
         return tf.cast(x, tf.float32), tf.gather(labels, rows)
 
     batches = tf.data.Dataset.range(experiment.epochs).flat_map(shuffled).enumerate().map(batch).prefetch(2)
-    # What compiling costs is paid once for all experiments that differ in their weights or images only. The weights and
-    # the state of the optimiser are set anew, so the result is the same to the bit.
+    tests = tf.data.Dataset.from_tensor_slices((data.x_test, targets(data.y_test))).batch(1000)
+    # The end of a dataset waits for its autotuner, which sleeps: up to half a minute after an hour's training.
+    untuned = tf.data.Options()
+    untuned.autotune.enabled = False
+    # What compiling costs is paid once for all experiments that differ in their weights, images or constant rate only.
+    # The weights and the state of the optimiser are set anew, so the result is the same to the bit.
     program = dataclasses.replace(experiment, seed=0, gate_bias=0.0, shift=0)
+    if experiment.schedule == "constant":
+        program = dataclasses.replace(program, epochs=1, learning_rate=1.0)
     compile_it = pays_to_compile(experiment, experiment.epochs * updates)
-    model, state = _compiled(program, updates, compile_it, threading.get_ident())
+    world = training_code(), *settings(), threading.get_ident()
+    model, state = _compiled(program, updates, compile_it, world)
     trained = build_model(experiment)
     model.set_weights(trained.get_weights())
     for variable, value in zip(model.optimizer.variables, state, strict=True):
         variable.assign(value)
+    if experiment.schedule == "constant":
+        model.optimizer.learning_rate = experiment.learning_rate
     past = model.fit(
-        batches,
+        batches.with_options(untuned),
         epochs=experiment.epochs,
         steps_per_epoch=updates,
-        validation_data=(data.x_test, targets(data.y_test)),
-        validation_batch_size=1000,
+        validation_data=tests.with_options(untuned),
         shuffle=False,
         callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: after_epoch(epoch))],
         verbose=0,
@@ -245,7 +195,7 @@ def fit(
 
 
 @functools.lru_cache(16)
-def _compiled(program, updates, compile_it, thread):
+def _compiled(program, updates, compile_it, world):
     """A model with its training step, and the state of a new optimiser; two threads never share one."""
     # Several updates without Python between them; an interrupt waits for the end of such a group.
     group = max(steps for steps in range(1, 51) if updates % steps == 0)
@@ -258,50 +208,33 @@ def _compiled(program, updates, compile_it, thread):
 
 def _in_one_loop(model, experiment):
     """The same network, with one loop over the rows for all its recurrent layers instead of one each."""
-    layers = experiment.layers
-    cells = [layer.cell for layer in model.layers[:layers]]
-    if experiment.family == "GRU":
-        cells = [_GRUCell(experiment.units) for _ in cells]  # with weights of their own: `fit` sets all weights anew
+    count = experiment.layers
+    cells = [_quickest(layer.cell) for layer in model.layers[:count]]
     recurrent = keras.layers.RNN(cells, return_sequences=experiment.every_step)
-    return keras.Sequential([keras.Input((28, 28)), recurrent, *model.layers[layers:]])
+    return keras.Sequential([keras.Input((28, 28)), recurrent, *model.layers[count:]])
 
 
-class _GRUCell(keras.layers.GRUCell):
-    """Keras's cell with its weights, for XLA: two splits are faster than six slices (benchmarks/README.md)."""
-
-    def call(self, inputs, states, training=False):
-        (h,) = states
-        x_z, x_r, x_g = keras.ops.split(inputs @ self.kernel + self.bias[0], 3, axis=1)
-        h_z, h_r, h_g = keras.ops.split(h @ self.recurrent_kernel + self.bias[1], 3, axis=1)
-        z, r = keras.ops.sigmoid(x_z + h_z), keras.ops.sigmoid(x_r + h_r)
-        g = keras.ops.tanh(x_g + r * h_g)
-        h = g + z * (h - g)
-        return h, [h]
+def _quickest(cell):
+    """The cell itself, or one with new weights that trains faster: `fit` sets all weights anew."""
+    return ByFormula(cell.units) if type(cell) is keras.layers.GRUCell else cell
 
 
-# What decides a model's weights, beside its Experiment and the data. Read once, at import: `inspect` looks into the
-# file, which may be edited while a kernel runs.
-TRAINING_CODE = "".join(
-    inspect.getsource(part)
-    for part in (build_model, compile_model, pays_to_compile, fit, _compiled, _in_one_loop, _GRUCell)
-)
+def training_code() -> str:
+    """The source of what decides a model's weights, beside its Experiment and the data, as this process runs it."""
+    functions: list[Callable] = [build_model, _recurrent_body, _recurrent_layer, _convolutional_body, _dense, _glorot]
+    functions += [compile_model, pays_to_compile, fit, _compiled, _in_one_loop, _quickest]
+    functions += [FormulaCell.call, ByFormula.call, set_gate_bias, stacks, evaluate]
+    return "\n".join(_source(inspect.unwrap(function).__code__) for function in functions)
 
 
-def recipe_for(data: Data, batch_size: int = 256, learning_rate: float = 0.001) -> dict:
-    """Batch size and learning rate: the sheet's, or on fewer than 20,000 images smaller steps, more of them.
-
-    Args:
-        data: Data.
-        batch_size, learning_rate: what is wanted on all of MNIST. A small data set gets batches of 32 at most, and
-            three times the rate: 10 epochs of large batches would be too few updates to learn much.
-
-    Returns:
-        {"batch_size": ..., "learning_rate": ...} for an Experiment. Notebooks 2 and 3.
-    """
-    Experiment("GRU", batch_size=batch_size, learning_rate=learning_rate)  # refuses what is no recipe
-    if len(data.y_train) < 20_000:
-        batch_size, learning_rate = min(batch_size, 32), 3 * learning_rate
-    return {"batch_size": batch_size, "learning_rate": learning_rate}
+@functools.cache
+def _source(code):
+    """The text of a code object's function or class, read once: its file may be edited while a kernel runs."""
+    linecache.checkcache(code.co_filename)
+    text = "".join(linecache.getlines(code.co_filename))
+    name = code.co_qualname.partition(".")[0]  # by name, as `%autoreload` gives lines of its own
+    found = [node for node in ast.parse(text).body if getattr(node, "name", None) == name]
+    return ast.get_source_segment(text, found[-1]) if found else str((code.co_code, code.co_names, code.co_consts))
 
 
-MODEL_SIZES = ("32", "64", "128", "3 x 32")
+training_code()  # now, while the file is what was imported

@@ -3,6 +3,8 @@
 import dataclasses
 import functools
 
+from coursework.text import print_line
+
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
@@ -63,10 +65,10 @@ def award(points: float, verdicts: Verdict | dict[str, Verdict]) -> float:
     In a dict from name to Verdict, each is worth the same share of the question's points. All notebooks.
     """
     if isinstance(verdicts, Verdict):
-        print(verdicts)
+        print_line(verdicts)
         return points if verdicts else 0
     for name, verdict in verdicts.items():
-        print(f"{name}: {verdict}")
+        print_line(f"{name}: {verdict}")
     earned = points * sum(map(bool, verdicts.values())) / len(verdicts)
     return int(earned) if earned == int(earned) else round(earned, 2)
 

@@ -18,7 +18,6 @@ from coursework import checks_networks, files, store
 from helpers import MODEL_SIZES, Experiment
 
 RECIPE = {"epochs": 1, "batch_size": 64}
-SIZES = ((32, 1), (64, 1), (128, 1), (32, 3))
 
 
 # ---------------------------------------------------------------------------------------------------------------- Q2
@@ -39,7 +38,7 @@ def trained(tmp_path_factory, data):
     """The four GRUs: (experiments, experiment_results); stored where the checks look."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(files, "RUNS", tmp_path_factory.mktemp("runs"))
-        experiments = [Experiment("GRU", units, layers, **RECIPE) for units, layers in SIZES]
+        experiments = [Experiment("GRU", units, layers, **RECIPE) for units, layers in MODEL_SIZES]
         results = [stored(experiment, data) for experiment in experiments]
         yield experiments, {"GRU": [(result.loss, result.accuracy) for result in results]}
 
@@ -85,7 +84,7 @@ def test_each_wrong_table_has_its_hint(trained, data):
         (first((10**400, 0.5)), "GRU 32: a pair of two numbers (loss, accuracy) is needed"),
         (first((loss, np.nan)), "GRU 32: loss and accuracy must be finite numbers"),
         (first((loss, 100 * accuracy)), "...is above 1; give the share, not the percentage..."),
-        (first((accuracy, loss)), "...give the share, not the percentage"),
+        (first((accuracy, loss)), "loss and accuracy have changed places; each pair is (loss, accuracy)"),
         (first((loss, accuracy + 0.5)), "this is the value on the training images; the test images are asked for"),
         (first((loss + 0.1, accuracy)), "...but evaluating the stored model gives..."),
         (first((loss, accuracy + 0.02)), "...but evaluating the stored model gives..."),
@@ -224,14 +223,22 @@ def test_gates_over_time():
     assert_judged(lambda answer: helpers.check_gates_over_time(answer, model, x)["i"], [], wrong)
 
 
+def test_gates_of_another_cell(network):
+    right = helpers.trace(network, IMAGES)
+    found = helpers.check_gates_over_time(right, network, IMAGES)
+    assert list(found) == ["z", "r", "h"] and all(found.values())
+    found = helpers.check_gates_over_time(right | {"z": right["r"]}, network, IMAGES)
+    assert [bool(verdict) for verdict in found.values()] == [False, True, True]
+    hint = helpers.check_gates_over_time([], network, IMAGES)["z"].hint
+    assert hint == "the answer is of type list; a dict with z, r and h is needed"
+
+
 def test_a_wrong_call_is_told_what_is_wrong(network, trained, data):
     two = classifier(keras.layers.GRU(3, return_sequences=True), keras.layers.GRU(4))
     for wrong in (classifier(keras.layers.Flatten()), two, network.layers[0], None):
         for check, of in ((helpers.check_output, IMAGES), (helpers.check_predictions, NOISE)):
             with refused("whose first layer, and no other, is recurrent"):
                 check(..., wrong, of)
-    with refused("those of an LSTM"):
-        helpers.check_gates_over_time({}, network, IMAGES)
     with refused("unknown size '16': use '32' or"):
         verdicts(*trained, data, sizes=("16",))
 
@@ -255,7 +262,7 @@ def test_any_answer_to_q3_gets_one_line(answer):
     assert one_line(checks_networks._check_output(answer, outputs))
     assert one_line(checks_networks._check_predictions(answer, [np.arange(20) % k for k in (2, 3, 4, 5, 6)], 28))
     assert one_line(checks_networks._check_accuracies(answer, shares, 20, 28))
-    assert one_line(checks_networks._check_traced("i", answer, {"i": outputs, "h": outputs + 1}))
+    assert one_line(checks_networks._check_traced("i", answer, {"i": outputs, "h": outputs + 1}, ["i", "g", "h"]))
 
 
 PAIRS = st.lists(st.tuples(VALUES, VALUES) | ODD, min_size=3, max_size=5) | ODD

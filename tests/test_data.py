@@ -1,7 +1,10 @@
 """load_data: every source, and one clear line for every bad one."""
 
+import copy
 import dataclasses
 import inspect
+import json
+import pickle
 import zipfile
 from pathlib import Path
 
@@ -13,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import helpers
-from conftest import cases, refused
+from conftest import cases, python, refused
 from coursework import data as data_room
 
 rng = np.random.default_rng(0)
@@ -47,6 +50,10 @@ def npz(tmp_path):
 def test_binarize_uses_the_sheets_threshold():
     assert helpers.binarize([0.0, 0.1, 0.11, 1.0]).tolist() == [0.0, 0.0, 1.0, 1.0]
     assert helpers.binarize(np.zeros((2, 28, 28))).dtype == np.float32
+    assert helpers.binarize(np.float32([0.1, 0.2]), np.float64(0.1)).tolist() == [0.0, 1.0]
+    for threshold in (128, -1, np.nan, [0.1, 0.2], "0.1", None):
+        with refused("^threshold "):
+            helpers.binarize(np.zeros(3), threshold)
 
 
 @pytest.mark.parametrize(("name", "train", "test"), [("mnist5k", 4000, 1000), ("digits", 1437, 360)])
@@ -59,8 +66,6 @@ def test_the_data_at_hand(name, train, test):
     # Rows are time: a one is taller than wide, so a transposed image would fail.
     ones = data.x_train[data.y_train == 1]
     assert ones.any(axis=2).sum() > 1.3 * ones.any(axis=1).sum()
-    with pytest.raises(ValueError, match="read-only"):  # its digest is taken once
-        data.x_train[0] = 0
     if name == "digits":
         grey = helpers.load_data(name, binary=False)
         assert grey.x_test.dtype == np.float32 and grey.x_test.min() >= 0 and grey.x_test.max() == 1
@@ -196,13 +201,61 @@ def test_any_other_source_is_refused_in_one_line(source):
     assert caught.type is FileNotFoundError or any(reason in said for reason in reasons)
 
 
-def test_what_is_held_out_comes_from_the_training_images(npz):
-    data = helpers.load_data(npz())
+def in_order(x, y):
+    """The pairs of images and labels, whatever their order."""
+    return sorted((label, image.tobytes()) for image, label in zip(x, y.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("order", [np.argsort, lambda y: np.argsort(y % 8), lambda y: np.arange(len(y))])
+def test_what_is_held_out_is_of_each_class_whatever_the_order_of_the_file(order):
+    digits = helpers.load_data("digits", binary=False)
+    place = order(digits.y_train)
+    data = dataclasses.replace(digits, x_train=digits.x_train[place], y_train=digits.y_train[place])
     inner = helpers.hold_out(data)
-    assert len(inner.y_train) == 27 and len(inner.y_test) == 3
-    assert np.array_equal(np.concatenate([inner.x_train, inner.x_test]), data.x_train)
-    assert np.array_equal(np.concatenate([inner.y_train, inner.y_test]), data.y_train)
-    assert inner.digest != data.digest
+    assert len(inner.y_test) == 179 and set(np.bincount(inner.y_test)) <= {17, 18, 19}
+    both = [np.concatenate(pair) for pair in ((inner.x_train, inner.x_test), (inner.y_train, inner.y_test))]
+    assert in_order(*both) == in_order(data.x_train, data.y_train)
+    assert inner.digest != data.digest and inner.digest == helpers.hold_out(data).digest
+
+
+@cases(40)
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=40))
+def test_of_few_images_some_are_held_back_but_no_class_as_a_whole(labels):
+    y = np.array(labels)
+    x = np.zeros((len(y), 28, 28))
+    if len(set(labels)) == len(y):
+        with refused("too few training images"):
+            helpers.hold_out(helpers.Data("few", x, y, x, y))
+        return
+    inner = helpers.hold_out(helpers.Data("few", x, y, x, y))
+    assert set(inner.y_train) == set(labels) and 1 <= len(inner.y_test) <= max(1, len(y) // 8)
+
+
+def test_nothing_changes_data_that_are_made(npz):
+    x, y = RAW["x_test"] / 255, RAW["y_test"].copy()
+    data = helpers.Data("own", x, y, x, y)
+    again, digest = [copy.deepcopy(data), pickle.loads(pickle.dumps(data))], data.digest
+    kept = data.x_test.copy()
+    x[:] = 0
+    y[:] = 0
+    for made in (data, *again):
+        assert np.array_equal(made.x_test, kept) and np.array_equal(made.y_test, RAW["y_test"])
+        assert made.x_test.dtype == np.float32 and made.digest == digest
+        with pytest.raises(ValueError, match="read-only"):
+            made.x_train += 1
+        with pytest.raises(ValueError, match="WRITEABLE"):  # a usual answer to the error before
+            made.x_train.flags.writeable = True
+    assert helpers.Data("own", x, y, x, y).digest != digest
+
+
+def test_digits_that_are_missing_are_named():
+    data = helpers.load_data("digits")
+    helpers.check_classes(data)
+    few, no_zero = data.y_train != 7, ~np.isin(data.y_test, (0, 3))
+    with refused("^the training images have no 7; the notebooks need all ten"):
+        helpers.check_classes(dataclasses.replace(data, x_train=data.x_train[few], y_train=data.y_train[few]))
+    with refused("^the test images have no 0 and no 3; "):
+        helpers.check_classes(dataclasses.replace(data, x_test=data.x_test[no_zero], y_test=data.y_test[no_zero]))
 
 
 @pytest.mark.parametrize(
@@ -230,6 +283,18 @@ def test_auto_obeys_the_environment_and_says_so(monkeypatch, npz, capsys):
     monkeypatch.setenv("COURSEWORK_DATA", "nonsense")
     with refused("unknown data 'nonsense'"):
         helpers.load_data("auto")
+
+
+def test_a_users_keras_json_changes_no_image_and_no_network(tmp_path):
+    settings = {"backend": "jax", "image_data_format": "channels_first", "floatx": "float32", "epsilon": 1e-7}
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    script = (
+        "import helpers as H; print(H.load_data('digits').digest, H.build_model(H.Experiment('CNN')).count_params())"
+    )
+    result = python("-c", script, KERAS_HOME=str(tmp_path))
+    digest, parameters = result.stdout.split()
+    assert digest == helpers.load_data("digits").digest
+    assert int(parameters) == helpers.build_model(helpers.Experiment("CNN")).count_params()
 
 
 def test_address_and_checksum_are_kerass_own():

@@ -26,8 +26,8 @@ import pytest
 import sympy as sp
 from situations import ONE, SITUATIONS, THREE, at, own, put
 
+from coursework.experiment import Experiment
 from coursework.files import ROOT
-from coursework.training import Experiment
 from coursework.variants import variant
 from teaching import __main__ as program
 from teaching import lms, marks, sandbox

@@ -6,9 +6,9 @@ import pytest
 import sympy as sp
 
 from conftest import refused
-from coursework.hand_set import final_state, keras_layer, run_equations
 from coursework.cells import equations
 from coursework.formulas import one_unit, sigmoid, symbols
+from coursework.hand_set import final_state, keras_layer, run_equations
 
 X = np.random.default_rng(1).normal(size=(2, 6, 3))
 

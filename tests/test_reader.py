@@ -1,57 +1,30 @@
 """The reader: what its script computes, in node, against Keras and NumPy; the page and the widget around it."""
 
-import base64
+import dataclasses
 import json
 import re
-import shutil
-import subprocess
 
 import keras
 import numpy as np
 import pytest
+import sympy as sp
+from in_node import needs_node, node, run_in_node
 from scipy.special import softmax
 
 from conftest import refused
 from coursework import reader
 from coursework.analysis import commit_step
+from coursework.cells import CELLS
 from coursework.data import load_data
+from coursework.experiment import MODEL_SIZES, Experiment
 from coursework.files import ROOT
-from coursework.trace import read_out, trace
-from coursework.training import MODEL_SIZES, Experiment, build_model
+from coursework.formulas import symbols, tree_of
+from coursework.keras_cells import FormulaCell, cell_of, named_weights, run_step
+from coursework.readout import read_out
+from coursework.trace import trace
+from coursework.training import build_model
 
-NODE = shutil.which("node")
-in_node = pytest.mark.skipif(not NODE, reason="needs node, which runs the reader's script without a browser")
 SIZES = [(32, 1), (64, 1), (128, 1), (32, 3)]
-PUT = """
-const answer = {};
-const put = (name, values) => {
-  const bytes = new Uint8Array(Float64Array.from(values).buffer);
-  let text = "";
-  for (let k = 0; k < bytes.length; k += 30000) text += String.fromCharCode(...bytes.subarray(k, k + 30000));
-  answer[name] = btoa(text);
-};
-const flat = (image) => image.flatMap((row) => [...row]);
-"""
-
-
-def script(code, data):
-    """`code` with all of reader.js as `reader` and with `data`, as an expression; it gives what was `put`, as JSON."""
-    source = base64.b64encode(reader.SCRIPT.read_bytes()).decode()
-    head = f"const reader = await import('data:text/javascript;base64,{source}'); const data = {json.dumps(data)};"
-    return f"(async () => {{ {head} {PUT} {code}; return JSON.stringify(answer); }})()"
-
-
-def arrays(answer):
-    """{name: flat array of float64}, of what was `put`."""
-    return {name: np.frombuffer(base64.b64decode(text)) for name, text in json.loads(answer).items()}
-
-
-def node(code, data=None):
-    program = f"console.log(await {script(code, data)});"
-    command = [NODE, "--input-type=module"]
-    result = subprocess.run(command, input=program, capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stderr
-    return arrays(result.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +54,7 @@ def probes(networks):
 READ = """
 const [packed] = data.networks, network = reader.openNetwork(packed);
 const results = data.images.map((image) => reader.read(network, reader.unpackImage(image)));
-for (let k = 0; k < packed.layers; k++) {
+for (let k = 0; k < packed.layers.length; k++) {
   for (const name of Object.keys(results[0].layers[k][0])) {
     put(`${k} ${name}`, results.flatMap(({ layers }) => layers[k].flatMap((state) => [...state[name]])));
   }
@@ -110,24 +83,78 @@ def assert_it_computes_what_keras_computes(run, networks, probes, x):
         assert max(differences.values()) < 1e-5, (label, differences)
 
 
-@in_node
+@needs_node
 def test_all_networks_compute_what_keras_computes(networks, probes, data):
     assert_it_computes_what_keras_computes(node, networks, probes, data.x_test[:30])
 
 
-@in_node
-@pytest.mark.parametrize("reset_after", [True, False])
-def test_both_kinds_of_gru(reset_after, data):
-    layer = keras.layers.GRU(8, reset_after=reset_after, bias_initializer="normal", return_sequences=True)
-    h = np.asarray(layer(data.x_test[:5]))
-    kernels = [reader.in_base64(array.astype("<f4")) for array in layer.get_weights()]
+@needs_node
+@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("held", [False, True])
+def test_every_cell_steps_as_in_numpy(name, held):
+    """Random weights and inputs, all gates free or all but one held; also what no sheet's network has."""
+    cell, rng = CELLS[name], np.random.default_rng(5)
+    sizes = {"units": 6, "features": 4}
+    shapes = {weight: [sizes[side] for side in shape] for weight, shape in cell.weights.items()}
+    weights = {weight: rng.normal(0, 0.7, shape).astype(np.float32) for weight, shape in shapes.items()}
+    x = rng.normal(0, 1, (3, 9, 4))
+    hold = dict(zip(cell.gate_names[1 - len(cell.gate_names) :], (0.3, 1, 0), strict=False)) if held else {}
+    found, states = run_in_node(cell, weights, x, hold), {f"{s}_prev": np.zeros((3, 6)) for s in cell.states}
+    for t in range(9):
+        values = run_step(cell, weights, {"x": x[:, t]} | states, hold=hold)
+        states = {f"{s}_prev": values[s] for s in cell.states}
+        assert set(found) == set(values)
+        for part, expected in values.items():
+            assert np.abs(found[part][:, t] - expected).max() < 1e-5, (part, t)
+
+
+@needs_node
+def test_gates_held_in_a_network(networks, data):
+    """Each gate of a stacked network at three values: h of the last layer as by NumPy with the gate replaced."""
     code = """
-    const [kernel, recurrentKernel, bias] = data.kernels.map(reader.floats);
-    put("h", data.x.flatMap((rows) => {
-      let state = { h: new Float64Array(8) };
-      return rows.flatMap((row) => [...(state = reader.gruStep({ kernel, recurrentKernel, bias }, row, state)).h]);
-    }));"""
-    assert np.abs(node(code, {"kernels": kernels, "x": data.x_test[:5].tolist()})["h"] - h.ravel()).max() < 1e-5
+    const network = reader.openNetwork(data.networks[0]), rows = reader.unpackImage(data.images[0]);
+    for (const gate of network.cell.gates) for (const value of [0, 0.4, 1]) {
+      const { layers, head } = reader.read(network, rows, { [gate]: value });
+      put(`${gate} ${value}`, layers[layers.length - 1].flatMap(({ h }) => [...h]));
+    }
+    try { reader.read(network, rows, { q: 1 }); } catch ({ message }) { put(message, []); }"""
+    for label in ("GRU 3 x 32", "LSTM 3 x 32"):
+        model = networks[label]
+        content = reader.make_content({label: model}, [])
+        content["images"] = [reader.in_base64(np.packbits(data.x_test[0] > 0))]
+        found = node(code, content)
+        assert any(message.startswith("q is no gate of") for message in found)
+        for gate in cell_of(model.layers[0]).gate_names:
+            for value in (0, 0.4, 1):
+                inputs = data.x_test[:1]
+                for layer in model.layers[:3]:
+                    inputs = held_outputs(layer, inputs, {gate: value})
+                assert np.abs(found[f"{gate} {value}"] - inputs.ravel()).max() < 1e-5
+
+
+def held_outputs(layer, x, hold):
+    cell, weights = cell_of(layer), named_weights(layer)
+    states, outputs = {f"{s}_prev": np.zeros((len(x), layer.units)) for s in cell.states}, []
+    for row in x.swapaxes(0, 1):
+        values = run_step(cell, weights, {"x": row} | states, hold=hold)
+        states = {f"{s}_prev": values[s] for s in cell.states}
+        outputs.append(values["h"])
+    return np.stack(outputs, 1)
+
+
+@needs_node
+@pytest.mark.parametrize("name", CELLS)
+def test_a_network_of_every_cell(name, data):
+    """What trains any cell goes into the page, and is read there as by Keras."""
+    layer = keras.layers.RNN(FormulaCell(name, 12))
+    model = keras.Sequential([keras.Input((28, 28)), layer, keras.layers.ReLU(), RELU64(), keras.layers.Dense(10)])
+    content = reader.make_content({name: model}, [])
+    x = data.x_test[:5]
+    content["images"] = [reader.in_base64(np.packbits(image > 0)) for image in x]
+    code = """
+    const network = reader.openNetwork(data.networks[0]);
+    put("head", data.images.flatMap((i) => [...reader.read(network, reader.unpackImage(i)).head[27]]));"""
+    assert np.abs(node(code, content)["head"] - softmax(np.asarray(model(x)), -1).ravel()).max() < 1e-5
 
 
 # The drawing
@@ -171,7 +198,7 @@ def drawings():
     return pads
 
 
-@in_node
+@needs_node
 def test_centring_and_threshold_equal_numpy():
     pads = drawings()
     code = """
@@ -188,7 +215,7 @@ def test_centring_and_threshold_equal_numpy():
         assert (found[f"{name}1"] == (expected > 0.1)).all()
 
 
-@in_node
+@needs_node
 def test_a_test_image_is_read_as_it_is(data):
     """Its pixels are put on the pad as 4 x 4 points each, and taken from there unchanged."""
     images = reader.test_images(data)
@@ -198,7 +225,7 @@ def test_a_test_image_is_read_as_it_is(data):
     assert (found["x"].reshape(20, 28, 28)[:10] == data.x_test[first]).all()
 
 
-@in_node
+@needs_node
 def test_the_pen_reaches_no_further_than_the_pad():
     """Strokes that leave the pad, or lie outside it, throw nothing and mark no other row."""
     code = """
@@ -213,7 +240,132 @@ def test_the_pen_reaches_no_further_than_the_pad():
     assert not pad[:, 30:].any() and not pad[:49].any() and not pad[63:].any()
 
 
-@in_node
+@needs_node
+def test_moved_down_and_out():
+    """Rows that leave the image at the bottom are lost, and blank ones come in at the top."""
+    image = np.random.default_rng(4).integers(0, 2, (28, 28))
+    found = node("for (const k of [0, 3, 28]) put(k, flat(reader.movedDown(data, k)));", image.tolist())
+    for k in (0, 3, 28):
+        assert (found[str(k)].reshape(28, 28) == np.vstack([np.zeros((k, 28)), image[: 28 - k]])).all()
+
+
+@needs_node
+def test_an_address_keeps_strokes_and_state():
+    """Written and read back, everything is the same; a text that is no address gives whole strokes or none."""
+    code = """
+    const strokes = data.strokes.map((points) => points.map(reader.onGrid));
+    const state = { ...reader.beginning(null), strokes, network: 1, other: 0, step: 17, seen: 28,
+      hold: { z: 0.25, r: 1 }, erased: 3, down: 2, longer: true, story: 4, unit: 30, line: "z", drew: 7, epoch: 1, layer: 0, guess: 12 };
+    const again = reader.fromAddress(`#${reader.toAddress(state, data.labels)}`, data.labels, 20);
+    put("same", [Number(JSON.stringify(state) === JSON.stringify(again))]);
+    put("strokes", again.strokes.flat(2));
+    put("foreign", [Number(reader.fromAddress("#net=nobody", data.labels, 20) === null)]);
+    for (const text of ["%%%", "AAA", "AAH_", "AAE", "AAJhYmM"]) put(text, reader.unpackStrokes(text).flat(2));"""
+    rng = np.random.default_rng(5)
+    strokes = [rng.uniform(0, 112, (n, 2)).tolist() for n in (1, 7, 300)]
+    found = node(code, {"strokes": strokes, "labels": ["GRU 32", "LSTM 3 x 32"]})
+    assert found["same"] == 1 and found["foreign"] == 1
+    assert np.abs(found["strokes"] - np.concatenate(strokes).ravel()).max() <= 112 / 255 / 2 + 1e-9
+    assert all(not len(found[text]) for text in found if text not in ("same", "foreign", "strokes"))
+
+
+@needs_node
+def test_a_formula_as_one_writes_it():
+    """Every equation of every cell, written out and evaluated as text, is the tree's value; signs and brackets hold."""
+    code = """
+    const values = (name) => data.values[name] ?? 0.37;
+    const leaf = (part) => typeof part === "string" ? `(${values(part)})` : "(0.21)";
+    const run = (tree) => {
+      const text = reader.written(tree, leaf).replaceAll("\u2212", "-").replaceAll("\u00b7", "*").replaceAll("^", "**")
+        .replaceAll("\u03c3", "sigmoid").replace(/\\|([^|]*)\\|/g, "abs($1)");
+      const { tanh, exp, log, sin, cos, abs, max, min } = Math;
+      const sigmoid = (a) => 1 / (1 + exp(-a));
+      return eval(text);
+    };
+    const dots = (tree) => Array.isArray(tree) ? (tree[0] === "dot" ? "d" : tree.map(dots)) : tree;
+    const known = new Proxy({}, { get: (_, name) => [name === "d" ? 0.21 : values(name)] });
+    put("written", data.trees.map(run));
+    put("computed", data.trees.map((tree) => reader.valueAt(dots(tree), 0, known, 1)));"""
+    x, y, z, w = (symbols(name) for name in ("x", "y", "z", "w"))
+    odd = [
+        x - (y - z),
+        -x * (y - z),
+        x / (y * z),
+        -x / y - z,
+        (x - y) ** 2,
+        sp.Max(x, -y) - sp.Abs(z - x),
+        -(x + y),
+        1 / x,
+    ]
+    odd += [
+        x * (-y),
+        sp.exp(-x) - sp.log(y),
+        (1 - z) * w - x * sp.sin(-y) * sp.cos(z),
+        x - 2 * y,
+        sp.sqrt(x) - sp.Min(x, y),
+    ]
+    trees = [tree for cell in CELLS.values() for _, tree in cell.lines] + [tree_of(formula) for formula in odd]
+    found = node(code, {"trees": trees, "values": {"z": 0.9, "x": 0.3, "g": -0.6, "h_prev": -0.4, "f": 0.8, "y": 1.7}})
+    np.testing.assert_allclose(found["written"], found["computed"], atol=0.011 * 3)
+
+
+@needs_node
+def test_the_score_of_guesses():
+    guesses = [{"guess": 10, "row": 12}, {"guess": 20, "row": 12}]
+    found = node("put(reader.score(data), []); put(reader.score(Array(10).fill(data[0])), []);", guesses)
+    first, whole = found
+    assert first == "2 of 10 guesses: 1 within 2 rows; on average 5.0 rows away."
+    assert whole == "All 10 guesses: 10 within 2 rows; on average 2.0 rows away."
+
+
+@needs_node
+def test_the_story_says_what_the_networks_do(networks, probes, data):
+    """Each step for each network, with numbers that reading gives; a network without a probe has its own words."""
+    code = """
+    const digits = data.images.slice(0, 10).map(({ label, pixels }, image) =>
+      ({ image, label, rows: reader.binarized(reader.unpackImage(pixels)) }));
+    for (const packed of data.networks) {
+      const network = reader.openNetwork(packed);
+      const steps = reader.CHAPTERS.map((chapter) => chapter(digits, network));
+      for (const { title, text } of steps) if (!title || text.length > 420 || /undefined|NaN/.test(text)) throw text;
+      const { set, text } = steps[1];
+      if (!packed.probe) continue;
+      const { head, probe } = reader.read(network, digits[set.image].rows);
+      const says = (chances) => `${reader.mostProbable(chances)} (${Math.max(...chances).toFixed(2)})`;
+      put(packed.label, [Number(text.includes(says(head[set.step - 1])) && text.includes(says(probe[set.step - 1])))]);
+    }"""
+    chosen = {label: networks[label] for label in ("GRU 32", "LSTM 3 x 32", "GRU 64")}
+    given = {label: probes[label] for label in ("GRU 32", "LSTM 3 x 32")}
+    found = node(code, reader.make_content(chosen, reader.test_images(data), given))
+    assert found == {"GRU 32": 1, "LSTM 3 x 32": 1}
+
+
+@needs_node
+def test_weights_of_an_epoch_in_half_precision(networks, data):
+    """Rounded weights give the probabilities that Python's rounding gives; the page says how far they may be off."""
+    model = networks["GRU 32"]
+    learned = reader.learning({"GRU 32": model}, {"GRU 32": {1: model}}, data)
+    stage = learned["GRU 32"]
+    assert [each["epoch"] for each in stage["epochs"]] == [1, "last"] and len(stage["epochs"][0]["accuracy"]) == 28
+    content = reader.make_content({"GRU 32": model}, [], learned=learned)
+    content["images"] = [reader.in_base64(np.packbits(image > 0)) for image in data.x_test[:20]]
+    code = """
+    for (const stage of [null, 0]) {
+      const network = reader.openNetwork(data.networks[0], stage);
+      const heads = data.images.map((image) => reader.read(network, reader.unpackImage(image)).head);
+      put(`${stage}`, heads.flatMap(flat));
+    }
+    put("halves", reader.halves(data.halves));"""
+    numbers = np.array([0, 1, -2.5, 65504, 6e-8, 1e-5, -0.1], np.float16)
+    found = node(code, content | {"halves": reader.in_base64(numbers.astype("<f2"))})
+    assert (found["halves"] == numbers).all()
+    moved = np.abs(found["null"] - found["0"]).max()
+    assert 0 < moved <= (1e-3 if stage["halves"] else 0) + 1e-6 or (not stage["halves"] and moved == 0)
+    before = model.get_weights()
+    assert all((a == b).all() for a, b in zip(before, networks["GRU 32"].get_weights(), strict=True))
+
+
+@needs_node
 def test_commit_step():
     rng = np.random.default_rng(3)
     chances = rng.random((50, 28, 10)) + 2 * np.eye(10)[np.sort(rng.integers(0, 3, (50, 28)), axis=1)]
@@ -235,7 +387,7 @@ def test_files_of_a_run(networks, data, tmp_path, monkeypatch):
     for page in (pages["reader-small.html"], (ROOT / "docs" / "reader.html").read_text(encoding="utf-8")):
         assert len(page) < 300_000 and sorted(re.findall(r'"label":"([^"]+)"', page)) == ["GRU 32", "LSTM 32"]
         assert '"strokes":' in page and '"pixels":' not in page
-        assert all(path.read_text("utf-8") in page for path in (reader.SCRIPT, reader.STYLE)), "run: make refresh"
+        assert reader.script() in page and reader.STYLE.read_text("utf-8") in page, "run: make refresh"
     page = pages["reader.html"]
     assert not re.search(r"https?:|src=|@import|url\(|import\(|fetch\(", page)
     assert "default-src 'none'" in page  # the browser refuses what the search above may have missed
@@ -252,25 +404,40 @@ def test_the_widget_gives_the_image_as_an_array(networks, data):
     json.dumps(widget.get_state())
 
 
-RELU = keras.layers.Dense(64, "relu")
+def RELU64():
+    return keras.layers.Dense(64, "relu")
+
+
+def head():
+    return [keras.layers.ReLU(), RELU64(), keras.layers.Dense(10)]
 
 
 @pytest.mark.parametrize(
     ("layers", "found"),
     [
-        ([keras.layers.GRU(4, go_backwards=True), keras.layers.ReLU(), RELU, keras.layers.Dense(10)], "GRU"),
+        ([keras.layers.GRU(4, go_backwards=True), *head()], "go_backwards"),
         ([keras.layers.Flatten(), keras.layers.Dense(10)], "Flatten, Dense"),
         ([keras.layers.GRU(4), keras.layers.Dense(10)], "GRU, Dense"),
-        ([keras.layers.GRU(4, activation="relu"), keras.layers.ReLU(), *map(keras.layers.Dense, (64, 10))], "GRU"),
-        ([keras.layers.LSTM(4, use_bias=False), keras.layers.ReLU(), *map(keras.layers.Dense, (64, 10))], "LSTM"),
+        ([keras.layers.GRU(4), keras.layers.ReLU(), *map(keras.layers.Dense, (64, 10))], "GRU, ReLU, Dense, Dense"),
+        ([keras.layers.GRU(4, activation="relu"), *head()], "activation 'tanh' alone; got 'relu'"),
+        ([keras.layers.LSTM(4, recurrent_activation="hard_sigmoid"), *head()], "got 'hard_sigmoid'"),
+        ([keras.layers.GRU(4, return_sequences=True), keras.layers.LSTM(4), *head()], "one kind of cell"),
+        ([keras.layers.RNN(keras.layers.StackedRNNCells([keras.layers.GRUCell(4)])), *head()], "StackedRNNCells"),
     ],
 )
 def test_a_network_the_script_cannot_compute_is_refused(layers, found, data):
     model = keras.Sequential([keras.Input((28, 28)), *layers])
-    with refused(f"^CNN 8: the reader takes .*; got {found}"):
+    with refused(f"^CNN 8: the reader takes .*{found}"):
         reader.draw_and_read({"CNN 8": model}, data)
 
 
 def test_no_network(data):
     with refused(r"^no network to read with: "):
         reader.draw_and_read({}, data)
+
+
+def test_grey_images_are_refused(networks, data):
+    """The page would make black and white of what the networks saw grey."""
+    grey = dataclasses.replace(data, x_test=data.x_test * 0.7)
+    with refused("^the page draws black and white"):
+        reader.draw_and_read({"GRU 32": networks["GRU 32"]}, grey)

@@ -1,7 +1,6 @@
 """Train what is missing, here, in worker processes, on a cluster: the same bits everywhere, whole, and found again."""
 
 import dataclasses
-import inspect
 import json
 import os
 import re
@@ -21,8 +20,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import ROOT, cases, refused, tiny, wait_for
-from coursework import files, store, sweep, training
+from conftest import ROOT, cases, python, refused, tiny, wait_for
+from coursework import backend, files, machine, store, sweep, training
 from helpers import train_all
 
 
@@ -73,13 +72,20 @@ def test_a_call_that_can_not_work_gets_one_line(data, arguments, message):
 def test_as_many_workers_as_the_containers_memory_allows(limit, workers, tmp_path, monkeypatch):
     """On a machine of 16 cores and 64 GB, in a process that has taken 1 GB."""
     gigabytes = psutil.virtual_memory()._replace(available=64 * 10**9)
-    monkeypatch.setattr(sweep.psutil, "virtual_memory", lambda: gigabytes)
-    monkeypatch.setattr(sweep.psutil.Process, "memory_info", lambda self: type("Memory", (), {"rss": 10**9}))
+    monkeypatch.setattr(machine.psutil, "virtual_memory", lambda: gigabytes)
+    monkeypatch.setattr(machine.psutil.Process, "memory_info", lambda self: type("Memory", (), {"rss": 10**9}))
     monkeypatch.setattr(sweep.joblib, "cpu_count", lambda: 16)
-    monkeypatch.setattr(sweep, "MEMORY_LIMITS", (tmp_path / "none", tmp_path / "limit"))
+    monkeypatch.setattr(machine, "MEMORY_LIMITS", (tmp_path / "none", tmp_path / "limit"))
     if limit:
         (tmp_path / "limit").write_text(f"{limit}\n")
     assert sweep._usual_jobs() == workers
+
+
+def test_a_worker_of_another_kind_is_named(data, runs, monkeypatch, capsys):
+    """Its last bits may differ; here two threads of one machine, of which this one is told another name."""
+    monkeypatch.setattr(sweep, "processor", iter(["an older one", "this one"]).__next__)
+    train_all([tiny()], data, n_jobs=1)
+    assert "softmax was trained on an older one" in capsys.readouterr().out
 
 
 def test_only_what_is_missing_is_trained_and_the_order_is_kept(at_hand, data, monkeypatch, capsys):
@@ -169,18 +175,70 @@ def test_the_key_covers_settings_data_and_code(data, monkeypatch):
     changed = data.x_train.copy()
     changed[0, 0, 0] = 1 - changed[0, 0, 0]
     assert store.model_path(tiny("GRU"), dataclasses.replace(data, x_train=changed)) not in paths
-    for name in ("build_model", "compile_model", "pays_to_compile", "fit", "_in_one_loop", "_GRUCell"):
-        assert inspect.getsource(getattr(training, name)) in training.TRAINING_CODE
-    with monkeypatch.context() as patch:
-        patch.setattr(keras.config, "floatx", lambda: "float64")
+    for other in (["float64", *backend.settings()[1:]], [*backend.settings()[:-1], True]):  # eagerly
+        usual = backend.settings()
+        backend.use_settings(other)
         assert key() not in paths
-    monkeypatch.setattr(store, "TRAINING_CODE", training.TRAINING_CODE.replace("False", "True"))
-    assert key() not in paths
+        backend.use_settings(usual)
+    for name in ("build_model", "compile_model", "pays_to_compile", "fit", "_in_one_loop"):
+        with monkeypatch.context() as patch:
+            patch.setattr(training, name, lambda *arguments: None)
+            assert key() not in paths
+    assert key() in paths
+
+
+def test_settings_of_the_process_reach_key_program_and_workers(data, runs):
+    experiments, usual, histories = [tiny("GRU"), tiny("LSTM")], backend.settings(), {}
+    try:
+        for policy in ("float32", "mixed_float16", "mixed_bfloat16", "float32"):
+            keras.config.set_dtype_policy(policy)
+            results = train_all(experiments, data, n_jobs=1)
+            for e, result in results.items():
+                assert result.history == histories.setdefault((policy, e), result.history)
+                assert result.model.layers[0].dtype_policy.name == policy
+        assert len(set(map(str, histories.values()))) == 6  # each policy gives other numbers
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        shutil.rmtree(runs)
+        for e, result in train_all(experiments, data, n_jobs=2).items():
+            assert result.trained and result.history == histories["mixed_bfloat16", e]
+    finally:
+        backend.use_settings(usual)
+
+
+RELOADS = """
+import os, pathlib, helpers
+from IPython.extensions.autoreload import ModuleReloader
+from coursework import store, training
+data, reloader = helpers.load_data("digits"), ModuleReloader()
+room = pathlib.Path(training.__file__)
+def facts():
+    reloader.check(check_all=reload)
+    model = helpers.build_model(helpers.Experiment("GRU", 4))
+    print(store.model_path(helpers.Experiment("GRU", 4), data).name, model.layers[-2].activation.__name__)
+reload = True
+facts()
+for reload, old, new in ((False, "relu", "tanh"), (True, "", ""), (True, "tanh", "relu")):
+    text = room.read_text(encoding="utf-8").replace(f'dense(64, seeds, "{old}")', f'dense(64, seeds, "{new}")')
+    room.write_text(text, encoding="utf-8")
+    os.utime(room, (room.stat().st_atime, room.stat().st_mtime + 9))
+    facts()
+"""
+
+
+def test_the_key_is_of_the_code_that_runs_however_it_came_there(tmp_path):
+    """A kernel with `%autoreload` whose file is edited, and edited back."""
+    shutil.copytree(ROOT / "coursework", tmp_path / "coursework")
+    shutil.copy(ROOT / "helpers.py", tmp_path)
+    result = python("-c", RELOADS, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert result.returncode == 0, result.stderr
+    first, edited, loaded, back = map(str.split, result.stdout.splitlines())
+    assert first == edited == back and first[1] == "relu"
+    assert loaded[1] == "tanh" and loaded[0] != first[0]
 
 
 def test_what_other_versions_trained_is_trained_again_with_a_line(result, data, monkeypatch, capsys):
     with monkeypatch.context() as patch:
-        patch.setattr(store, "TRAINING_CODE", training.TRAINING_CODE + "# changed")
+        patch.setattr(training, "build_model", lambda experiment: None)
         assert store.stored(tiny(), data) is None
         assert "other versions (training code" in capsys.readouterr().out
     version = keras.__version__
@@ -235,12 +293,12 @@ def test_what_is_finished_can_be_read_where_nothing_can_be_written(result, data)
 
 
 def test_a_model_with_code_in_it_is_not_run(result, data):
-    """Even one whose checksum is right: Keras loads it in safe mode."""
+    """Even one whose checksum is right: the network is built from the experiment, and numbers alone are read."""
     trap = keras.Sequential([keras.Input((28, 28)), keras.layers.Lambda(lambda x: x), keras.layers.Flatten()])
     trap.save(result.path)
     facts = json.loads(result.path.with_suffix(".json").read_text()) | {"sha256": store._sha256(result.path)}
     result.path.with_suffix(".json").write_text(json.dumps(facts))
-    with pytest.raises(ValueError, match=r"Lambda|unsafe"):
+    with pytest.raises(ValueError, match=r"holds other weights than those of softmax$"):
         _ = store.stored(tiny(), data).model
 
 
@@ -261,6 +319,7 @@ def dask(tmp_path):
         process.wait()
 
 
+@pytest.mark.long
 def test_a_cluster(data, runs, tmp_path, dask, monkeypatch):
     """Without workers, with workers of other code, and with one that is killed in the middle, which costs its model."""
     here, known = ("--host", "127.0.0.1", "--no-dashboard"), tmp_path / "scheduler.json"
@@ -273,7 +332,7 @@ def test_a_cluster(data, runs, tmp_path, dask, monkeypatch):
     with distributed.Client(scheduler, set_as_default=False) as client:
         client.wait_for_workers(2)
     with monkeypatch.context() as patch:
-        patch.setattr(store, "TRAINING_CODE", "other code")
+        patch.setattr(store, "training_code", lambda: "other code")
         with refused(r"^the worker on .* has other training code, Keras or TensorFlow", RuntimeError):
             train_all([tiny(), tiny(seed=1)], data)  # one for each, so that both have started
     experiments = [tiny("GRU", epochs=50, seed=seed) for seed in range(3)] + [tiny("CNN", epochs=2, shift=1)]

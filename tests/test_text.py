@@ -1,12 +1,15 @@
 """The ground floor: what is shown to the reader, files that are whole or not there, verdicts and points."""
 
 import csv
+import os
+import shutil
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import cases
+from conftest import cases, python
 from coursework import files, text
 from coursework.verdicts import Verdict, answered, award
 
@@ -51,6 +54,55 @@ def test_measured_values_do_not_move_the_other_columns(a, b):
     one, other = (text._as_text(["name", "a", "b"], [["x", text.measured(v), "1"], ["y", "22", "333"]]) for v in (a, b))
     lines = [[line for line in table.splitlines() if "≈" not in line] for table in (one, other)]
     assert lines[0] == lines[1]
+
+
+SCRIPT = """
+import helpers, json, sys
+d = helpers.load_data("auto")
+helpers.say(f"Test images: {helpers.measured(len(d.y_test))} of \u0394")
+helpers.show_table(("model", "accuracy"), [("GRU 32", helpers.measured(0.5, ".2f"))])
+helpers.award(1, helpers.check_gates("GRU", "keep_state", {"z": 1}))
+"""
+
+
+@pytest.mark.parametrize(("encoding", "mark", "delta"), [("cp1252", "~", r"\u0394"), ("utf-8", "≈", "\u0394")])
+def test_a_plain_script_prints_the_plain_text_in_any_encoding(encoding, mark, delta):
+    result = python("-c", SCRIPT, PYTHONIOENCODING=f"{encoding}:strict", COURSEWORK_DATA="digits", PYTHONUTF8="0")
+    assert result.returncode == 0, result.stderr
+    data, sentence, _, row, right = result.stdout.splitlines()
+    assert data.startswith(f"Data: {mark}[digits, ") and sentence == f"Test images: {mark}360 of {delta}"
+    assert row.split() == ["GRU", "32", f"{mark}0.50"] and right == "Right."
+
+
+@pytest.mark.parametrize(
+    ("place", "wish", "runs"),
+    [
+        ("site-packages", None, "runs"),
+        ("bundle", " ", "bundle/runs"),
+        ("bundle", " ~/my runs ", "home/my runs"),
+        ("bundle", "class", "bundle/class"),
+        ("site-packages", "class", "class"),
+    ],
+)
+def test_results_go_where_somebody_looks_for_them(place, wish, runs, tmp_path):
+    """For a checkout, for an installed copy, and with a folder named as a shell or an .env file has it."""
+    tmp_path = tmp_path.resolve()
+    room = tmp_path / place / "coursework"
+    room.mkdir(parents=True)
+    shutil.copy(files.__file__, room)
+    environment = {"PYTHONPATH": str(room.parent), "COURSEWORK_RUNS": wish, "HOME": str(tmp_path / "home")}
+    environment |= {"USERPROFILE": str(tmp_path / "home")}
+    result = python("-c", "from coursework.files import RUNS; print(RUNS)", cwd=tmp_path, **environment)
+    assert Path(result.stdout.strip()) == tmp_path / runs, result.stderr
+
+
+def test_two_containers_that_share_a_folder_do_not_share_an_unfinished_file(runs, monkeypatch):
+    """Each may have the same process id."""
+    monkeypatch.setattr(os, "getpid", lambda: 7)
+    with files.replacing(runs / "model") as one, files.replacing(runs / "model") as other:
+        one.write_text("one")
+        other.write_text("other")
+    assert (runs / "model").read_text() == "one" and len(list(runs.iterdir())) == 1
 
 
 def test_a_table_is_written_whole_or_not_at_all(runs):

@@ -202,7 +202,6 @@ TRACE = {
     "no recurrent layer": lambda: network(keras.layers.Dense(3)),
     "no weights yet|must be built": lambda: keras.Sequential([keras.layers.GRU(3)]),
     "no weights yet": lambda: keras.layers.GRU(3),
-    "SimpleRNN with SimpleRNNCell": lambda: keras.layers.SimpleRNN(3),
     "expected an LSTM or GRU layer or a model with one, got Dense": lambda: keras.layers.Dense(3),
     "got LSTMCell": lambda: keras.layers.LSTMCell(3),
     "got NoneType": lambda: None,

@@ -60,11 +60,11 @@ def test_initial_weights_follow_from_the_seed_alone():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"family": "RNN"}, "unknown family 'RNN'"),
+        ({"family": "SRN"}, "unknown family 'SRN'"),
         ({"schedule": "linear"}, "unknown schedule 'linear'"),
         ({"every_step": []}, "unknown every_step"),
-        ({"family": "LSTM", "gate_bias": 1.0}, "gate_bias is for GRU, not LSTM"),
-        ({"family": "CNN", "every_step": True}, "every_step is for LSTM and GRU, not CNN"),
+        ({"family": "MLP", "gate_bias": 1.0}, "gate_bias is for recurrent networks, not MLP"),
+        ({"family": "CNN", "every_step": True}, "every_step is for recurrent networks, not CNN"),
         ({"learning_rate": "fast"}, "learning_rate must be a positive number, not 'fast'"),
         ({"gate_bias": float("inf")}, "gate_bias must be a finite number, not inf"),
         ({"seed": 2**64}, "seed must be at most 2147483647, not 18446744073709551616"),
@@ -210,6 +210,36 @@ def test_compiling_changes_the_time_and_not_what_is_learned(data, monkeypatch):
     for a, b, c, d, *others in zip(first, again, plain, plain_again, *threaded, strict=True):
         assert np.array_equal(a, b) and np.allclose(a, c, atol=1e-4)
         assert all(np.array_equal(c, values) for values in (d, *others))
+
+
+def test_one_program_serves_all_constant_rates_and_keeps_none_of_them(data):
+    slow, fast = tiny("MLP"), tiny("MLP", epochs=2, learning_rate=0.02)
+    alone, made = {}, training._compiled
+    for e in (slow, fast):
+        made.cache_clear()
+        alone[e] = training.fit(e, data)[0].get_weights()
+    for e in (slow, fast):
+        model = training.fit(e, data)[0]
+        assert all(map(np.array_equal, model.get_weights(), alone[e]))
+        assert float(model.optimizer.learning_rate) == pytest.approx(e.learning_rate)
+    assert made.cache_info().misses == 1
+    assert not np.array_equal(alone[slow][0], alone[fast][0])
+
+
+def test_no_dataset_has_an_autotuner_whose_sleep_the_end_of_a_training_waits_for(data, monkeypatch):
+    """benchmarks/autotune.md has what it costs. Keras sets nothing of its own on datasets that it is given."""
+    datasets = []
+
+    def look(self, batches, validation_data, shuffle, **options):
+        datasets.extend([batches, validation_data])
+        assert not shuffle  # or Keras warns that it can't
+        raise StopIteration
+
+    monkeypatch.setattr(keras.Sequential, "fit", look)
+    with pytest.raises(StopIteration):
+        training.fit(tiny(), data)
+    assert [dataset.options().autotune.enabled for dataset in datasets] == [False, False]
+    assert [len(x) for x, _ in datasets[1]] == [len(data.x_test)]
 
 
 def test_training_learns_and_reports_the_test_images(data):

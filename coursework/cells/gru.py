@@ -2,7 +2,7 @@
 
 import sympy as sp
 
-from coursework.formulas import Cell, dot, sigmoid, symbols
+from coursework.formulas import Cell, KerasLayer, dot, sigmoid, symbols
 
 x, h_prev, g, z, r = symbols("x h_prev g z r")
 W, U, b, W_z, U_z, b_z, W_r, U_r, b_r, b_U = symbols("W U b W_z U_z b_z W_r U_r b_r b_U")
@@ -21,7 +21,7 @@ def _gru(z_keeps: int, reset_after: bool) -> Cell:
         titles={"z": "update gate z", "r": "reset gate r"},
         color="#D55E00",
         source="Cho et al. 2014; z_keeps=0: Chung et al. 2014; reset_after: Keras",
-        keras_blocks=("_z", "_r", ""),
+        keras=KerasLayer("GRU", ("_z", "_r", ""), {"reset_after": reset_after}) if z_keeps else KerasLayer(),
     )
 
 

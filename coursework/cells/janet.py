@@ -12,6 +12,6 @@ CELL = Cell(
     candidate=sp.tanh(dot(W, x) + dot(U, h_prev) + b),
     state=f * h_prev + (1 - f) * g,
     titles={"f": "forget gate f"},
-    color="#F0E442",
+    color="#332288",
     source="van der Westhuizen and Lasenby 2018, arXiv:1804.04849",
 )

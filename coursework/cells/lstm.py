@@ -2,7 +2,7 @@
 
 import sympy as sp
 
-from coursework.formulas import Cell, dot, sigmoid, symbols
+from coursework.formulas import Cell, KerasLayer, dot, sigmoid, symbols
 
 x, h_prev, c_prev, c, g, i, f, o = symbols("x h_prev c_prev c g i f o")
 W, U, b, W_i, U_i, b_i, W_f, U_f, b_f, W_o, U_o, b_o = symbols("W U b W_i U_i b_i W_f U_f b_f W_o U_o b_o")
@@ -20,5 +20,5 @@ CELL = Cell(
     titles={"i": "input gate i", "f": "forget gate f", "o": "output gate o"},
     color="#0072B2",
     source="Hochreiter and Schmidhuber 1997, with the forget gate of Gers, Schmidhuber and Cummins 2000",
-    keras_blocks=("_i", "_f", "", "_o"),
+    keras=KerasLayer("LSTM", ("_i", "_f", "", "_o")),
 )

@@ -2,7 +2,7 @@
 
 import sympy as sp
 
-from coursework.formulas import Cell, dot, symbols
+from coursework.formulas import Cell, KerasLayer, dot, symbols
 
 x, h_prev, g, W, U, b = symbols("x h_prev g W U b")
 
@@ -13,4 +13,5 @@ CELL = Cell(
     state=g,
     color="#595959",
     source="Elman 1990",
+    keras=KerasLayer("SimpleRNN", ("",)),
 )
