@@ -552,8 +552,8 @@ class Forgets(L.LSTM):
         super().__init__(units, **options)
         self.factor = factor
 
-    def call(self, sequences, training=False):
-        return super().call(sequences * self.factor, training=training)
+    def call(self, sequences, initial_state=None, mask=None, training=False):
+        return super().call(sequences * self.factor, initial_state, mask, training)
 
 
 @animal
