@@ -25,12 +25,15 @@ from coursework.formulas import one_unit, sigmoid
 from coursework.cells import CELLS
 from coursework.formulas import Cell, dot, symbols
 from coursework.keras_cells import named_weights
+from coursework.properties import properties
 # Notebook 1: Keras layers with hand-set weights
 from coursework.hand_set import deviation_from_keras, final_state, keras_layer, measure_gate_error, wide_lstm
 # Notebook 1: does a setting of the gates hold?
 from coursework.checks_gates import check_counterexample, check_gates
+# Notebook 1: gates to play with
+from coursework.playground import gate_playground
 # Notebook 1: figures
-from coursework.figures_gates import gate_playground, plot_gate_error, plot_imitation, plot_panels, plot_reachable
+from coursework.figures_gates import plot_gate_error, plot_imitation, plot_panels, plot_reachable
 # Notebook 2: what decides a network
 from coursework.experiment import Experiment, MODEL_SIZES, by_label, quick, recipe_for, tuned
 from coursework.training import build_model, compile_model
@@ -63,7 +66,8 @@ from coursework.figures_reading import (
     plot_by_step, plot_commit_steps, plot_film_strip, plot_reading, plot_row_influence, save_reading,
 )
 from coursework.figures_states import plot_class_means, plot_gate_means, plot_over_time, plot_saturation, plot_states
-# Notebook 3: draw a digit and watch it being read
+# Notebook 3: draw a digit and watch it being read, by networks in training too
+from coursework.learning import networks_by_epoch
 from coursework.reader import draw_and_read, save_reader
 
 __all__ = [name for name in globals() if not name.startswith("_")]

@@ -117,7 +117,7 @@ def check_names(name: str, wanted: Iterable, value: Mapping) -> None:
         raise ValueError(f"{name} has no {short_repr(missing[0])}; it has {', '.join(map(str, value))}")
 
 
-def check_count(images: Sequence, **others: Sequence) -> None:
+def check_count(images: Sequence | np.ndarray, **others: Sequence | np.ndarray) -> None:
     """ValueError in one line unless each of the named sequences has a value for each image."""
     for name, values in others.items():
         if np.ndim(values) != 1:

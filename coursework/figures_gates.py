@@ -1,19 +1,14 @@
 """Figures of notebook 1."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-import ipywidgets
 import numpy as np
 
 from coursework.arguments import as_numbers, check_choice, check_dict, check_names
-from coursework.cells import as_cell
 from coursework.checks_gates import COUNTEREXAMPLE_NAMES, as_interval, exact, gru_step, reachable_by_lstm
-from coursework.figure import Figure, as_png, new_figure, show_figure
-from coursework.formulas import Cell
-from coursework.hand_set import keras_layer, run_equations
+from coursework.figure import Figure, new_figure, new_row, show_figure
 from coursework.style import LINES, STEP, colors_of, draw_digit, draw_steps, markers_of
-from coursework.text import show_widget
 
 UNITS = ("pixel", "hidden unit")
 EPSILON = 2.0**-24  # rounding of float32
@@ -44,7 +39,7 @@ def _panels_figure(panels):
     states = [values for title, values in arrays.items() if units[title] != "pixel"]
     low, high = _range_of_states(states)
     size = (2.2 * len(arrays) + 0.8, 2.5)
-    figure, (row,) = new_figure(size, columns=len(arrays), sharey=True, squeeze=False)
+    figure, row = new_row(size, len(arrays))
     picture = None
     for axes, (title, values) in zip(row, arrays.items(), strict=True):
         labels = {"title": title, "xlabel": units[title]}
@@ -98,11 +93,12 @@ def plot_gate_error(biases: np.ndarray, bounds: Mapping, errors: Mapping) -> Fig
     check_dict("errors", errors, "from (cell, behaviour) to (K,)")
     check_names("bounds", [behaviour for _, behaviour in errors], bounds)
     size = (5 * len(bounds), 3.8)
-    figure, (row,) = new_figure(size, columns=len(bounds), sharey=True, squeeze=False)
+    figure, row = new_row(size, len(bounds))
     panels = dict(zip(bounds, row, strict=True))
     facts = _draw_errors(panels, biases, errors)
     for behaviour, axes in panels.items():
-        bound = as_numbers(f"the bound of {behaviour}", bounds[behaviour], biases.shape, 0)
+        what = f"the bound of {behaviour}"
+        bound = as_numbers(what, bounds[behaviour], biases.shape, 0)
         axes.plot(biases, bound, color="#000000", lw=1, label="bound")
         axes.set(title=BEHAVIOURS.get(behaviour, behaviour), xlabel="gate bias B")
         _error_axis(axes, biases[-1])
@@ -214,84 +210,16 @@ def plot_imitation(gru: np.ndarray, lstms: Mapping[str, np.ndarray]) -> Figure:
     for label, values in lstms.items():
         values = as_numbers(label, values, gru.shape)
         color, style, marker = next(looks)
-        lines += axes.plot(steps, values, color=color, ls=style, marker=marker, ms=3, lw=1)
+        lines += axes.plot(
+            steps,
+            values,
+            color=color,
+            ls=style,
+            marker=marker,
+            ms=3,
+            lw=1,
+        )
         facts.append(f"{label} by at most {np.abs(values - gru).max():.3f}")
     axes.set(xlabel=STEP, ylabel="output h")
     _legend_on_the_right(axes, lines, ["GRU, 1 unit", *lstms])
     return show_figure(figure, "The GRU's state over the rows, and wide LSTMs that follow it", facts)
-
-
-START = {"b_i": -1.0, "b_f": 1.5, "b_o": 2.0, "b_z": 1.5}  # biases with which a state lasts for some rows; others: 0
-
-
-def gate_playground(digit: np.ndarray, cells: Sequence[Cell | str] = ("LSTM", "GRU")) -> Figure:
-    """Sliders for the constant gate biases of some cells, and their states over the rows of a digit (28, 28).
-
-    All have 28 units; in their candidates W = identity and U = identity / 2, and gates read nothing. Without widgets,
-    the picture of the starting values remains.
-
-    Args:
-        digit: (28, 28).
-        cells: Cells, or names in `CELLS`.
-
-    Returns:
-        The figure of the starting values, which has been shown; ValueError for another shape or cell.
-
-    Notebook 1, Q1.2.
-    """
-    digit = as_numbers("digit", digit, (28, 28))
-    sliders = {cell: [_slider(name) for name in _gate_biases(cell)] for cell in map(as_cell, cells)}
-    picture = ipywidgets.Image()
-
-    def redraw(_=None):
-        figure = _panels_figure(_playground_panels(digit, sliders))
-        picture.value = as_png(figure)
-
-    redraw()
-    rows = []
-    for of_cell in sliders.values():
-        rows.append(ipywidgets.HBox(of_cell))
-        for slider in of_cell:
-            slider.observe(redraw, names="value")
-    show_widget(ipywidgets.VBox([*rows, picture]))
-    return plot_panels(_playground_panels(digit, sliders))
-
-
-def _slider(name):
-    return ipywidgets.FloatSlider(
-        START.get(name, 0.0),
-        min=-8,
-        max=8,
-        step=0.5,
-        description=name,
-        continuous_update=False,
-    )
-
-
-def _gate_biases(cell):
-    """The names of the biases in the formulas of a cell's gates, in the order of the gates."""
-    names = []
-    for formula in cell.gates.values():
-        symbols = sorted(symbol.name for symbol in formula.free_symbols)
-        names += [name for name in symbols if name in cell.weights and name.startswith("b")]
-    return names
-
-
-def _playground_panels(digit, sliders):
-    """The digit, and the states of each cell with its sliders as they are now."""
-    panels = {"input": (digit, "pixel")}
-    for cell, of_cell in sliders.items():
-        biases = {slider.description: slider.value for slider in of_cell}
-        layer = keras_layer(cell, _candidate_weights(cell) | biases)
-        h, c = run_equations(layer, digit[None])
-        if cell.memory == "c":
-            panels[f"{cell.name}: c"] = (c[0], "hidden unit")
-        panels[f"{cell.name}: h"] = (h[0], "hidden unit")
-    return panels
-
-
-def _candidate_weights(cell):
-    """The matrices of a cell's candidate: those of x the identity, those of h half of it."""
-    matrices = {"W": np.eye(28), "U": np.eye(28) / 2}
-    names = [symbol.name for symbol in cell.candidate.free_symbols]
-    return {name: matrices[name[0]] for name in names if name in cell.weights and name[0] in matrices}

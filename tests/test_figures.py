@@ -16,7 +16,7 @@ from PIL import Image
 
 import helpers
 from conftest import ROOT, python, refused
-from coursework import figures_gates, style
+from coursework import style
 from helpers import Experiment
 
 rng = np.random.default_rng(0)
@@ -64,33 +64,6 @@ def minimal_cell():
     x, h_prev, g, k, W, W_k, b_k = helpers.symbols("x h_prev g k W W_k b_k")
     gates = {k: helpers.sigmoid(helpers.dot(W_k, x) + b_k)}
     return helpers.Cell("mine", gates, candidate=helpers.dot(W, x), state=k * h_prev + (1 - k) * g)
-
-
-def test_the_playground_draws_its_starting_values_and_moves(monkeypatch):
-    widgets = []
-    monkeypatch.setattr(figures_gates, "show_widget", widgets.append)
-    figure = helpers.gate_playground(np.eye(28))
-    assert len(widgets) == 1 and "LSTM: c between" in figure.alt and "GRU: c" not in figure.alt
-    *rows, picture = widgets[0].children
-    sliders = [slider for row in rows for slider in row.children]
-    assert [slider.description for slider in sliders] == ["b_i", "b_f", "b_o", "b_z", "b_r"]
-    for slider in sliders[:2]:
-        before = picture.value
-        slider.value = 8
-        assert picture.value != before
-    own = helpers.gate_playground(np.eye(28), ["MGU", "peephole LSTM", minimal_cell()])
-    titles = [axes.get_title() for axes in own.axes[:-1]]
-    assert titles == ["input", "MGU: h", "peephole LSTM: c", "peephole LSTM: h", "mine: h"]
-    with refused(r"^digit has shape \(1, 28, 28\), expected \(28, 28\)$"):
-        helpers.gate_playground(np.zeros((1, 28, 28)))
-
-
-def test_a_gate_of_the_playground_is_what_its_slider_says():
-    """With the forget gate open, the LSTM's c takes nothing or all of each candidate, as its input gate says."""
-    for bias, taken in ((-100, 0), (100, np.tanh(1))):
-        sliders = [SimpleNamespace(description=name, value=value) for name, value in (("b_i", bias), ("b_f", 100))]
-        c, _ = figures_gates._playground_panels(np.eye(28), {helpers.CELLS["LSTM"]: sliders})["LSTM: c"]
-        assert c[0, 0] == pytest.approx(taken)
 
 
 # -------------------------------------------------------------------------------------------------- notebooks 2 and 3
@@ -276,7 +249,6 @@ STORY = IMAGES[0], H[0], CHANCES[0]
         (lambda: helpers.plot_reachable({"a": {"x": 1}}), "^a has no 'h_prev'; it has x$"),
         (lambda: helpers.plot_reachable([]), "^examples is of type list"),
         (lambda: helpers.plot_imitation(np.ones(3), {"wide": np.ones(4)}), r"^wide has shape \(4,\), expected \(3,\)"),
-        (lambda: helpers.gate_playground(np.eye(28), ["gru"]), "gru"),
         (lambda: helpers.plot_rows_as_steps(IMAGES, [1]), "^image has shape"),
         (lambda: helpers.plot_rows_as_steps(IMAGES[0], [29]), "^step must be at most 28"),
         (lambda: helpers.plot_rows_as_steps(IMAGES[0], 3), "^steps must be a list of time steps from 1 to 28, not 3"),

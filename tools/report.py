@@ -1,9 +1,9 @@
 """The HTML report of a run: a page for each notebook and an index, which load nothing from anywhere."""
 
+import base64
 import os
 import platform
 import re
-import shutil
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,11 +14,13 @@ import nbformat
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
-from coursework.files import RUNS, read_csv, replacing, write_text
+from coursework.files import ROOT, RUNS, read_csv, write_text
 from coursework.machine import processor
+from tools.readable import Place, readable
 
 TEMPLATES = jinja2.FileSystemLoader(Path(__file__).parent)
 MARKED_WORDS = re.compile(r"≈\[([^\]\n]*)\]")  # as `helpers.measured` marks words, for nbval alone
+PACKAGES = ("tensorflow", "keras", "numpy", "sympy")  # whose versions the first page tells
 
 
 def without_widgets(notebook: nbformat.NotebookNode) -> None:
@@ -65,6 +67,7 @@ class OfflineExporter(HTMLExporter):
     @jinja2.pass_context
     def markdown2html(self, context, source):
         """Markdown to HTML."""
+        source = source.replace("](../runs/", "](")  # what lies in runs/ lies beside the page
         return MarkdownWithMath(renderer=OfflineRenderer(escape=False)).render(source)
 
     def from_notebook_node(self, nb, resources=None, **options):
@@ -100,26 +103,55 @@ def report(executed: list[Path]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     notebooks = [nbformat.read(path, as_version=4) for path in executed]
     facts = facts_of(notebooks)
-    pages = [page(notebook, folder / f"{path.stem}.html") for notebook, path in zip(notebooks, executed, strict=True)]
+    places = [(f"{path.stem}.html", title_of(notebook)) for notebook, path in zip(notebooks, executed, strict=True)]
+    around = zip([None, *places[:-1]], [*places[1:], None], strict=True)
+    pages = [
+        page(notebook, folder / place[0], *beside)
+        for notebook, place, beside in zip(notebooks, places, around, strict=True)
+    ]
     if reader := (RUNS / "reader.html").is_file():
-        with replacing(folder / "reader.html") as copy:
-            shutil.copyfile(RUNS / "reader.html", copy)
+        stage = (RUNS / "reader.html").read_text(encoding="utf-8")
+        back = '<p class="about"><a href="index.html">All notebooks and results</a></p>'
+        write_text(folder / "reader.html", stage.replace("<!-- back -->", back, 1))
     index = folder / "index.html"
     table = results_table(RUNS / "summary.csv")
     contents = jinja2.Environment(loader=TEMPLATES, autoescape=True).get_template("contents.html.j2")
-    write_text(index, contents.render(pages=pages, reader=reader, table=table, facts=facts))
+    shown = {"reader": reader, "stage": stage_picture(), "conclusions": conclusions(notebooks)}
+    write_text(index, contents.render(pages=pages, table=table, facts=facts, **shown))
     return index
 
 
-def page(notebook: nbformat.NotebookNode, path: Path) -> tuple[str, str, bool, str | None, str | None]:
-    """Write the page of a notebook; returns its name and title, whether it failed, its picture and the text for it."""
+def title_of(notebook: nbformat.NotebookNode) -> str:
+    """The title of a notebook: its first heading."""
     first = next(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    title = first.splitlines()[0].strip("# ")
+    return first.splitlines()[0].strip("# ")
+
+
+def page(
+    notebook: nbformat.NotebookNode, path: Path, before: Place | None = None, after: Place | None = None
+) -> tuple[str, str, bool, str | None, str | None]:
+    """Write the page of a notebook; returns its name and title, whether it failed, its picture and the text for it."""
+    title = title_of(notebook)
     notebook.metadata["title"] = title
     body, _ = OfflineExporter().from_notebook_node(notebook)
-    write_text(path, body)
+    write_text(path, readable(body, before, after))
     failed = any(output.output_type == "error" for output in outputs_of(notebook))
     return path.name, title, failed, *thumbnail(notebook)
+
+
+def conclusions(notebooks: list[nbformat.NotebookNode]) -> list[str]:
+    """What the cells tagged `conclusion` say, as HTML: sentences with numbers from this run."""
+    cells = [cell for notebook in notebooks for cell in notebook.cells]
+    tagged = [cell for cell in cells if "conclusion" in cell.metadata.get("tags", [])]
+    outputs = [output.get("data", {}) for cell in tagged for output in cell.get("outputs", [])]
+    sentences = [re.sub(r"</?(p|span)[^>]*>", "", data.get("text/html", "")) for data in outputs]
+    return [sentence for sentence in sentences if sentence and "<" not in sentence]
+
+
+def stage_picture() -> str | None:
+    """The committed picture of the stage, in base64, or None."""
+    picture = ROOT / "docs" / "reader.png"
+    return base64.b64encode(picture.read_bytes()).decode() if picture.is_file() else None
 
 
 def outputs_of(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
@@ -130,38 +162,45 @@ def outputs_of(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
 def facts_of(notebooks: list[nbformat.NotebookNode]) -> dict[str, str]:
     """What the first page says of a run: its data, day and time, versions, processor."""
     runs = [notebook.metadata.get("papermill", {}) for notebook in notebooks]
+    facts = {"Data": data_taken(notebooks)}
+    ends = [run["end_time"] for run in runs if run.get("end_time")]
+    if ends:
+        last = datetime.fromisoformat(max(ends)).astimezone()
+        facts["Run on"] = f"{last:%d %B %Y, %H:%M}"
     seconds = sum(run.get("duration") or 0 for run in runs)
-    days = sorted(run["end_time"] for run in runs if run.get("end_time"))
-    versions = [f"{name} {version(name)}" for name in ("tensorflow", "keras", "numpy", "sympy")]
-    facts = {
-        "Data": data_taken(notebooks),
-        "Run on": f"{datetime.fromisoformat(days[-1]).astimezone():%d %B %Y, %H:%M}" if days else "",
-        "Time": f"{seconds:,.0f} seconds" if seconds else "",
-        "Versions": ", ".join([f"Python {platform.python_version()}", *versions]),
-        "Processor": f"{processor()}, {os.cpu_count()} cores",
-    }
-    return {name: value for name, value in facts.items() if value}
+    if seconds:
+        facts["Time"] = f"{seconds:,.0f} seconds"
+    versions = [f"{package} {version(package)}" for package in PACKAGES]
+    facts["Versions"] = ", ".join([f"Python {platform.python_version()}", *versions])
+    facts["Processor"] = f"{processor()}, {os.cpu_count()} cores"
+    return facts
 
 
 def data_taken(notebooks: list[nbformat.NotebookNode]) -> str:
-    """The data that the notebooks took: as "auto" says in its own line, else as it was chosen."""
+    """The data that the notebooks took: as "auto" says in a line of its own, else as it was chosen."""
     for notebook in notebooks:
         for output in outputs_of(notebook):
             text = output.get("text") or output.get("data", {}).get("text/plain", "")
-            for said in re.findall(r"^Data: (.*)$", text, re.M):
-                return MARKED_WORDS.sub(r"\1", said)
-    chosen = (notebook.metadata.get("papermill", {}).get("parameters", {}) for notebook in notebooks)
-    return next((str(Path(parameters["data"]).name) for parameters in chosen if "data" in parameters), "")
+            said = re.search(r"^Data: (.*)$", text, re.M)
+            if said:
+                return MARKED_WORDS.sub(r"\1", said[1])
+    for notebook in notebooks:
+        chosen = notebook.metadata.get("papermill", {}).get("parameters", {})
+        if "data" in chosen:
+            return Path(chosen["data"]).name
+    return "as in the notebooks"
 
 
 def thumbnail(notebook: nbformat.NotebookNode) -> tuple[str | None, str | None]:
     """(PNG in base64, text for it) of the cell tagged `thumbnail`, else of the last picture; (None, None) without."""
-    chosen: tuple[str | None, str | None] = (None, None)
-    for cell in sorted(notebook.cells, key=lambda cell: "thumbnail" in cell.metadata.get("tags", [])):
+    last: tuple[str | None, str | None] = (None, None)
+    for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if "image/png" in output.get("data", {}):
-                chosen = output.data["image/png"], output.metadata["image/png"]["alt"]
-    return chosen
+                last = output.data["image/png"], output.metadata["image/png"]["alt"]
+                if "thumbnail" in cell.metadata.get("tags", []):
+                    return last
+    return last
 
 
 def results_table(path: Path) -> list[list[str]]:
