@@ -257,11 +257,20 @@ def parts(count, size):
     return [slice(first, first + size) for first in range(0, count, size)]
 
 
+def _only(output):
+    """A model's one output, alone or in a list or a dict; ValueError if there are more."""
+    if isinstance(output, dict):
+        output = list(output.values())
+    if not isinstance(output, (list, tuple)):
+        return output
+    if len(output) != 1:
+        raise ValueError(f"the model has {len(output)} outputs; give one that has one: keras.Model(inputs, output)")
+    return output[0]
+
+
 def in_parts(function: Callable, x, size):
     """function(x) as an array, computed for `size` rows of x at a time, so that memory stays small; half as float32."""
-    outputs = [function(x[some]) for some in parts(len(x), size)]
-    if isinstance(outputs[0], (list, tuple, dict)):
-        raise ValueError(f"the model has {len(outputs[0])} outputs; give one that has one: keras.Model(inputs, output)")
+    outputs = [_only(function(x[some])) for some in parts(len(x), size)]
     values = np.concatenate([np.asarray(output) for output in outputs])
     if values.dtype.name in ("float16", "bfloat16"):
         values = values.astype(np.float32)
