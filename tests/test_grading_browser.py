@@ -41,7 +41,7 @@ AS_HTML = {
     "svg": f'<svg onload="{CODED}"><circle r=9></svg>',
     "details": f'<details open ontoggle="{CODED}"><summary>x</summary></details>',
     "focus": f'<input autofocus onfocus="{CODED}">',
-    "frame": f'<iframe srcdoc="&lt;script&gt;parent.eval(atob(\'{__import__("base64").b64encode(ATTACK.encode()).decode()}\'))&lt;/script&gt;"></iframe>',
+    "frame": f"<iframe srcdoc=\"&lt;script&gt;parent.eval(atob('{__import__('base64').b64encode(ATTACK.encode()).decode()}'))&lt;/script&gt;\"></iframe>",
     "link": f'<a id="attack-link" href="javascript:{CODED}">my answer</a>',
     "animation": f'<style>@keyframes x {{}}</style><p style="animation: x 1s" onanimationstart="{CODED}">x</p>',
     "object": f'<object data="data:text/html,<script>{ATTACK}</script>"></object><video><source onerror="{CODED}"></video>',
@@ -57,11 +57,15 @@ def attacks():
         cells.append(new_code_cell("HTML(x)", outputs=[new_output("display_data", data={"text/html": source})]))
     forms = {"application/javascript": ATTACK, "image/svg+xml": AS_HTML["svg"], "text/markdown": AS_HTML["image"]}
     forms["text/latex"] = rf"$\href{{javascript:{ATTACK}}}{{x}}$"
-    cells += [new_code_cell("x", outputs=[new_output("display_data", data={form: text})]) for form, text in forms.items()]
+    cells += [
+        new_code_cell("x", outputs=[new_output("display_data", data={form: text})]) for form, text in forms.items()
+    ]
     cells.append(new_code_cell("x", outputs=[new_output("stream", text=AS_HTML["image"])]))
     picture = {"image/png": f'x" onerror="{CODED}'}
     cells.append(new_code_cell("x", outputs=[new_output("display_data", data=picture)]))
-    cells.append(new_markdown_cell(rf"$\href{{javascript:{ATTACK}}}{{\text{{my answer}}}}$ [x](javascript:{ATTACK[:20]})"))
+    cells.append(
+        new_markdown_cell(rf"$\href{{javascript:{ATTACK}}}{{\text{{my answer}}}}$ [x](javascript:{ATTACK[:20]})")
+    )
     return cells
 
 
@@ -136,12 +140,22 @@ def lab(course, tmp_path):
 def state(course):
     """Names and contents of all files that count, and every score."""
     files = sorted(path for path in course.rglob("*") if path.is_file() and "jupyter" not in path.name)
-    kept = [path for path in files if path.suffix in (".ipynb", ".csv", ".json", ".html", ".txt") and "logs" not in path.parts]
+    kept = [
+        path
+        for path in files
+        if path.suffix in (".ipynb", ".csv", ".json", ".html", ".txt") and "logs" not in path.parts
+    ]
     with marks.book(course) as gradebook:
         submission = gradebook.find_submission(ASSIGNMENT, "kim")
-        scores = [(grade.name, grade.manual_score, grade.auto_score) for book in submission.notebooks for grade in book.grades]
+        scores = [
+            (grade.name, grade.manual_score, grade.auto_score) for book in submission.notebooks for grade in book.grades
+        ]
         ids = [book.id for book in submission.notebooks if book.name == THREE]
-    return [(str(path), hashlib.sha256(path.read_bytes()).hexdigest()) for path in kept], sorted(map(str, scores)), ids[0]
+    return (
+        [(str(path), hashlib.sha256(path.read_bytes()).hexdigest()) for path in kept],
+        sorted(map(str, scores)),
+        ids[0],
+    )
 
 
 @pytest.mark.parametrize("course", [True, False], indirect=True, ids=["cleaned", "as they are"])

@@ -63,7 +63,9 @@ def dask(tmp_path):
     processes = []
 
     def dask(*command, **environment):
-        processes.append(subprocess.Popen([sys.executable, "-m", "dask", *command], cwd=ROOT, env=os.environ | environment))
+        processes.append(
+            subprocess.Popen([sys.executable, "-m", "dask", *command], cwd=ROOT, env=os.environ | environment)
+        )
         return processes[-1]
 
     yield dask
