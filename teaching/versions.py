@@ -185,7 +185,8 @@ class Shelf:
             notebook = notebook_in(file)
             works = {book: work_in(notebook, known) for book, known in self.known.items()} if notebook else {}
         except Exception as error:  # anything at all may be wrong with a file from outside
-            said = str(error) if type(error) is ValueError else type(error).__name__
+            locked = "locked with a password" if "encrypted" in str(error) else type(error).__name__
+            said = str(error) if type(error) is ValueError else locked
             self.broken[name] = self.submission.problems[file.path] = f"no readable notebook ({said})"
             return
         if notebook is None:
