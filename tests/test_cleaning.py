@@ -124,7 +124,8 @@ def test_what_a_parser_would_take_too_long_for_is_shown_as_typed():
 
 
 FORMS = {
-    "text/html": IMAGE, "text/markdown": IMAGE, "image/svg+xml": "<svg onload=alert(1)>", "text/latex": r"$\href{javascript:alert(1)}{x}$",
+    "text/html": IMAGE, "text/markdown": IMAGE, "image/svg+xml": "<svg onload=alert(1)>",
+    "text/latex": r"$\href{javascript:alert(1)}{x}$",
     "application/javascript": "alert(1)", "image/png": 'x" onerror="alert(1)', "text/plain": IMAGE,
     "application/vnd.jupyter.widget-view+json": {"model_id": SCRIPT}, "application/pdf": "x", "text/vnd.mermaid": IMAGE,
 }  # fmt: skip

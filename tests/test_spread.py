@@ -1,4 +1,4 @@
-"""Submissions on two workers of a Dask scheduler: the same marks, and a worker that dies costs one submission's time."""
+"""Submissions on two workers of a Dask scheduler: the same marks, and one that dies costs a submission's time."""
 
 import argparse
 import concurrent.futures
