@@ -272,7 +272,7 @@ def test_the_schools_settings_win(grade, book, name):
 MAGICS = {
     "over two lines": "!pip install \\\n    nothing\n",
     "over three lines": "%pip install \\\n  one \\\n  two\n",
-    "in a string": 'text = """\n!pip install nothing\n%matplotlib widget\n"""\nassert "!pip" in text\nassert "%m" in text\n',
+    "in a string": 'text = """\n!pip install nothing\n%matplotlib widget\n"""\nassert "!pip" in text and "%" in text\n',
     "indented": "if True:\n    !pip install nothing\n    %matplotlib widget\n",
     "assigned": "said = !pip list\n",
     "as root": "!sudo apt-get install nothing\n!python -m pip install nothing\n",
@@ -370,3 +370,9 @@ def test_the_page_is_a_notebook_that_any_file_can_hold(grade, book):
     own(book, 0, "print('\\ud800'); raise ValueError('\\udfff')")
     _, _, page = grade(book)
     nbformat.writes(page).encode()
+
+
+def test_a_nursery_that_was_killed_is_started_again(grade, grader, book):
+    grader.nursery.process.kill()
+    points, notes, _ = grade(book)
+    assert not lost(points) and not notes
