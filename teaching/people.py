@@ -125,15 +125,21 @@ def named(name: str, why: str, folder: str = "") -> Owner:
 
 def owners_of(entries: dict[str, list[File]], parent: str, depth: int) -> dict[str, Owner]:
     """Whose the entries of a folder or zip are, as far as an LMS has named them."""
-    found: dict[str, Owner] = {}
+    found = of_moodle(entries)
+    files = [name for name in entries if name not in found and is_file(name, entries, depth)]
+    found |= of_canvas(files, entries)
+    found |= of_blackboard({name: entries[name] for name in entries if name not in found})
+    folders = [name for name in entries if name not in found and not is_file(name, entries, depth)]
+    return found | of_ilias(folders, parent) | of_gradescope(folders, entries)
+
+
+def of_moodle(entries: Iterable[str]) -> dict[str, Owner]:
+    """Moodle's names, of folders and files."""
+    found = {}
     for name in entries:
         if match := MOODLE.fullmatch(name):
             found[name] = Owner("Moodle", match["number"], match["name"], match[1], "Moodle's name")
-    found |= of_canvas([name for name in entries if name not in found and is_file(name, entries, depth)], entries)
-    found |= of_blackboard({name: files for name, files in entries.items() if name not in found})
-    folders = [name for name in entries if name not in found and not is_file(name, entries, depth)]
-    found |= of_ilias(folders, parent)
-    return found | of_gradescope(folders, entries)
+    return found
 
 
 def is_file(name: str, entries: dict[str, list[File]], depth: int) -> bool:

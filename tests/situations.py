@@ -233,14 +233,14 @@ def other_data(books, folder):
     save(folder, books, TWO, THREE)
 
 
-@situation(Q1, note="'01_gate_settings (1).ipynb' is taken")
+@situation(Q1)
 def renamed(books, folder):
     """A browser's name, and capitals."""
     save(folder, books, ONE)
     (folder / f"{ONE}.ipynb").rename(folder / f"{ONE} (1).ipynb")
 
 
-@situation(Q1, note="'my homework.IPYNB' is taken")
+@situation(Q1)
 def renamed_altogether(books, folder):
     """A name that says nothing."""
     save(folder, books, ONE)
@@ -385,7 +385,7 @@ def answers_elsewhere(books, folder):
     save(folder, books, ONE)
 
 
-@situation(Q1, note="'q1.ipynb' is taken")
+@situation(Q1)
 def only_answers(books, folder):
     """A new notebook with the answers alone."""
     book = books[ONE]

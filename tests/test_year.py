@@ -133,7 +133,7 @@ def test_each_command_of_the_page_is_run_for_real(tmp_path, made):
 
 def test_what_the_page_names_is_there():
     for target in re.findall(r"\]\(([^)#]+)\)", PAGE):
-        assert target.startswith("https://") or (ROOT / "docs" / target).exists(), target
+        assert target.startswith(("https://", "picture:")) or (ROOT / "docs" / target).exists(), target
     for path in re.findall(r"`((?:teaching|docs|notebooks)/[\w./]+)`", PAGE):
         assert (ROOT / path).exists(), path
     options = program.parser_of().format_help() + "".join(re.findall(r"^\t@.*", (ROOT / "Makefile").read_text(), re.M))
