@@ -578,7 +578,7 @@ def clean(cell: NotebookNode, left: int) -> int:
     if cell.cell_type == "code":
         cell.source = cell.source[: cleaning.MOST_SOURCE]
         cell.outputs = [cleaning.clean_output(output) for output in cell.outputs]
-    else:
+    elif cell.source != STUB:  # by which nbgrader knows that there is no answer
         cell.metadata["text"] = cell.source
         cell.source = cleaning.clean_markdown(cell.source)
     return before
