@@ -3,17 +3,18 @@ VENV := .venv
 PY := $(VENV)/bin/python
 LONG := --timeout 7200
 PYTHONS := 3.11 3.12 3.13
-QUICK := $(filter-out %_run.py %_setup.py %_resilience.py %_browser.py %_grading.py %_handout.py, $(wildcard tests/test_*.py))
-export DATA EPOCHS SEED SUBMISSIONS SHEET COLUMN
+TEACHING := $(wildcard $(addprefix tests/test_, grading*.py handout.py collect.py marks.py lms.py year.py inside.py values.py))
+QUICK := $(filter-out %_run.py %_setup.py %_resilience.py %_browser.py $(TEACHING), $(wildcard tests/test_*.py))
+export DATA EPOCHS SEED SUBMISSIONS SHEET COLUMN STUDENT
 export COURSEWORK_SCHEDULER ?= $(SCHEDULER)
 unexport PYTHONSAFEPATH PYTHONHOME
 
 # What the shell has under these names is somebody else's: they count only where they are given to make.
-$(foreach name,DATA EPOCHS SEED SCHEDULER SUBMISSIONS SHEET COLUMN VARIANTS UNSAFE,\
+$(foreach name,DATA EPOCHS SEED SCHEDULER SUBMISSIONS SHEET COLUMN STUDENT VARIANTS UNSAFE REGRADE SCALE,\
   $(if $(filter environment,$(origin $(name))),$(eval $(name) :=)))
 
 .PHONY: help help-all run test student grade setup clean
-.PHONY: test-long test-mnist test-pythons test-grading browser-test fuzz mutants bench refresh readme marks pins clean-runs
+.PHONY: test-long test-mnist test-pythons test-grading browser-test fuzz mutants bench refresh readme collect marks forget pins clean-runs
 
 help: # the commands of a day; needs nothing
 	@echo 'make run and make test set up everything in $(VENV) by themselves.'
@@ -27,12 +28,15 @@ test: setup ## style, types, unit and end-to-end tests, and the notebooks' store
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m codespell_lib
 	@$(PY) -m pytest -n auto
 
-student: setup ## the hand-out without solutions, in runs/student/ [EPOCHS= VARIANTS=1]
-	@$(PY) -m teaching student $${EPOCHS:+--epochs "$$EPOCHS"} $(if $(filter-out 0,$(VARIANTS)),--variants)
+# VARIANTS=0 says that there are none; without a word, the last grading's choice stands.
+VARIED = $(if $(VARIANTS),$(if $(filter-out 0,$(VARIANTS)),--variants,--no-variants))
+SWITCHES = $(VARIED) $(if $(filter-out 0,$(REGRADE)),--regrade) $(if $(filter-out 0,$(UNSAFE)),--unsafe)
 
-grade: setup ## marks for SUBMISSIONS=folder, with a folder or zip per student [DATA= EPOCHS= VARIANTS=1 UNSAFE=1]
-	@$(if $(SUBMISSIONS),,$(error say whose: make grade SUBMISSIONS=folder))$(PY) -m teaching grade $${DATA:+--data "$$DATA"} $${EPOCHS:+--epochs "$$EPOCHS"} \
-	  $(if $(filter-out 0,$(VARIANTS)),--variants) $(if $(filter-out 0,$(UNSAFE)),--unsafe) "$$SUBMISSIONS"
+student: setup ## the hand-out without solutions, in runs/student/ [EPOCHS= VARIANTS=1]
+	@$(PY) -m teaching student $${EPOCHS:+--epochs "$$EPOCHS"} $(VARIED)
+
+grade: setup ## marks for SUBMISSIONS=folder [DATA= EPOCHS= VARIANTS=1 REGRADE=1 UNSAFE=1 SCHEDULER=]
+	@$(if $(SUBMISSIONS)$(filter-out 0,$(REGRADE)),,$(error say whose: make grade SUBMISSIONS=folder))$(PY) -m teaching grade $${DATA:+--data "$$DATA"} $${EPOCHS:+--epochs "$$EPOCHS"} $(SWITCHES) "$$SUBMISSIONS"
 
 setup: ## the environment alone [PYTHON=python3.12]
 	@sh tools/setup.sh $(VENV) $(PYTHON)
@@ -43,8 +47,14 @@ clean: ## remove the environments; runs/ stays
 help-all: ## all commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F '|' '{ printf "  %-18s %s\n", $$1, $$2 }'
 
-marks: setup ## marks and feedback again, after grading texts by hand; an LMS's table filled in [SHEET=file COLUMN=]
-	@$(PY) -m teaching marks $${SHEET:+--sheet "$$SHEET"} $${COLUMN:+--column "$$COLUMN"}
+collect: setup ## whose is each file of SUBMISSIONS=folder, and what is wrong with it? Nothing is run
+	@$(PY) -m teaching collect "$$SUBMISSIONS"
+
+marks: setup ## marks and feedback again, after grading by hand; an LMS's table filled in [SHEET=file COLUMN= SCALE=1]
+	@$(PY) -m teaching marks $${SHEET:+--sheet "$$SHEET"} $${COLUMN:+--column "$$COLUMN"} $(if $(filter-out 0,$(SCALE)),--scale)
+
+forget: setup ## a student taken out of the marks, with all that is kept: STUDENT=name, number or key
+	@$(PY) -m teaching forget "$$STUDENT"
 
 test-long: setup ## what guards odd machines, clusters, kills and networks that hang
 	@$(PY) -m pytest $(LONG) -n auto -m long
@@ -62,7 +72,7 @@ test-pythons: ## the quick tests on each Python that is installed [PYTHONS="3.12
 	done
 
 test-grading: setup ## the tests of the grading, with all sample submissions
-	@ALL_SAMPLES=1 $(PY) -m pytest $(LONG) tests/test_grading*.py $(wildcard tests/test_handout.py)
+	@ALL_SAMPLES=1 $(PY) -m pytest $(LONG) $(TEACHING)
 
 browser-test: setup ## the notebooks in JupyterLab and the report, in an installed Chromium
 	@$(PY) -m pytest -m browser tests

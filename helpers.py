@@ -25,6 +25,7 @@ from coursework.formulas import one_unit, sigmoid
 from coursework.cells import CELLS
 from coursework.formulas import Cell, dot, symbols
 from coursework.keras_cells import named_weights
+from coursework.properties import properties
 # Notebook 1: Keras layers with hand-set weights
 from coursework.hand_set import deviation_from_keras, final_state, keras_layer, measure_gate_error, wide_lstm
 # Notebook 1: does a setting of the gates hold?
@@ -34,7 +35,7 @@ from coursework.playground import gate_playground
 # Notebook 1: figures
 from coursework.figures_gates import plot_gate_error, plot_imitation, plot_panels, plot_reachable
 # Notebook 2: what decides a network
-from coursework.experiment import Experiment, MODEL_SIZES, quick, recipe_for, tuned
+from coursework.experiment import Experiment, MODEL_SIZES, by_label, quick, recipe_for, tuned
 from coursework.training import build_model, compile_model
 # Notebook 2: train what is not trained yet
 from coursework.sweep import train_all

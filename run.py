@@ -149,14 +149,22 @@ def as_it_is(path: Path) -> str:
 def put(unfinished: Path, copy: Path) -> None:
     """Put the executed notebook in its place; one there that somebody has edited stays, under another name."""
     if is_edited(copy):
-        names = (copy.with_name(f"{copy.stem}-edited{number}.ipynb") for number in ["", *range(2, 1000)])
-        kept = next(name for name in names if not name.exists())
+        kept = free_name(copy)
         os.replace(copy, kept)
         print(f"{copy.name} in {RUNS.name}/ was edited: it is kept as {kept.name}")
     notebook = nbformat.read(unfinished, as_version=4)
     notebook.metadata[SOURCES] = hash_of(notebook)
     nbformat.write(notebook, unfinished)
     os.replace(unfinished, copy)
+
+
+def free_name(copy: Path) -> Path:
+    """A name beside `copy` that nothing has."""
+    kept, number = copy.with_name(f"{copy.stem}-edited.ipynb"), 1
+    while kept.exists():
+        number += 1
+        kept = copy.with_name(f"{copy.stem}-edited{number}.ipynb")
+    return kept
 
 
 def is_edited(copy: Path) -> bool:

@@ -46,9 +46,15 @@ def textbook(size, x, y, epochs, after_epoch):
 
     family, units, layers = size
     layer = getattr(keras.layers, family)
-    body = [layer(units, return_sequences=True) for _ in range(layers - 1)] + [layer(units), keras.layers.ReLU()]
-    model = keras.Sequential([*body, keras.layers.Dense(64, activation="relu"), keras.layers.Dense(10)])
-    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    model = keras.Sequential()
+    for _ in range(layers - 1):
+        model.add(layer(units, return_sequences=True))
+    model.add(layer(units))
+    model.add(keras.layers.ReLU())
+    model.add(keras.layers.Dense(64, activation="relu"))
+    model.add(keras.layers.Dense(10))
+    loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss_of, metrics=["accuracy"])
     after = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: after_epoch())
     model.fit(x, y, batch_size=BATCH, epochs=epochs, callbacks=[after], verbose=0)
 
@@ -62,12 +68,15 @@ def pytorch(size, x, y, epochs, after_epoch):
     x, y = torch.from_numpy(x), torch.from_numpy(y)
     recurrent = getattr(torch.nn, family)(28, units, layers, batch_first=True)
     head = torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Linear(units, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
-    optimizer = torch.optim.Adam([*recurrent.parameters(), *head.parameters()], 0.001)
+    parameters = [*recurrent.parameters(), *head.parameters()]
+    optimizer = torch.optim.Adam(parameters, 0.001)
     loss_of = torch.nn.CrossEntropyLoss()
     for _ in range(epochs):
         for rows in torch.randperm(len(y)).split(BATCH):
             optimizer.zero_grad()
-            loss_of(head(recurrent(x[rows])[0][:, -1]), y[rows]).backward()
+            states, _ = recurrent(x[rows])
+            logits = head(states[:, -1])
+            loss_of(logits, y[rows]).backward()
             optimizer.step()
         after_epoch()
 

@@ -1,15 +1,16 @@
 """Checks of the answers to Q1, by mathematics: SymPy, exact fractions and intervals."""
 
 import functools
-from collections.abc import Sequence
+import operator
+import sys
+from collections import deque
 from decimal import Decimal
-from fractions import Fraction
+from numbers import Complex, Integral, Number, Real
 
 import mpmath
-import numpy as np
 import sympy as sp
 
-from coursework import properties
+from coursework import settings
 from coursework.cells import equations
 from coursework.formulas import Cell, one_unit, symbols
 from coursework.verdicts import Verdict, Wrong, as_verdict, kind_of
@@ -17,6 +18,9 @@ from coursework.words import check_choice, short_repr
 
 MAX_BITS = 1100  # of the numerator and of the denominator of a number in an answer: enough for every 64-bit float
 DIGITS = 1000  # decimal digits of what is no fraction
+# What an answer may be made of, beside NumPy's and SymPy's arrays; teaching/values.py takes all of it to the grader.
+SEQUENCES = (list, tuple, deque)
+MOST_ENTRIES = 100_000
 intervals = mpmath.MPIntervalContext()  # of our own: mpmath.iv keeps its precision
 intervals.dps = DIGITS
 judged = functools.partial(as_verdict, needed="a dict from name to number")
@@ -25,7 +29,7 @@ judged = functools.partial(as_verdict, needed="a dict from name to number")
 def check_gates(cell: Cell | str, behaviour: str, answer: dict, z_keeps: int = 1) -> Verdict:
     """Does a setting of the gates make the cell store its input (Q1.1), or keep its state (Q1.2)?
 
-    The setting is put into the symbolic update (`equations`), and the property is decided there (`properties.holds`).
+    The setting is put into the symbolic update (`equations`), and the property is decided there (`settings.holds`).
     Store: the new state does not depend on the old h or c, and is an injective function of the candidate's input
     W x + b. Keep: the new state equals the old one, which may be any number, whatever x is. The state is c for a cell
     with an output formula, such as the LSTM, and h for the others, such as the GRU.
@@ -55,11 +59,11 @@ def check_gates(cell: Cell | str, behaviour: str, answer: dict, z_keeps: int = 1
 
 @judged
 def _judge_gates(step, behaviour, answer, has_conventions):
-    values = _read_answer(answer, properties.setting_names(step))
+    values = _read_answer(answer, settings.setting_names(step))
     for name in values:
         if name != "U":
             _check_held(step, name, values, answer)
-    if properties.holds(step, behaviour, values):
+    if settings.holds(step, behaviour, values):
         return
     if step.gates and not any(name in values for name in step.gate_names):
         raise Wrong(f"not answered yet: no gate is set; the gates are {', '.join(step.gate_names)}")
@@ -69,18 +73,23 @@ def _judge_gates(step, behaviour, answer, has_conventions):
 def _check_held(step, name, values, answer):
     """Can the equations hold this gate at the answer's value?"""
     gate = name if name in step.gate_names else name.removesuffix("_prev")
-    formula = step.gates[symbols(gate)]
-    if properties.follows(step, gate):
-        settled = properties.gate_values(step, values)[symbols(gate)]
-        if name != gate or settled.free_symbols:
-            raise Wrong(f"{name} is no free choice: {gate} = {formula} follows from other gates; set those")
-        if not properties.same(settled, values[name]):
-            raise Wrong(f"{name} = {short_repr(answer[name])} contradicts {gate} = {formula}, which is {settled} here")
+    shown = f"{name} = {short_repr(answer[name])}"
+    if settings.follows(step, gate):
+        _check_follower(step, name, gate, values, shown)
         return
-    low, high = properties.gate_range(step, gate)
+    low, high = settings.gate_range(step, gate)
     if not low <= values[name] <= high:
-        shown = short_repr(answer[name])
-        raise Wrong(f"{name} = {shown} lies outside [{low:g}, {high:g}], where a gate's activation lives")
+        raise Wrong(f"{shown} lies outside [{low:g}, {high:g}], where a gate's activation lives")
+
+
+def _check_follower(step, name, gate, values, shown):
+    """A gate that is a formula of others is what that formula says."""
+    formula = step.gates[symbols(gate)]
+    settled = settings.gate_values(step, values)[symbols(gate)]
+    if name != gate or settled.free_symbols:
+        raise Wrong(f"{name} is no free choice: {gate} = {formula} follows from other gates; set those")
+    if not settings.same(settled, values[name]):
+        raise Wrong(f"{shown} contradicts {gate} = {formula}, which is {settled} here")
 
 
 class Explanation:
@@ -93,16 +102,16 @@ class Explanation:
     def __init__(self, step, answer, values, has_conventions):
         self.step, self.answer, self.values = step, answer, values
         self.old = step.old_state
-        self.setting = properties.gate_values(step, values)
-        self.shares = properties.shares(step)
+        self.setting = settings.gate_values(step, values)
+        self.shares = settings.shares(step)
         self.meaning = ""
         if self.shares and has_conventions:
             self.meaning = f"; in this convention the old state's share is {self.shares[0]}"
 
     def tell(self, behaviour):
         """Raise Wrong with the hint."""
-        new = properties.state_under(self.step, self.values)
-        if properties.is_undefined(new):
+        new = settings.state_under(self.step, self.values)
+        if settings.is_undefined(new):
             raise Wrong("with this setting the new state is 0/0, which is no number")
         if self.shares:
             kept_and_taken = [sp.expand(share.xreplace(self.setting)) for share in self.shares]
@@ -111,25 +120,28 @@ class Explanation:
         wanted = f"not {self.old} whatever x is"
         if behaviour == "store_input":
             wanted = "no injective function of the candidate's input alone"
-        shown = short_repr(new).replace(" before", "_prev")
+        shown = short_repr(new).replace(settings.BEFORE, "_prev")
         raise Wrong(f"with this setting the new state is {shown}, {wanted}")
 
     def keeping(self, kept, taken):
         """What keeping the state asks of both shares."""
         kept_formula, taken_formula = self.shares
         if kept.free_symbols:
-            raise Wrong(f"{self.given(kept_formula, kept)}, so nothing says how much of {self.old} survives the step")
+            subject = self.given(kept_formula, kept)
+            raise Wrong(f"{subject}, so nothing says how much of {self.old} survives the step")
         subject = self.given(kept_formula)
         s = "" if " and " in subject else "s"
-        if properties.same(kept, 0):
+        if settings.same(kept, 0):
             raise Wrong(f"{subject} erase{s} {self.old} in a single step{self.meaning}")
         if not 0 < kept <= 1:
-            raise Wrong(f"{subject} let{s} {self.old} grow or change its sign: its share is {kept.n(4)!s}")
-        if not properties.same(kept, 1):
-            raise Wrong(f"{subject} keep{s} less than the whole of {self.old} in each step: {_decay(kept)}")
-        if not properties.same(taken, 0):
-            gates = self.given(taken_formula, taken)
-            raise Wrong(f"the new state still depends on the input x, which enters with the candidate: {gates}")
+            share = str(kept.n(4))
+            raise Wrong(f"{subject} let{s} {self.old} grow or change its sign: its share is {share}")
+        if not settings.same(kept, 1):
+            pace = _decay(kept)
+            raise Wrong(f"{subject} keep{s} less than the whole of {self.old} in each step: {pace}")
+        if not settings.same(taken, 0):
+            subject = self.given(taken_formula, taken)
+            raise Wrong(f"the new state still depends on the input x, which enters with the candidate: {subject}")
 
     def storing(self, kept, taken):
         """What storing the input asks of both shares, and then of the candidate."""
@@ -137,21 +149,22 @@ class Explanation:
         if taken.free_symbols:
             gates = self.given(taken_formula, taken)
             raise Wrong(f"{gates}: it could shut the input out, or change from step to step")
-        if properties.same(taken, 0):
+        if settings.same(taken, 0):
             gates = self.given(taken_formula)
             raise Wrong(f"nothing of the current input gets into the new state: {gates}{self.meaning}")
-        if not properties.same(kept, 0):
+        if not settings.same(kept, 0):
             gates = self.given(kept_formula, kept)
             raise Wrong(f"the new state still depends on the old state {self.old}: {gates}{self.meaning}")
-        if not properties.independent(properties.candidate_under(self.step, self.values)):
+        if not settings.independent(settings.candidate_under(self.step, self.values)):
             self.candidate_reads()
 
     def candidate_reads(self):
         """The candidate brings in what should be out."""
         candidate = self.step.candidate
-        gates = [gate for gate in self.step.gates if gate in candidate.free_symbols]
-        named = f" ({self.given(candidate)})" if gates else ""
-        for past, what in (("h_prev", "the output of the step before"), ("c_prev", "the state of the step before")):
+        has_gates = any(gate in candidate.free_symbols for gate in self.step.gates)
+        named = f" ({self.given(candidate)})" if has_gates else ""
+        steps_before = {"h_prev": "the output of the step before", "c_prev": "the state of the step before"}
+        for past, what in steps_before.items():
             if symbols(past) in candidate.free_symbols:
                 why = f"the candidate reads {past}, {what}{named}"
                 raise Wrong(f"the new state still depends on the old state through the candidate: {why}")
@@ -281,9 +294,11 @@ def _rounding(value):
     value = _entries(value)[0]
     if isinstance(value, sp.Float):
         return 2.0**-value._prec
-    if isinstance(value, (float, complex, np.inexact)):
-        return float(np.finfo(type(value)).eps)
-    return 0
+    if getattr(getattr(value, "dtype", None), "kind", "") in ("f", "c"):
+        import numpy as np
+
+        return float(np.finfo(value.dtype).eps)
+    return sys.float_info.epsilon if isinstance(value, (float, complex)) else 0
 
 
 def _read_answer(answer, names):
@@ -296,20 +311,24 @@ def _read_answer(answer, names):
         if not isinstance(name, str) and short_repr(name) in names:
             raise Wrong(f"the name {name} is {kind_of(name)}; write it as text: '{name}'")
         if not isinstance(name, str) or name not in names:
-            raise Wrong(f"unknown name {short_repr(name)}; the names are {', '.join(names)}")
-    open_names = [name for name in names if name in answer and (answer[name] is None or answer[name] is ...)]
+            raise Wrong(f"unknown name {short_repr(name)}; the names are {', '.join(names) or 'none'}")
+    told = [name for name in names if name in answer]
+    open_names = [name for name in told if answer[name] is None or answer[name] is ...]
     if open_names:
         raise Wrong(f"not answered yet: {', '.join(open_names)}")
-    return {name: exact(name, answer[name]) for name in names if name in answer}
+    return {name: exact(name, answer[name]) for name in told}
 
 
 def _entries(value):
-    """The numbers in an array, a matrix or a list, in one list; a single number stands for itself."""
-    if isinstance(value, np.ndarray):
-        return list(value.flat)
+    """The numbers in an array, a tensor, a matrix or a list, in one list; a single number stands for itself."""
+    if hasattr(type(value), "__array__") and not isinstance(value, (sp.Basic, sp.MatrixBase, Number)):
+        import numpy as np  # here: without arrays, the checks do without NumPy
+
+        array = np.asarray(value)
+        return list((array.astype(int) if array.dtype == bool else array).flat)
     if isinstance(value, (sp.MatrixBase, sp.NDimArray)):
-        return sp.flatten(value.tolist())
-    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        value = value.tolist()
+    if isinstance(value, SEQUENCES):
         return [entry for part in value for entry in _entries(part)]
     return [value]
 
@@ -320,38 +339,29 @@ def exact(name: str, value) -> sp.Expr:
     Arrays, matrices and lists whose entries all agree stand for that entry. What is returned is a fraction, or a number
     that is known to be none of 0 and 1. Notebook 1, Q1.3.
     """
-    numbers = {_exact_number(name, entry) for entry in _entries(value)}
-    if len(numbers) != 1 or isinstance(value, np.ma.MaskedArray):
-        shape = f" of shape {np.shape(value)}" if numbers else ""
+    entries = _entries(value)
+    if len(entries) > MOST_ENTRIES:
+        raise Wrong(f"{name} has more than {MOST_ENTRIES} entries; a single number is enough")
+    numbers = {_exact_number(name, entry) for entry in entries}
+    if len(numbers) != 1 or type(value).__name__ == "MaskedArray":
+        shape = f" of shape {getattr(value, 'shape', (len(value),))}" if numbers else ""
         raise Wrong(f"{name} is an array{shape} whose entries do not all agree; a single number is needed")
     return numbers.pop()
 
 
 def _exact_number(name, value):
     """One entry as a SymPy number, see `exact`."""
-    shown = f"{name} = {short_repr(value)}"
     if isinstance(value, (str, bytes)):
         raise Wrong(f"{name} is text, and text is never evaluated; write a number without quotation marks")
-    if isinstance(value, (complex, np.complexfloating)) and value.imag == 0:
-        value = value.real
-    if isinstance(value, (np.integer, np.bool_)) and not isinstance(value, np.timedelta64):
-        value = int(value)
+    shown = f"{name} = {short_repr(value)}"
     if not isinstance(value, sp.Expr):
-        if not isinstance(value, (int, float, np.floating, Fraction, Decimal)):
-            raise Wrong(f"{name} is {kind_of(value)}; a real number is needed")
-        try:
-            value = sp.Rational(*map(int, value.as_integer_ratio()))
-        except (ValueError, OverflowError):
-            raise Wrong(f"{shown} is not a finite number") from None
+        value = _as_fraction(name, value, shown)
     if value.free_symbols:
         raise Wrong(f"{name} is a formula with symbols; a number is needed")
     if any(power.exp.has(sp.exp) for power in value.atoms(sp.exp)):  # digits of such towers take for ever
         raise Wrong(f"{name} is too involved a formula; write the number as a fraction or as a float")
     is_fraction = value.is_Rational or value.is_Float
-    try:
-        near = value if is_fraction else value.evalf(DIGITS, maxn=2 * DIGITS, strict=True)
-    except sp.core.evalf.PrecisionExhausted:
-        near = sp.S.Zero
+    near = value if is_fraction else _with_digits(value)
     if not (near.is_Rational or near.is_Float):
         raise Wrong(f"{shown} is not a finite real number")
     if not is_fraction and (near.is_zero or (near - 1).is_zero):
@@ -359,6 +369,28 @@ def _exact_number(name, value):
     if _bits(near if is_fraction else near.n(60)) > MAX_BITS:
         raise Wrong(f"{name} has more than {MAX_BITS} binary digits; a shorter number is needed")
     return sp.Rational(value) if is_fraction else value
+
+
+def _as_fraction(name, value, shown):
+    """A number of Python or NumPy as the fraction that it is."""
+    if isinstance(value, Complex) and value.imag == 0:
+        value = value.real
+    if not isinstance(value, (Real, Decimal)):
+        raise Wrong(f"{name} is {kind_of(value)}; a real number is needed")
+    if isinstance(value, Integral):
+        return sp.Integer(operator.index(value))  # no time span, which NumPy counts among them, is an index
+    try:
+        return sp.Rational(*map(int, value.as_integer_ratio()))
+    except (ValueError, OverflowError):
+        raise Wrong(f"{shown} is not a finite number") from None
+
+
+def _with_digits(number):
+    """A Float with many digits; 0 if so many do not tell it from 0."""
+    try:
+        return number.evalf(DIGITS, maxn=2 * DIGITS, strict=True)
+    except sp.core.evalf.PrecisionExhausted:
+        return sp.S.Zero
 
 
 def _bits(number):

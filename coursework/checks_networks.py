@@ -48,7 +48,8 @@ def check_results(
     verdicts = {}
     for name in map(str, sizes):
         check_choice("size", name, names)
-        sheet = Experiment(family, *MODEL_SIZES[names.index(name)], **recipe)
+        size = MODEL_SIZES[names.index(name)]
+        sheet = Experiment(family, *size, **recipe)
         verdicts[f"{family} {name}"] = _check_result(sheet, "seed" in recipe, experiments, experiment_results, data)
     return verdicts
 
@@ -57,12 +58,14 @@ def check_results(
 def _check_result(sheet, seed_matters, experiments, experiment_results, data):
     loss, accuracy = _reported(sheet, experiment_results)
     fitting = _fitting(sheet, seed_matters, experiments)
-    at_hand = [result for e in fitting if (result := stored(e, data))]
+    results = [stored(experiment, data) for experiment in fitting]
+    at_hand = [result for result in results if result]
     if not at_hand:
         raise Wrong(f"no trained model with these settings lies in {files.RUNS.name}/models")
     evaluated = [_evaluated(result, data) for result in at_hand]
     total = len(data.y_test)
-    if not any(_agree((loss, accuracy), truth, total) for truth in evaluated):
+    agree = [_agree((loss, accuracy), truth, total) for truth in evaluated]
+    if not any(agree):
         raise Wrong(_what_is_reported(loss, accuracy, at_hand, evaluated))
     # What a trained network must reach, with room: the sheet's 95 % on MNIST, far above guessing on small data.
     least = 0.95 if len(data.y_train) >= 50_000 else 0.5
@@ -78,7 +81,10 @@ def _fitting(sheet, seed_matters, experiments):
     if isinstance(experiments, dict):  # either may be the Experiment
         experiments = [*experiments, *experiments.values()]
     network = ("family", "units", "layers")
-    of_this_size = [e for e in experiments if isinstance(e, Experiment) and not _other_settings(e, sheet, network)]
+    of_this_size = []
+    for experiment in experiments:
+        if isinstance(experiment, Experiment) and not _other_settings(experiment, sheet, network):
+            of_this_size.append(experiment)
     if not of_this_size:
         raise Wrong(f"experiments holds no Experiment for {sheet.family} {Size(sheet.units, sheet.layers)}")
     settings = [field.name for field in dataclasses.fields(sheet)]
@@ -114,7 +120,8 @@ def _what_is_reported(loss, accuracy, at_hand, evaluated):
         in_training = result.history["accuracy"][-1]
         if abs(accuracy - in_training) < 1e-6:
             return "this is the value on the training images; the test images are asked for"
-        if abs(accuracy - true_loss) < 0.01 and abs(loss - true_accuracy) < 0.01:
+        swapped = abs(accuracy - true_loss) < 0.01 and abs(loss - true_accuracy) < 0.01
+        if swapped:
             return "loss and accuracy have changed places; each pair is (loss, accuracy)"
     _share(accuracy)
     true_loss, true_accuracy = evaluated[0]
@@ -128,7 +135,8 @@ def _reported(sheet, experiment_results):
     experiment_results = _given("experiment_results", experiment_results)
     if not isinstance(experiment_results, dict):
         raise Wrong(f"experiment_results is {kind_of(experiment_results)}; a dict from family to pairs is needed")
-    pairs = _as_list(_given(f"experiment_results[{family!r}]", experiment_results.get(family)))
+    pairs = _given(f"experiment_results[{family!r}]", experiment_results.get(family))
+    pairs = _as_list(pairs)
     if pairs is None or len(pairs) != len(MODEL_SIZES):
         order = ", ".join(map(str, MODEL_SIZES))
         raise Wrong(f"{family}: a list of pairs for {order} is needed, in this order")

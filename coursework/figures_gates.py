@@ -7,7 +7,7 @@ import numpy as np
 
 from coursework.arguments import as_numbers, check_choice, check_dict, check_names
 from coursework.checks_gates import COUNTEREXAMPLE_NAMES, as_interval, exact, gru_step, reachable_by_lstm
-from coursework.figure import Figure, new_figure, show_figure
+from coursework.figure import Figure, new_figure, new_row, show_figure
 from coursework.style import LINES, STEP, colors_of, draw_digit, draw_steps, markers_of
 
 UNITS = ("pixel", "hidden unit")
@@ -39,7 +39,7 @@ def _panels_figure(panels):
     states = [values for title, values in arrays.items() if units[title] != "pixel"]
     low, high = _range_of_states(states)
     size = (2.2 * len(arrays) + 0.8, 2.5)
-    figure, (row,) = new_figure(size, columns=len(arrays), sharey=True, squeeze=False)
+    figure, row = new_row(size, len(arrays))
     picture = None
     for axes, (title, values) in zip(row, arrays.items(), strict=True):
         labels = {"title": title, "xlabel": units[title]}
@@ -93,11 +93,12 @@ def plot_gate_error(biases: np.ndarray, bounds: Mapping, errors: Mapping) -> Fig
     check_dict("errors", errors, "from (cell, behaviour) to (K,)")
     check_names("bounds", [behaviour for _, behaviour in errors], bounds)
     size = (5 * len(bounds), 3.8)
-    figure, (row,) = new_figure(size, columns=len(bounds), sharey=True, squeeze=False)
+    figure, row = new_row(size, len(bounds))
     panels = dict(zip(bounds, row, strict=True))
     facts = _draw_errors(panels, biases, errors)
     for behaviour, axes in panels.items():
-        bound = as_numbers(f"the bound of {behaviour}", bounds[behaviour], biases.shape, 0)
+        what = f"the bound of {behaviour}"
+        bound = as_numbers(what, bounds[behaviour], biases.shape, 0)
         axes.plot(biases, bound, color="#000000", lw=1, label="bound")
         axes.set(title=BEHAVIOURS.get(behaviour, behaviour), xlabel="gate bias B")
         _error_axis(axes, biases[-1])
@@ -209,7 +210,15 @@ def plot_imitation(gru: np.ndarray, lstms: Mapping[str, np.ndarray]) -> Figure:
     for label, values in lstms.items():
         values = as_numbers(label, values, gru.shape)
         color, style, marker = next(looks)
-        lines += axes.plot(steps, values, color=color, ls=style, marker=marker, ms=3, lw=1)
+        lines += axes.plot(
+            steps,
+            values,
+            color=color,
+            ls=style,
+            marker=marker,
+            ms=3,
+            lw=1,
+        )
         facts.append(f"{label} by at most {np.abs(values - gru).max():.3f}")
     axes.set(xlabel=STEP, ylabel="output h")
     _legend_on_the_right(axes, lines, ["GRU, 1 unit", *lstms])

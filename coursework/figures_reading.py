@@ -1,6 +1,7 @@
 """Figures of notebook 3: what is read out after each row."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -67,14 +68,20 @@ def plot_by_step(ylabel: str, curves: Mapping, points: Mapping | None = None, ma
 
 def _draw_curve(axes, label, curve, style):
     """Values per step, or (values, low, high) with the interval as a band; returns the values."""
-    parts = [_per_step(label, part) for part in (curve if isinstance(curve, tuple) else (curve,))]
-    values, *interval = parts
+    parts = curve if isinstance(curve, tuple) else (curve,)
+    values, *interval = (_per_step(label, part) for part in parts)
     steps = np.arange(1, len(values) + 1)
     axes.plot(steps, values, label=label, **style)
     if interval:
         if [part.shape for part in interval] != [values.shape] * 2:
             raise ValueError(f"{label}: an interval is a tuple (values, low, high) of arrays of one length")
-        axes.fill_between(steps, *interval, color=style["color"], alpha=0.25, linewidth=0)
+        axes.fill_between(
+            steps,
+            *interval,
+            color=style["color"],
+            alpha=0.25,
+            linewidth=0,
+        )
     return values
 
 
@@ -129,14 +136,16 @@ def plot_commit_steps(readers: Mapping[str, np.ndarray], ink: np.ndarray) -> Fig
     """
     check_dict("readers", readers, "from a label to (N,)")
     ink = as_numbers("ink", ink, ("N",), 0)
-    readers = {label: as_numbers(label, steps, ("N",), 0) for label, steps in readers.items()}
-    last = max(values.max() for values in (ink, *readers.values()))
+    settled = {}
+    for label, steps in readers.items():
+        settled[label] = as_numbers(label, steps, ("N",), 0)
+    last = max(values.max() for values in (ink, *settled.values()))
     bins = np.arange(-0.5, last + 1)
     figure, axes = new_figure((8.5, 4))
     weights = _percent_each(ink)
     axes.hist(ink, bins, weights=weights, color="#CCCCCC", label="last row with ink")
     medians = []
-    for place, (label, steps) in enumerate(readers.items()):
+    for place, (label, steps) in enumerate(settled.items()):
         look = _line_style(place)
         axes.hist(
             steps,
@@ -174,8 +183,9 @@ def plot_row_influence(images: np.ndarray, gradient: np.ndarray, erasure: np.nda
     """
     images = as_images(images)
     count, steps, _ = images.shape
-    gradient = as_numbers("gradient", gradient, (count, steps, steps))
-    erasure = as_numbers("erasure", erasure, (count, steps, steps))
+    maps = (count, steps, steps)
+    gradient = as_numbers("gradient", gradient, maps)
+    erasure = as_numbers("erasure", erasure, maps)
     check_count(images, titles=titles)
     figure, grid = new_figure((8.4, 2.6 * count), count, 3, squeeze=False)
     first, second, third = grid.T
@@ -183,8 +193,22 @@ def plot_row_influence(images: np.ndarray, gradient: np.ndarray, erasure: np.nda
         draw_digit(axes, image, title=title, ylabel="row of the image")
     slope = np.percentile(gradient, 99)
     fall = np.percentile(np.abs(erasure), 99)
-    _draw_maps(figure, second, gradient, (0, slope, "viridis"), label="gradient", extend="max")
-    _draw_maps(figure, third, erasure, (-fall, fall, "PuOr"), label="log p lost", extend="both")
+    _draw_maps(
+        figure,
+        second,
+        gradient,
+        (0, slope, "viridis"),
+        label="gradient",
+        extend="max",
+    )
+    _draw_maps(
+        figure,
+        third,
+        erasure,
+        (-fall, fall, "PuOr"),
+        label="log p lost",
+        extend="both",
+    )
     for axes in second:
         axes.set_ylabel("read out after step")
     second[0].set_title("gradient by row")
@@ -283,10 +307,16 @@ def save_reading(name: str, image: np.ndarray, h: np.ndarray, chances: np.ndarra
     last = len(image)
     rows = [*range(1, last + 1), *[last] * 8]
     # Every frame has the same size.
-    fixed = {"savefig.bbox": "standard", "figure.constrained_layout.use": False}
+    fixed: Any = {"savefig.bbox": "standard", "figure.constrained_layout.use": False}
     with matplotlib.rc_context(fixed), replacing(files.RUNS / name) as path:
         figure, panels = new_figure((2.8, 4.4), 3, height_ratios=[2, 0.6, 1])
-        figure.subplots_adjust(left=0.12, right=0.97, top=0.93, bottom=0.06, hspace=0.12)
+        figure.subplots_adjust(
+            left=0.12,
+            right=0.97,
+            top=0.93,
+            bottom=0.06,
+            hspace=0.12,
+        )
 
         def draw(row):
             _draw_reading(panels, image, h, chances, label, row)

@@ -7,7 +7,7 @@ import numpy as np
 
 from coursework.analysis import STATES, saturation
 from coursework.arguments import as_numbers, check_count, check_dict, check_names
-from coursework.figure import Figure, new_figure, show_figure
+from coursework.figure import Figure, new_figure, new_row, show_figure
 from coursework.style import (
     FREE_MARKERS,
     NO_GATES,
@@ -151,7 +151,7 @@ def plot_gate_means(traced: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     """
     gates = _gates_by_cell(traced)
     every = [gate for of_cell in gates.values() for gate in of_cell.values()]
-    high = max(_range_of(gate)[0] for gate in every)
+    high = max(_range_of(gate)[0] for gate in every)  # one colour scale for all
     columns = max(map(len, gates.values()))
     size = (2.6 * columns + 1, 2.6 * len(gates))
     figure, grid = new_figure(size, len(gates), columns, sharey=True, squeeze=False)
@@ -165,7 +165,13 @@ def plot_gate_means(traced: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
             picture, fact = _draw_mean(axes, f"{cell}: {title_of(name)}", gate, high)
             facts.append(f"{cell} {name} {fact}")
     extend = "neither" if high == 1 else "both"
-    figure.colorbar(picture, ax=grid, label="mean of the gate", shrink=0.8, extend=extend)
+    figure.colorbar(
+        picture,
+        ax=grid,
+        label="mean of the gate",
+        shrink=0.8,
+        extend=extend,
+    )
     return show_figure(figure, "Mean of each gate over the images, by time step and hidden unit", facts)
 
 
@@ -185,9 +191,11 @@ def _gates_by_cell(traced, low=-np.inf, high=np.inf):
     found = {}
     for cell, values in traced.items():
         check_dict(f"traced[{cell!r}]", values, "of arrays, as from trace")
-        names = gates_of(values)
-        if names:
-            found[cell] = {name: as_numbers(f"{cell} {name}", values[name], STATES, low, high) for name in names}
+        gates = {}
+        for name in gates_of(values):
+            gates[name] = as_numbers(f"{cell} {name}", values[name], STATES, low, high)
+        if gates:
+            found[cell] = gates
     if not found:
         raise ValueError(f"no gates to draw: {', '.join(map(str, traced))} has none")
     return found
@@ -201,7 +209,7 @@ def plot_saturation(traced: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     """
     gates = _gates_by_cell(traced, 0, 1)
     size = (4.6 * len(gates), 4.3)
-    figure, (panels,) = new_figure(size, columns=len(gates), sharex=True, sharey=True, squeeze=False)
+    figure, panels = new_row(size, len(gates), sharex=True)
     facts = []
     for axes, (cell, of_cell) in zip(panels, gates.items(), strict=True):
         colors = colors_of(of_cell)

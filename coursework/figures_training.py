@@ -8,7 +8,7 @@ from matplotlib.ticker import MaxNLocator
 
 from coursework.arguments import as_numbers, check_dict, check_steps, short_repr
 from coursework.experiment import MODEL_SIZES, Size
-from coursework.figure import Figure, new_figure, show_figure
+from coursework.figure import Figure, new_figure, new_row, show_figure
 from coursework.style import HIGHLIGHT, STEP, colors_of, draw_digit, log_scale, markers_of
 
 
@@ -27,7 +27,7 @@ def plot_rows_as_steps(image: np.ndarray, steps: Sequence[int]) -> Figure:
     image = as_numbers("image", image, ("T", "pixels"), 0, 1)
     check_steps(steps, len(image))
     size = (2.1 * len(steps), 2.4)
-    figure, (panels,) = new_figure(size, columns=len(steps), sharey=True, squeeze=False)
+    figure, panels = new_row(size, len(steps))
     for axes, step in zip(panels, steps, strict=True):
         seen = image.astype(float)
         seen[step:] = np.nan
@@ -124,8 +124,22 @@ def plot_learning_curves(results: Mapping) -> Figure:
         family = experiment.name
         panels = rows[:, sizes.index(_size_of(experiment))]
         look = {"color": colors[family], "marker": markers[family]}
-        _draw_history(panels, result.history, "", label=f"{family}, training", ls="--", **look)
-        _draw_history(panels, result.history, "val_", label=f"{family}, test", ls="-", **look)
+        _draw_history(
+            panels,
+            result.history,
+            "",
+            label=f"{family}, training",
+            ls="--",
+            **look,
+        )
+        _draw_history(
+            panels,
+            result.history,
+            "val_",
+            label=f"{family}, test",
+            ls="-",
+            **look,
+        )
     for row, what in zip(rows, ("cross-entropy (nats)", "error (%)"), strict=True):
         lines = [line for axes in row for line in axes.lines]
         log_scale(row[0], np.concatenate([line.get_ydata() for line in lines]))

@@ -7,7 +7,7 @@ from coursework.backend import keras
 from coursework.cells import equations
 from coursework.formulas import Cell
 from coursework.keras_cells import cell_of, named_weights, new_layer, run_step, set_named_weights
-from coursework.layers import input_of, twin_of
+from coursework.layers import input_of, set_to
 
 
 def run_equations(layer: keras.layers.Layer, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -93,13 +93,15 @@ def final_state(layer: keras.layers.Layer, x: np.ndarray, old_state: np.ndarray 
     Notebook 1, Q1.3.
     """
     x = input_of(layer, x).astype(layer.dtype)
-    twin = twin_of(layer, return_sequences=False, return_state=True)
+    has_c = cell_of(layer).memory == "c"
     start = None
     if old_state is not None:
         old = as_numbers("old_state", old_state, (len(x), layer.cell.units)).astype(layer.dtype)
-        has_c = cell_of(layer).memory == "c"
         start = [np.zeros_like(old), old] if has_c else [old]
-    return np.asarray(twin(x, initial_state=start)[-1])
+    with set_to(layer, return_sequences=False, return_state=True):
+        h, *states = layer(x, initial_state=start)
+    # A GRU's state is its output; as a state it has come out in another shape on GPUs (keras-team/keras#20173).
+    return np.asarray(states[-1] if has_c else h)
 
 
 def measure_gate_error(

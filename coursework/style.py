@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 
 import matplotlib
 import numpy as np
+from matplotlib.rcsetup import cycler
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from coursework.arguments import as_numbers
 from coursework.cells import CELLS
-from coursework.figure import new_figure
+from coursework.figure import new_row
 
 # One colour per model and per gate everywhere: Okabe and Ito's set, which colour-blind readers can tell apart. Models
 # have a marker too, and curves a line style, so that they are apart in grey print.
@@ -50,7 +51,7 @@ matplotlib.rcParams.update(
         "grid.alpha": 0.3,
         "image.cmap": "viridis",  # perceptually uniform, and monotone in grey
         "image.interpolation": "nearest",
-        "axes.prop_cycle": matplotlib.cycler(color=[color for color, _, _ in LINES]),
+        "axes.prop_cycle": cycler(color=[color for color, _, _ in LINES]),
     }
 )
 
@@ -101,7 +102,13 @@ def draw_steps(axes, values, low, high, width=1, **labels):
     steps, columns = values.shape
     axes.set_box_aspect(1 / width)
     axes.set(**labels)
-    return axes.imshow(values, vmin=low, vmax=high, aspect="auto", extent=(0.5, columns + 0.5, steps + 0.5, 0.5))
+    return axes.imshow(
+        values,
+        vmin=low,
+        vmax=high,
+        aspect="auto",
+        extent=(0.5, columns + 0.5, steps + 0.5, 0.5),
+    )
 
 
 def draw_digit(axes, image, **labels):
@@ -128,13 +135,8 @@ def beside_images(images, labels, width):
         (figure, the empty panels).
     """
     ratios = [1, width] * len(images)
-    figure, (panels,) = new_figure(
-        (1.75 * sum(ratios), 2.1),
-        columns=len(ratios),
-        sharey=True,
-        squeeze=False,
-        width_ratios=ratios,
-    )
+    size = (1.75 * sum(ratios), 2.1)
+    figure, panels = new_row(size, len(ratios), width_ratios=ratios)
     for axes, image, label in zip(panels[::2], images, labels, strict=True):
         draw_digit(axes, image, xlabel="pixel", title=f"a {label}")
     panels[0].set_ylabel(STEP)

@@ -53,7 +53,8 @@ def reduced(path, texts, epochs, variants):
     Kept are the cells that nbgrader knows (given, answer, check), with the texts of docs/handout.md in place of ours.
     If each student has a variant, cells and texts say so.
     """
-    master, cells, pictures = nbformat.read(path, as_version=4), [], {}
+    master, cells = nbformat.read(path, as_version=4), list[nbformat.NotebookNode]()
+    pictures: dict[str, str] = {}
     for cell in master.cells:
         for output in cell.get("outputs", []):
             pictures |= {cell.id: output.data["image/png"]} if "image/png" in output.get("data", {}) else {}
@@ -123,7 +124,7 @@ def make_course(folder, epochs=None, variants=False):
     return folder
 
 
-def nbgrader(folder, step):
+def nbgrader(folder: Path, step: str, student: str | None = None) -> None:
     """Let nbgrader take a step with the course in a folder, whatever course its user's own settings name."""
     config = Config()
     config.CourseDirectory.root = str(folder)
@@ -131,12 +132,15 @@ def nbgrader(folder, step):
     config.ClearSolutions.code_stub = {"python": "..."}
     config.ClearSolutions.text_stub = STUB
     config.NbGrader.log_level = config.Application.log_level = "ERROR"
-    result = getattr(NbGraderAPI(config=config), step)(ASSIGNMENT)
+    arguments = {"student_id": student} if student else {}
+    result = getattr(NbGraderAPI(config=config), step)(ASSIGNMENT, **arguments)
     if not result["success"]:
         log, said = folder / "logs" / f"{step}.txt", result.get("log") or result["error"]
         log.parent.mkdir(exist_ok=True)
         log.write_text(said, encoding="utf-8")
-        raise Refused(f"nbgrader could not {step.replace('_', ' ')}: {said.strip().splitlines()[-1]} ({log})")
+        lines = [line for line in said.splitlines() if line.strip()] or ["no reason given"]
+        reason = next((line for line in reversed(lines) if re.match(r"[\w.]*(Error|Exception)\b", line)), lines[-1])
+        raise Refused(f"nbgrader could not {step.replace('_', ' ')}: {reason} ({log})")
 
 
 def student(epochs=None, variants=False):

@@ -312,6 +312,7 @@ from coursework.reader import make_content, drawn_images
 data = helpers.load_data("digits")
 assert "tenth" in helpers.CELLS
 assert helpers.check_gates("tenth", "keep_state", {"k": 1}) and not helpers.check_gates("tenth", "keep_state", {"k": 0})
+assert helpers.properties("tenth")["keep_state"].setting == {"k": 1}
 experiment = helpers.Experiment("tenth", 8, epochs=1)
 model = helpers.train_all([experiment], data, n_jobs=1)[experiment].model
 traced = helpers.trace(model, data.x_test[:4])

@@ -1,6 +1,7 @@
 """run.py from end to end: papermill for real, on digits (the fixture `finished`), and its report."""
 
 import copy
+import io
 import os
 import re
 import shlex
@@ -282,6 +283,12 @@ def test_what_stops_a_run_is_told_in_one_line(capsys, error, code, said):
     assert run.in_one_line(job) == code
     message = capsys.readouterr().err.strip()
     assert said in message and "\n" not in message
+
+
+def test_a_stream_of_another_kind_is_no_reason_to_stop(monkeypatch):
+    """A notebook's `sys.stdout` can't be reconfigured."""
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert run.in_one_line(lambda: 7) == 7
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs file names that are no UTF-8")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PIN = re.compile(r'^( *")([\w-]+)==([^"\s]+)(",? *)', re.M)
-CONSTRAINTS = re.compile(r"(^constraint-dependencies = \[\n).*?(^\])", re.M | re.S)
+CONSTRAINTS = re.compile(r"(?<=^constraint-dependencies = \[\n).*?(?=^\])", re.M | re.S)
 
 
 def choose_versions(folder: Path, target: str, *options: str) -> None:
@@ -28,32 +28,41 @@ def choose_versions(folder: Path, target: str, *options: str) -> None:
 
 def raised(project: str) -> str:
     """The text of pyproject.toml with the newest versions of its direct dependencies."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        loose = CONSTRAINTS.sub(r"\1\2", project)
-        (folder / "pyproject.toml").write_text(PIN.sub(r"\1\2\4", loose), "utf-8")
-        choose_versions(folder, "newest.txt", "--group", "dev")
-        newest = dict(re.findall(r"^([\w-]+)==(\S+)", (folder / "newest.txt").read_text("utf-8"), re.M))
+    head, mark, constraints = project.partition("[tool.uv]")
+    newest = newest_versions(PIN.sub(r"\1\2\4", head))
 
     def newer(pin):
         before, package, version, after = pin.groups()
-        if newest[package] != version:
-            print(f"{package}: {version} -> {newest[package]}")
-        return f"{before}{package}=={newest[package]}{after.rstrip()}".ljust(len(pin[0]))
+        fresh = newest[package]
+        if fresh != version:
+            print(f"{package}: {version} -> {fresh}")
+        line = f"{before}{package}=={fresh}{after.rstrip()}"
+        return line.ljust(len(pin[0]))
 
-    head, constraints = re.split(r"(?=^constraint-dependencies)", project, maxsplit=1, flags=re.M)
-    return PIN.sub(newer, head) + constraints
+    return PIN.sub(newer, head) + mark + constraints
+
+
+def newest_versions(project: str) -> dict[str, str]:
+    """{package: version} of all that a pyproject.toml without versions needs."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "pyproject.toml").write_text(project, "utf-8")
+        choose_versions(folder, "newest.txt", "--group", "dev")
+        lines = (folder / "newest.txt").read_text("utf-8")
+    return dict(re.findall(r"^([\w-]+)==(\S+)", lines, re.M))
 
 
 def pin(*options: str) -> None:
     """Write both requirements files, and the constraints into pyproject.toml."""
     choose_versions(ROOT, "requirements-dev.txt", "--group", "dev", *options)
     choose_versions(ROOT, "requirements.txt", "--constraint", "requirements-dev.txt", "--upgrade")
-    lines = (ROOT / "requirements-dev.txt").read_text("utf-8").splitlines()
-    packages = [f'  "{line}",\n' for line in lines if not line.startswith("#")]
+    constraints = ""
+    for line in (ROOT / "requirements-dev.txt").read_text("utf-8").splitlines():
+        if not line.startswith("#"):
+            constraints += f'  "{line}",\n'
     project = ROOT / "pyproject.toml"
-    filled = CONSTRAINTS.sub(lambda block: block[1] + "".join(packages) + block[2], project.read_text("utf-8"))
-    project.write_text(filled, "utf-8")
+    before, after = CONSTRAINTS.split(project.read_text("utf-8"))
+    project.write_text(before + constraints + after, "utf-8")
 
 
 def main(arguments: list[str]) -> int:

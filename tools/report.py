@@ -20,6 +20,7 @@ from tools.readable import Place, readable
 
 TEMPLATES = jinja2.FileSystemLoader(Path(__file__).parent)
 MARKED_WORDS = re.compile(r"≈\[([^\]\n]*)\]")  # as `helpers.measured` marks words, for nbval alone
+PACKAGES = ("tensorflow", "keras", "numpy", "sympy")  # whose versions the first page tells
 
 
 def without_widgets(notebook: nbformat.NotebookNode) -> None:
@@ -161,38 +162,45 @@ def outputs_of(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
 def facts_of(notebooks: list[nbformat.NotebookNode]) -> dict[str, str]:
     """What the first page says of a run: its data, day and time, versions, processor."""
     runs = [notebook.metadata.get("papermill", {}) for notebook in notebooks]
+    facts = {"Data": data_taken(notebooks)}
+    ends = [run["end_time"] for run in runs if run.get("end_time")]
+    if ends:
+        last = datetime.fromisoformat(max(ends)).astimezone()
+        facts["Run on"] = f"{last:%d %B %Y, %H:%M}"
     seconds = sum(run.get("duration") or 0 for run in runs)
-    days = sorted(run["end_time"] for run in runs if run.get("end_time"))
-    versions = [f"{name} {version(name)}" for name in ("tensorflow", "keras", "numpy", "sympy")]
-    facts = {
-        "Data": data_taken(notebooks),
-        "Run on": f"{datetime.fromisoformat(days[-1]).astimezone():%d %B %Y, %H:%M}" if days else "",
-        "Time": f"{seconds:,.0f} seconds" if seconds else "",
-        "Versions": ", ".join([f"Python {platform.python_version()}", *versions]),
-        "Processor": f"{processor()}, {os.cpu_count()} cores",
-    }
-    return {name: value for name, value in facts.items() if value}
+    if seconds:
+        facts["Time"] = f"{seconds:,.0f} seconds"
+    versions = [f"{package} {version(package)}" for package in PACKAGES]
+    facts["Versions"] = ", ".join([f"Python {platform.python_version()}", *versions])
+    facts["Processor"] = f"{processor()}, {os.cpu_count()} cores"
+    return facts
 
 
 def data_taken(notebooks: list[nbformat.NotebookNode]) -> str:
-    """The data that the notebooks took: as "auto" says in its own line, else as it was chosen."""
+    """The data that the notebooks took: as "auto" says in a line of its own, else as it was chosen."""
     for notebook in notebooks:
         for output in outputs_of(notebook):
             text = output.get("text") or output.get("data", {}).get("text/plain", "")
-            for said in re.findall(r"^Data: (.*)$", text, re.M):
-                return MARKED_WORDS.sub(r"\1", said)
-    chosen = (notebook.metadata.get("papermill", {}).get("parameters", {}) for notebook in notebooks)
-    return next((str(Path(parameters["data"]).name) for parameters in chosen if "data" in parameters), "")
+            said = re.search(r"^Data: (.*)$", text, re.M)
+            if said:
+                return MARKED_WORDS.sub(r"\1", said[1])
+    for notebook in notebooks:
+        chosen = notebook.metadata.get("papermill", {}).get("parameters", {})
+        if "data" in chosen:
+            return Path(chosen["data"]).name
+    return "as in the notebooks"
 
 
 def thumbnail(notebook: nbformat.NotebookNode) -> tuple[str | None, str | None]:
     """(PNG in base64, text for it) of the cell tagged `thumbnail`, else of the last picture; (None, None) without."""
-    chosen: tuple[str | None, str | None] = (None, None)
-    for cell in sorted(notebook.cells, key=lambda cell: "thumbnail" in cell.metadata.get("tags", [])):
+    last: tuple[str | None, str | None] = (None, None)
+    for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if "image/png" in output.get("data", {}):
-                chosen = output.data["image/png"], output.metadata["image/png"]["alt"]
-    return chosen
+                last = output.data["image/png"], output.metadata["image/png"]["alt"]
+                if "thumbnail" in cell.metadata.get("tags", []):
+                    return last
+    return last
 
 
 def results_table(path: Path) -> list[list[str]]:
