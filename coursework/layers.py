@@ -75,7 +75,7 @@ def supported(layer):
     if not isinstance(layer, keras.layers.RNN) or not is_followed(cell):
         kind = type(layer).__name__ if cell is None else f"{type(layer).__name__} with {type(cell).__name__}"
         raise ValueError(f"expected an LSTM or GRU layer or a model with one, got {kind}")
-    if not cell.built:
+    if cell is None or not cell.built:
         raise ValueError(f"the layer {layer.name!r} has no weights yet; call it once, or build it")
     if layer.stateful:
         raise ValueError(f"the layer {layer.name!r} is stateful, which is not supported: its start is not zero")
