@@ -128,7 +128,7 @@ class Choice(NamedTuple):
 
     values: Answers
     origin: str
-    again: bool  # from a second try
+    how: str  # of a second try: how it differs from the notebook
 
 
 class Grader:
@@ -301,17 +301,19 @@ class Grading:
             self.grader.reached |= ran.reached
         if ran.current is not None:
             self.notes.append(Trouble(f"{name}: the checks failed: {ran.trouble}"))
+        again: dict[str, list[str]] = {}
         for place, cell in enumerate(checks.cells):
             outcomes = [number for number, step in enumerate(steps) if step.cell == place]
             if not outcomes or not is_grade(cell):
                 continue
             best = max(outcomes, key=lambda number: points_of(cell, ran.outputs.get(number)))
             cell.outputs = ran.outputs.get(best) or cell.outputs
-            if cell.id in choices:
+            if choices.get(cell.id):
                 choice = choices[cell.id][best - outcomes[0]]
-                cell.metadata["origin"] = [choice.origin, ran.shown.get(best, {})]
-                if choice.again:
-                    self.notes.append(f"{name}: {cell.id}: {choice.origin}")
+                cell.metadata["origin"] = [choice.origin + choice.how, ran.shown.get(best, {})]
+                again.setdefault(choice.how, []).append(cell.id)
+        again.pop("", None)
+        self.notes += [f"{name}: {' and '.join(names)} count as they were{how}" for how, names in again.items()]
 
 
 # A run's steps -------------------------------------------------------------------------------------------------------
@@ -415,9 +417,9 @@ def choices(check: str, names: list[str], tries: list[Try]) -> list[Choice]:
     for each in tries:
         for values, origin in in_one_try(check, names, each.steps, each.ran):
             if values and len(found) < MOST_VALUES:
-                choice = Choice(blank | values, origin + each.how, bool(each.how))
-                found.setdefault(json.dumps(values, sort_keys=True), choice)
-    return list(found.values()) or [Choice(blank, "not answered", False)]
+                key = json.dumps(values, sort_keys=True)
+                found.setdefault(key, Choice(blank | values, origin, each.how))
+    return list(found.values()) or [Choice(blank, "not answered", "")]
 
 
 def in_one_try(check: str, names: list[str], steps: list[Step], ran: Ran) -> Iterator[tuple[Answers, str]]:
