@@ -5,7 +5,8 @@ import operator
 import sys
 from collections import deque
 from decimal import Decimal
-from numbers import Complex, Integral, Number, Real
+from numbers import Integral, Number, Real
+from typing import Any
 
 import mpmath
 import sympy as sp
@@ -84,12 +85,13 @@ def _check_held(step, name, values, answer):
 
 def _check_follower(step, name, gate, values, shown):
     """A gate that is a formula of others is what that formula says."""
-    formula = step.gates[symbols(gate)]
-    settled = settings.gate_values(step, values)[symbols(gate)]
+    symbol = symbols(gate)
+    equation = f"{gate} = {step.gates[symbol]}"
+    settled = settings.gate_values(step, values)[symbol]
     if name != gate or settled.free_symbols:
-        raise Wrong(f"{name} is no free choice: {gate} = {formula} follows from other gates; set those")
+        raise Wrong(f"{name} is no free choice: {equation} follows from other gates; set those")
     if not settings.same(settled, values[name]):
-        raise Wrong(f"{shown} contradicts {gate} = {formula}, which is {settled} here")
+        raise Wrong(f"{shown} contradicts {equation}, which is {settled} here")
 
 
 class Explanation:
@@ -103,9 +105,11 @@ class Explanation:
         self.step, self.answer, self.values = step, answer, values
         self.old = step.old_state
         self.setting = settings.gate_values(step, values)
-        self.shares = settings.shares(step)
+        found = settings.shares(step)
+        self.has_shares = found is not None
+        self.shares = found or (sp.S.Zero, sp.S.Zero)
         self.meaning = ""
-        if self.shares and has_conventions:
+        if self.has_shares and has_conventions:
             self.meaning = f"; in this convention the old state's share is {self.shares[0]}"
 
     def tell(self, behaviour):
@@ -113,7 +117,7 @@ class Explanation:
         new = settings.state_under(self.step, self.values)
         if settings.is_undefined(new):
             raise Wrong("with this setting the new state is 0/0, which is no number")
-        if self.shares:
+        if self.has_shares:
             kept_and_taken = [sp.expand(share.xreplace(self.setting)) for share in self.shares]
             requirements = self.keeping if behaviour == "keep_state" else self.storing
             requirements(*kept_and_taken)
@@ -191,7 +195,6 @@ class Explanation:
 COUNTEREXAMPLE_NAMES = ("x", "h_prev", "c_prev", "w", "u", "b", "z", "r")
 
 
-@judged
 def check_counterexample(values: dict) -> Verdict:
     """Do these numbers give a GRU step that no LSTM gates can reproduce (Q1.3)?
 
@@ -209,6 +212,11 @@ def check_counterexample(values: dict) -> Verdict:
 
     Notebook 1, Q1.3.
     """
+    return _judge_counterexample(values)
+
+
+@judged
+def _judge_counterexample(values):
     numbers = _read_answer(values, COUNTEREXAMPLE_NAMES)
     missing = [name for name in COUNTEREXAMPLE_NAMES if name not in numbers]
     if missing:
@@ -294,11 +302,11 @@ def _rounding(value):
     value = _entries(value)[0]
     if isinstance(value, sp.Float):
         return 2.0**-value._prec
-    if getattr(getattr(value, "dtype", None), "kind", "") in ("f", "c"):
+    if getattr(getattr(value, "dtype", None), "kind", "") == "f":
         import numpy as np
 
         return float(np.finfo(value.dtype).eps)
-    return sys.float_info.epsilon if isinstance(value, (float, complex)) else 0
+    return sys.float_info.epsilon if isinstance(value, float) else 0
 
 
 def _read_answer(answer, names):
@@ -308,10 +316,7 @@ def _read_answer(answer, names):
     if not isinstance(answer, dict):
         raise Wrong(f"the answer is {kind_of(answer)}; a dict from name to number is needed")
     for name in answer:
-        if not isinstance(name, str) and short_repr(name) in names:
-            raise Wrong(f"the name {name} is {kind_of(name)}; write it as text: '{name}'")
-        if not isinstance(name, str) or name not in names:
-            raise Wrong(f"unknown name {short_repr(name)}; the names are {', '.join(names) or 'none'}")
+        _check_name(name, names)
     told = [name for name in names if name in answer]
     open_names = [name for name in told if answer[name] is None or answer[name] is ...]
     if open_names:
@@ -319,15 +324,24 @@ def _read_answer(answer, names):
     return {name: exact(name, answer[name]) for name in told}
 
 
+def _check_name(name, names):
+    is_text = isinstance(name, str)
+    if not is_text and short_repr(name) in names:
+        raise Wrong(f"the name {name} is {kind_of(name)}; write it as text: '{name}'")
+    if not is_text or name not in names:
+        known = ", ".join(names) or "none"
+        raise Wrong(f"unknown name {short_repr(name)}; the names are {known}")
+
+
 def _entries(value):
     """The numbers in an array, a tensor, a matrix or a list, in one list; a single number stands for itself."""
-    if hasattr(type(value), "__array__") and not isinstance(value, (sp.Basic, sp.MatrixBase, Number)):
-        import numpy as np  # here: without arrays, the checks do without NumPy
+    if isinstance(value, (sp.MatrixBase, sp.NDimArray)):
+        value = value.tolist()
+    elif hasattr(type(value), "__array__") and not isinstance(value, (sp.Basic, Number)):
+        import numpy as np  # here: without arrays, tensors and tables, the checks do without NumPy
 
         array = np.asarray(value)
         return list((array.astype(int) if array.dtype == bool else array).flat)
-    if isinstance(value, (sp.MatrixBase, sp.NDimArray)):
-        value = value.tolist()
     if isinstance(value, SEQUENCES):
         return [entry for part in value for entry in _entries(part)]
     return [value]
@@ -373,14 +387,14 @@ def _exact_number(name, value):
 
 def _as_fraction(name, value, shown):
     """A number of Python or NumPy as the fraction that it is."""
-    if isinstance(value, Complex) and value.imag == 0:
-        value = value.real
+    number: Any = value
     if not isinstance(value, (Real, Decimal)):
         raise Wrong(f"{name} is {kind_of(value)}; a real number is needed")
     if isinstance(value, Integral):
         return sp.Integer(operator.index(value))  # no time span, which NumPy counts among them, is an index
     try:
-        return sp.Rational(*map(int, value.as_integer_ratio()))
+        top, bottom = number.as_integer_ratio()
+        return sp.Rational(int(top), int(bottom))
     except (ValueError, OverflowError):
         raise Wrong(f"{shown} is not a finite number") from None
 

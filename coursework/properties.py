@@ -84,9 +84,10 @@ def _can(cell, behaviour):
     left = list(settings_left(cell, behaviour))
     if not left:
         return Property(False, None, _reason(cell, behaviour))
-    for setting in worth_a_proof(cell, behaviour, left):
+    different = {str(setting): setting for setting in left}
+    for setting in list(different.values())[:20]:
         if holds(cell, behaviour, setting):
-            return _with_setting(cell, behaviour, setting)
+            return _with_setting(cell, behaviour, _without_needless(cell, behaviour, setting))
     return Property(False, None, "not decided: no setting that was tried does it, and not all could be ruled out")
 
 
@@ -115,7 +116,7 @@ def _likely_settings(cell):
     numbers = {name: _likely_numbers(cell, name) for name in cell.gate_names if not follows(cell, name)}
     in_output = gates_in(cell, cell.output)
     with_open_output = numbers | {name: [sp.S.One] for name in in_output if sp.S.One in numbers.get(name, ())}
-    extras = [{}]
+    extras: list[dict] = [{}]
     if "U" in setting_names(cell):
         extras.append({"U": sp.S.Zero})
     for extra in extras:
@@ -155,26 +156,21 @@ def _reason(cell, behaviour):
     old = cell.old_state
     parts = shares(cell)
     if parts is None:
-        wanted = "equal" if behaviour == "keep_state" else "be free of"
-        return f"no constant gates let the new state {cell.state} {wanted} {old}"
+        missed = "equal" if behaviour == "keep_state" else "be free of"
+        return f"no constant gates let the new state {cell.state} {missed} {old}"
     kept, taken = (sp.factor(share.xreplace(gate_values(cell, {}))) for share in parts)
     wanted = 1 if behaviour == "keep_state" else 0
-    if _never(cell, kept - wanted):
+    if is_never_zero(cell, kept - wanted):
         return f"the share of {old} in the new state is {kept}, which is never {wanted}"
     if behaviour == "keep_state":
-        if _never(cell, taken):
+        if is_never_zero(cell, taken):
             return f"the share of the candidate in the new state is {taken}, which is never 0"
         return f"the share of {old} is {kept}, and 1 only where that of the candidate, {taken}, is not 0"
     if not cell.candidate.has(symbols("x")):
         return "the candidate does not read x"
-    if _never(cell, sp.cancel(kept / taken)):
+    if is_never_zero(cell, sp.cancel(kept / taken)):
         return f"the share of {old} is {kept}, and 0 only where that of the candidate, {taken}, is 0 too"
-    return f"the candidate is {cell.candidate}, and brings the old state in wherever the state itself forgets it"
-
-
-def _never(cell, formula):
-    """Is a formula of gates never 0? True is proved."""
-    return is_never_zero(cell, formula)
+    return f"where the share of {old}, {kept}, is 0, the candidate {cell.candidate} reads the past, or lets no input in"
 
 
 # --- What holds for all gates -----------------------------------------------------------------------------------------
@@ -295,12 +291,14 @@ def _bounded_at_corners(cell, kept, taken, bound):
         if sign == 0:
             continue
         signs.add(sign)
-        limit = _limit(abs(kept.xreplace(corner)), abs(taken.xreplace(corner)), bound)
+        kept_here, taken_here = kept.xreplace(corner), taken.xreplace(corner)
+        limit = _limit(abs(kept_here), abs(taken_here), bound)
         if limit == math.inf:
             return _growing(cell, corner)
         limits.append(limit)
+    reached = gate_intervals(cell)
     is_straight = all(sp.diff(part, gate, 2) == 0 for part in (top, bottom) for gate in gates)
-    is_finite = all(gate_intervals(cell)[gate.name].delta < math.inf for gate in gates)
+    is_finite = all(reached[gate.name].delta < math.inf for gate in gates)
     if is_straight and is_finite and len(signs) == 1:
         return Property(True, None, f"|{cell.memory}| is at most {max(limits):g}, with gates at their limits")
     return None

@@ -68,7 +68,7 @@ def gate_values(cell: Cell, setting: Setting) -> dict[sp.Symbol, sp.Expr]:
 
     See docs/cells.md.
     """
-    values = {}
+    values: dict[sp.Symbol, sp.Expr] = {}
     for name in _in_order(cell):
         gate = symbols(name)
         if follows(cell, name):
@@ -116,8 +116,9 @@ def _output_before(cell, setting):
     values = {read: before(read) for read in symbols("x h_prev c_prev")}
     values[symbols("c")] = symbols("c_prev")
     for gate, value in gate_values(cell, setting).items():
-        value = value.xreplace({free: before(free) for free in value.free_symbols})
-        values[gate] = setting.get(f"{gate.name}_prev", value)
+        earlier = {free: before(free) for free in value.free_symbols}
+        name = f"{gate.name}_prev"
+        values[gate] = setting.get(name, value.xreplace(earlier))
     return cell.output.xreplace(values)
 
 
@@ -259,8 +260,8 @@ def _is_monotone_power(formula):
 
 def _common_direction(parts):
     """The direction of a sum: that of its parts, if they all go the same way."""
-    slopes = [direction(part) for part in parts]
-    if None in slopes:
+    slopes = [slope for part in parts if (slope := direction(part)) is not None]
+    if len(slopes) < len(parts):
         return None
     agree = all(sp.cancel(slope / slopes[0]).is_positive for slope in slopes)
     return slopes[0] if agree else None
@@ -310,7 +311,7 @@ def values_of(formula: sp.Expr, known: Mapping) -> mpmath.ctx_iv.ivmpf:
 
     See docs/cells.md.
     """
-    values = {symbol.name: REAL for symbol in formula.free_symbols} | known
+    values = {symbol.name: REAL for symbol in formula.free_symbols} | dict(known)
     return interval_of(tree_of(formula), values)
 
 
@@ -330,7 +331,7 @@ def gate_range(cell: Cell, gate: str) -> tuple[float, float]:
 
 def gate_intervals(cell: Cell) -> dict[str, mpmath.ctx_iv.ivmpf]:
     """The same for all gates, as intervals. See docs/cells.md."""
-    known = {}
+    known: dict[str, mpmath.ctx_iv.ivmpf] = {}
     for name in _in_order(cell):
         known[name] = values_of(cell.gates[symbols(name)], known)
     return known

@@ -50,6 +50,10 @@ FINAL = {"Limit", "LeftOut", "SyntaxError", "IndentationError", "AssertionError"
 FINAL |= {"MemoryError", "CalledProcessError"}
 DIED = "the kernel died, or could not be stopped"
 
+# What our helpers would set as well: threads and messages of TensorFlow.
+SETTINGS = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+SETTINGS |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+
 Answers = dict[str, str]  # from the name of an answer to its value, as an expression
 
 
@@ -120,14 +124,17 @@ class Grader:
 
     def __init__(self, course: Path, place: Path, options: argparse.Namespace):
         self.course, self.place, self.options = course, place.resolve(), options
-        self.handouts = {n: read((course / "release" / ASSIGNMENT / f"{n}.ipynb").read_bytes()) for n in NAMES}
+        release = course / "release" / ASSIGNMENT
+        self.handouts = {name: read((release / f"{name}.ipynb").read_bytes()) for name in NAMES}
         (course / "logs").mkdir(exist_ok=True)
-        self.models: dict[int, Path] = {}  # by variant: our own solution's trained models, which submissions find
-        self.reached: dict[str, list[float]] = {}  # by our own models
+        # Our own solution's trained models, which submissions find at hand, by variant; and what they reach.
+        self.models: dict[int, Path] = {}
+        self.reached: dict[str, list[float]] = {}
         self.kept = course / "models" / short(key_of(course, options))
         self.cache = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
         furnish(self.place / "nursery", None)
-        self.nursery = sandbox.Nursery(self.environment(self.place / "nursery"), self.place / "nursery.txt")
+        environment = self.environment(self.place / "nursery")
+        self.nursery = sandbox.Nursery(environment, self.place / "nursery.txt")
 
     def __enter__(self) -> "Grader":
         return self
@@ -176,11 +183,11 @@ class Grader:
     def environment(self, own: Path) -> dict[str, str]:
         """The environment of what runs in a folder: the school's settings, and nothing else of ours."""
         environment = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
-        environment |= {"COURSEWORK_DATA": self.options.data, "COURSEWORK_RUNS": str(own / "runs")}
-        environment |= {"HOME": str(own / "home"), "TMPDIR": str(own / "home" / "tmp"), "KERAS_HOME": str(self.cache)}
-        environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
-        environment |= {"MPLCONFIGDIR": str(own / "home" / "matplotlib"), "PYTHONPATH": str(ROOT)}
-        return environment | {"KERAS_BACKEND": "tensorflow"}
+        home = own / "home"
+        places = {"HOME": home, "TMPDIR": home / "tmp", "MPLCONFIGDIR": home / "matplotlib"}
+        places |= {"COURSEWORK_RUNS": own / "runs", "KERAS_HOME": self.cache, "PYTHONPATH": ROOT}
+        environment |= {name: str(path) for name, path in places.items()}
+        return environment | SETTINGS | {"COURSEWORK_DATA": self.options.data}
 
 
 class Grading:
@@ -440,7 +447,7 @@ def points_of(cell: NotebookNode, outputs: list[NotebookNode] | None) -> float:
 
 # Files ---------------------------------------------------------------------------------------------------------------
 def furnish(own: Path, models: Path | None) -> None:
-    """A folder as a run finds it: empty but for trained models, ours and the student's. All else from before is gone."""
+    """A folder as a run finds it: empty but for trained models, ours and the student's; all else is gone."""
     own.mkdir(parents=True, exist_ok=True)
     own.chmod(0o700)
     for name in ("work", "home", "before"):
@@ -571,7 +578,7 @@ def clean(cell: NotebookNode, left: int) -> int:
     if cell.cell_type == "code":
         cell.source = cell.source[: cleaning.MOST_SOURCE]
         cell.outputs = [cleaning.clean_output(output) for output in cell.outputs]
-    else:
+    elif cell.source != STUB:  # by which nbgrader knows that there is no answer
         cell.metadata["text"] = cell.source
         cell.source = cleaning.clean_markdown(cell.source)
     return before

@@ -342,6 +342,12 @@ def an_input_with_a_name():
 
 
 @animal
+def an_answer_with_a_name():
+    inputs = keras.Input((5, 5))
+    return Case(keras.Model(inputs, {"logits": head()(L.LSTM(7)(inputs))}))
+
+
+@animal
 def stateful():
     why = "stateful"
     model = keras.Sequential([keras.Input(batch_shape=(4, 5, 5)), L.LSTM(7, stateful=True), head()])
@@ -552,8 +558,8 @@ class Forgets(L.LSTM):
         super().__init__(units, **options)
         self.factor = factor
 
-    def call(self, sequences, training=False):
-        return super().call(sequences * self.factor, training=training)
+    def call(self, sequences, initial_state=None, mask=None, training=False):
+        return super().call(sequences * self.factor, initial_state, mask, training)
 
 
 @animal
@@ -669,4 +675,5 @@ def test_a_model_is_followed_or_refused(name, tmp_path):
 
 
 def expect_answers(model, x):
-    return np.asarray(keras.ops.cast(ask(model, x), "float32"))
+    (answer,) = keras.tree.flatten(ask(model, x))
+    return np.asarray(keras.ops.cast(answer, "float32"))
