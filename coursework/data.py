@@ -15,7 +15,7 @@ from sklearn.model_selection import train_test_split
 from coursework import files
 from coursework.arguments import as_labels, as_numbers, short_repr
 from coursework.backend import keras
-from coursework.text import measured, notify, print_line
+from coursework.text import measured, notify, say
 
 NAMES = ("mnist", "mnist5k", "digits")
 # Keras's own address and checksum of MNIST (`keras.datasets.mnist`), which takes no time limit itself.
@@ -107,7 +107,7 @@ def load_data(source: str | os.PathLike = "auto", binary: bool = True) -> Data:
     data = Data(name, x_train, y_train, x_test, y_test)
     if why:
         found = f"{name}, {len(y_train):,} training and {len(y_test):,} test images ({why})"
-        print_line(f"Data: {measured(found)}")
+        say(f"Data: {measured(found)}")
     return data
 
 

@@ -275,7 +275,7 @@ def test_data_of_ones_own_is_checked(npz, changes, message):
 def test_auto_obeys_the_environment_and_says_so(monkeypatch, npz, capsys):
     monkeypatch.setenv("COURSEWORK_DATA", "digits")
     assert helpers.load_data().name == "digits"
-    said = "Data: ≈[digits, 1,437 training and 360 test images (as COURSEWORK_DATA says)]\n"
+    said = "Data: digits, 1,437 training and 360 test images (as COURSEWORK_DATA says)\n"
     assert capsys.readouterr().out == said
     monkeypatch.setenv("COURSEWORK_DATA", str(npz()))
     assert helpers.load_data("auto").name == "some digits"

@@ -99,7 +99,7 @@ def assert_mnist5k_in_one_line(capfd, why):
     data = helpers.load_data("auto")
     out, err = capfd.readouterr()
     assert data.name == "mnist5k" and len(data.y_train) == 4000
-    assert out.startswith("Data: ≈[mnist5k, 4,000 training") and out.count("\n") == 1 and not err
+    assert out.startswith("Data: mnist5k, 4,000 training") and out.count("\n") == 1 and not err
     assert any(reason in out for reason in why)
 
 
