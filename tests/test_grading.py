@@ -18,7 +18,6 @@ import psutil
 import pytest
 from situations import ONE, SITUATIONS, THREE, at, put
 
-from coursework.experiment import Experiment
 from coursework.files import ROOT
 from coursework.variants import variant
 from teaching import __main__ as program

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, python, imports_the_grading, wait_for
+from conftest import ROOT, imports_the_grading, python, wait_for
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's setpriv, or unshare")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
