@@ -232,7 +232,7 @@ def test_a_drawing_is_answered_at_once(either, page_file):
     assert ink_read(either).shape == (40, 28) and ink_read(either)[:28].any()
     either.shoot(f"reader-{type(either).__name__.lower()}.png")
     asked = {address.partition("#")[0] for address in either.asked if not address.startswith("data:")}
-    assert asked == {page_file.as_uri()}, either.asked  # the empty icon, and Firefox's own font, are data
+    assert asked <= {page_file.as_uri()}, either.asked  # the empty icon, and Firefox's own font, are data
     assert not either.errors, either.errors
 
 
