@@ -643,6 +643,7 @@ def test_the_playground_in_jupyterlab(browser, lab):
     page = browser.new_page(viewport={"width": 1400, "height": 1200})
     open_and_run_all(page, lab, "reader.ipynb")
     page.locator(part("hold-f")).wait_for(timeout=60_000)
+    assert page.locator(".reader").count() == 1
     assert not page.locator(".jp-RenderedImage").first.is_visible()  # the still picture, for where widgets don't run
     for gate, value in (("f", 1), ("i", 0)):
         page.locator(part(f"hold-{gate}")).fill(str(value))
