@@ -636,9 +636,7 @@ def test_the_widget_in_jupyterlab(browser, lab):
 
 def test_the_playground_in_jupyterlab(browser, lab):
     """Sliders with names; both tasks can be solved, and the page says so on the spot."""
-    code = (
-        "import sys\nsys.path.insert(0, '..')\nimport numpy as np, helpers\nhelpers.gate_playground(np.eye(28))\nNone"
-    )
+    code = "import sys\nsys.path.insert(0, '..')\nimport numpy as np, helpers\nhelpers.gate_playground(np.eye(28))"
     notebook_with(lab, code)
     page = browser.new_page(viewport={"width": 1400, "height": 1200})
     open_and_run_all(page, lab, "reader.ipynb")
