@@ -7,6 +7,7 @@ from scipy.special import expit
 
 from coursework.arguments import as_numbers
 from coursework.cells import as_cell
+from coursework.figure import Figure
 from coursework.figures_gates import plot_panels
 from coursework.formulas import Cell
 from coursework.keras_cells import run_step
@@ -19,8 +20,8 @@ BIASES = {"i": -1.0, "f": 1.5, "o": 2.0, "z": 1.5}  # with which a state lasts f
 RECURRENT = {"": 0.5, ", U = 0": 0.0}  # what stands beside a cell's name, and the diagonal of U then
 
 
-def gate_playground(digit: np.ndarray, cells: Sequence = ("LSTM", "GRU")) -> Reader:
-    """Hold the gates of some cells, and see what they remember of a digit; returns the widget.
+def gate_playground(digit: np.ndarray, cells: Sequence = ("LSTM", "GRU")) -> Figure:
+    """Hold the gates of some cells, and see what they remember of a digit.
 
     All cells have 28 units. In their candidates W is the identity, and U half of it or 0; their gates are constant, so
     that each is the sigmoid of its bias. Two tasks, to store and to keep, are checked as the sliders move. Where
@@ -29,6 +30,9 @@ def gate_playground(digit: np.ndarray, cells: Sequence = ("LSTM", "GRU")) -> Rea
     Args:
         digit: (28, 28) of 0 and 1.
         cells: names in `CELLS`, or Cells of one's own.
+
+    Returns:
+        The picture, which has been shown.
 
     Raises:
         ValueError: a digit of another shape, or no cell.
@@ -39,10 +43,8 @@ def gate_playground(digit: np.ndarray, cells: Sequence = ("LSTM", "GRU")) -> Rea
     cells = [as_cell(cell) for cell in cells]
     if not cells:
         raise ValueError("no cell to play with: give a list of names or Cells")
-    widget = Reader(content=_content(digit, cells), image=digit)
-    show_widget(widget)
-    plot_panels({"input": (digit, "pixel")} | _panels(digit, cells))
-    return widget
+    show_widget(Reader(content=_content(digit, cells), image=digit))
+    return plot_panels({"input": (digit, "pixel")} | _panels(digit, cells))
 
 
 def _content(digit, cells):

@@ -15,8 +15,11 @@ DIGIT = np.eye(28)
 @pytest.fixture
 def content(monkeypatch):
     """What the widget is given, for all cells."""
-    monkeypatch.setattr(playground, "show_widget", lambda widget: None)
-    return helpers.gate_playground(DIGIT, list(CELLS)).content
+    shown = []
+    monkeypatch.setattr(playground, "show_widget", shown.append)
+    figure = helpers.gate_playground(DIGIT, list(CELLS))
+    assert "peephole LSTM: c between" in figure.alt
+    return shown[0].content
 
 
 READ = """

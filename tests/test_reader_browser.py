@@ -232,7 +232,7 @@ def test_a_drawing_is_answered_at_once(either, page_file):
     assert ink_read(either).shape == (40, 28) and ink_read(either)[:28].any()
     either.shoot(f"reader-{type(either).__name__.lower()}.png")
     asked = {address.partition("#")[0] for address in either.asked if not address.startswith("data:")}
-    assert asked == {page_file.as_uri()}, either.asked  # the empty icon, and Firefox's own font, are data
+    assert asked <= {page_file.as_uri()}, either.asked  # the empty icon, and Firefox's own font, are data
     assert not either.errors, either.errors
 
 
@@ -636,13 +636,12 @@ def test_the_widget_in_jupyterlab(browser, lab):
 
 def test_the_playground_in_jupyterlab(browser, lab):
     """Sliders with names; both tasks can be solved, and the page says so on the spot."""
-    code = (
-        "import sys\nsys.path.insert(0, '..')\nimport numpy as np, helpers\nhelpers.gate_playground(np.eye(28))\nNone"
-    )
+    code = "import sys\nsys.path.insert(0, '..')\nimport numpy as np, helpers\nhelpers.gate_playground(np.eye(28))"
     notebook_with(lab, code)
     page = browser.new_page(viewport={"width": 1400, "height": 1200})
     open_and_run_all(page, lab, "reader.ipynb")
     page.locator(part("hold-f")).wait_for(timeout=60_000)
+    assert page.locator(".reader").count() == 1
     assert not page.locator(".jp-RenderedImage").first.is_visible()  # the still picture, for where widgets don't run
     for gate, value in (("f", 1), ("i", 0)):
         page.locator(part(f"hold-{gate}")).fill(str(value))
