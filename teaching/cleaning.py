@@ -24,6 +24,7 @@ MOST_SOURCE = 200_000  # of a cell of code
 PICTURE = re.compile(r"data:image/(png|jpeg|gif|webp|svg\+xml);base64,[A-Za-z0-9+/=\s]*", re.I)
 LINK = re.compile(r"(https?://|mailto:|#)", re.I)
 ANCHOR = re.compile(r'<a class="anchor-link" href="[^"]*">(¶|&#182;)</a>')  # Markdown's, at each heading
+MISSING = re.compile(r'<img [^>]*src="(missing-picture-[^"]*)"[^>]*>')
 UNCLOSED = re.compile(r"<!--(?!.*?-->)", re.S)  # a comment that would take all that follows
 PICTURES = ("image/png", "image/jpeg")
 # Macros with which a formula makes links, loads more, or takes a place and a look that are not its own.
@@ -65,7 +66,7 @@ def clean_markdown(text: str) -> str:
     shown = typed(text)
     if len(text) <= MOST_MARKDOWN:
         with contextlib.suppress(Exception):  # nested too deep, for one
-            rendered = ANCHOR.sub("", markdown2html(text))
+            rendered = MISSING.sub(r"[\1]", ANCHOR.sub("", markdown2html(text)))
             shown = clean_html(UNCLOSED.sub("&lt;!--", rendered), OF_TEXTS)
     block = f"<div>{shown.strip()}</div>".replace("\n", "&#10;")
     return block if is_shown_as_it_is(block) else f"<div>{typed(text)}</div>"

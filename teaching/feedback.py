@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +26,10 @@ def write_feedback(course: Path) -> None:
         states = {who: state_of(course, who, gradebook) for who in facts}
     for who, state in states.items():
         folder = course / "feedback" / who / ASSIGNMENT
-        if written.get(who) != state or not folder.exists():
+        if not any((course / "autograded" / who / ASSIGNMENT).glob("*.ipynb")):  # nothing that could be read
+            shutil.rmtree(folder, ignore_errors=True)
+            written[who] = state
+        elif written.get(who) != state or not folder.exists():
             nbgrader(course, "generate_feedback", who)
             for page in folder.glob("*.html"):
                 write_text(page, finished(page.read_text(encoding="utf-8")))

@@ -425,7 +425,7 @@ def one_of(hand_ins: list[tuple[Parts, Owner, list[File]]], collector: Collector
         part.owner = owner if owner.upload and not part.owner.upload else part.owner
     first, *others = parts.values()
     told = [part for part in parts.values() if WHO in part.owner.why]
-    notebooks = collector.held(first)  # of a student who hands in notebook by notebook, each counts
+    notebooks = collector.held(first) if others else set()  # who hands in notebook by notebook: each counts
     for part in others:
         same = part.fingerprint() == first.fingerprint()
         if same:

@@ -111,6 +111,7 @@ def test_whatever_is_put_together_stays_harmless_and_as_it_is(text):
         ("| a |\n|---|\n| 1 |", "<td>1</td>"),
         ("# Heading", "<h1>Heading</h1>"),
         ("![a](data:image/png;base64,iVBORw==)", 'src="data:image/png;base64,iVBORw=="'),
+        ("![a](missing-picture-gone.png)", "[missing-picture-gone.png]"),
         ("[x](https://example.org)", 'href="https://example.org"'),
         ("<p>The GRU <b>shares</b> its weights.</p>", "The GRU <b>shares</b>"),
         ("```python\nif a < b:\n\n    pass\n```", "&#10;&#10;    <span>pass</span>"),

@@ -250,7 +250,7 @@ SETTINGS = {
     "eager": "import tensorflow as tf\ntf.config.run_functions_eagerly(True)\nhelpers.keras.config.set_epsilon(0.1)",
     "own helpers": "%%writefile helpers.py\ndef load_data(*a, **k):\n    raise OSError('my own copy')",
     "reload": "import importlib\nimportlib.reload(helpers)\nimport sys\ndel sys.modules['helpers']\nimport helpers",
-    "another file": "data = '/home/kim/mnist.npz'",
+    "another file": "data = '/media/kim/mnist.npz'",
 }
 
 
