@@ -1,10 +1,10 @@
 """The rooms behind helpers.py. A room imports rooms of lower floors only:
 
 6 checks_networks sweep
-5 figures_gates influence reader store
+5 figures_gates influence practice reader store
 4 figures_analysis figures_training hand_set readout trace training
-3 analysis checks_gates experiment layers
-2 data keras_cells statistics style verdicts
-1 arguments cells properties text
+3 analysis checks_gates experiment keras_cells layers properties
+2 data settings statistics style verdicts
+1 arguments cells text typed
 0 backend files formulas variants words
 """

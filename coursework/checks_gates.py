@@ -9,7 +9,7 @@ import mpmath
 import numpy as np
 import sympy as sp
 
-from coursework import properties
+from coursework import settings
 from coursework.cells import equations
 from coursework.formulas import Cell, one_unit, symbols
 from coursework.verdicts import Verdict, Wrong, as_verdict, kind_of
@@ -25,7 +25,7 @@ judged = functools.partial(as_verdict, needed="a dict from name to number")
 def check_gates(cell: Cell | str, behaviour: str, answer: dict, z_keeps: int = 1) -> Verdict:
     """Does a setting of the gates make the cell store its input (Q1.1), or keep its state (Q1.2)?
 
-    The setting is put into the symbolic update (`equations`), and the property is decided there (`properties.holds`).
+    The setting is put into the symbolic update (`equations`), and the property is decided there (`settings.holds`).
     Store: the new state does not depend on the old h or c, and is an injective function of the candidate's input
     W x + b. Keep: the new state equals the old one, which may be any number, whatever x is. The state is c for a cell
     with an output formula, such as the LSTM, and h for the others, such as the GRU.
@@ -55,11 +55,11 @@ def check_gates(cell: Cell | str, behaviour: str, answer: dict, z_keeps: int = 1
 
 @judged
 def _judge_gates(step, behaviour, answer, has_conventions):
-    values = _read_answer(answer, properties.setting_names(step))
+    values = _read_answer(answer, settings.setting_names(step))
     for name in values:
         if name != "U":
             _check_held(step, name, values, answer)
-    if properties.holds(step, behaviour, values):
+    if settings.holds(step, behaviour, values):
         return
     if step.gates and not any(name in values for name in step.gate_names):
         raise Wrong(f"not answered yet: no gate is set; the gates are {', '.join(step.gate_names)}")
@@ -70,14 +70,14 @@ def _check_held(step, name, values, answer):
     """Can the equations hold this gate at the answer's value?"""
     gate = name if name in step.gate_names else name.removesuffix("_prev")
     formula = step.gates[symbols(gate)]
-    if properties.follows(step, gate):
-        settled = properties.gate_values(step, values)[symbols(gate)]
+    if settings.follows(step, gate):
+        settled = settings.gate_values(step, values)[symbols(gate)]
         if name != gate or settled.free_symbols:
             raise Wrong(f"{name} is no free choice: {gate} = {formula} follows from other gates; set those")
-        if not properties.same(settled, values[name]):
+        if not settings.same(settled, values[name]):
             raise Wrong(f"{name} = {short_repr(answer[name])} contradicts {gate} = {formula}, which is {settled} here")
         return
-    low, high = properties.gate_range(step, gate)
+    low, high = settings.gate_range(step, gate)
     if not low <= values[name] <= high:
         shown = short_repr(answer[name])
         raise Wrong(f"{name} = {shown} lies outside [{low:g}, {high:g}], where a gate's activation lives")
@@ -93,16 +93,16 @@ class Explanation:
     def __init__(self, step, answer, values, has_conventions):
         self.step, self.answer, self.values = step, answer, values
         self.old = step.old_state
-        self.setting = properties.gate_values(step, values)
-        self.shares = properties.shares(step)
+        self.setting = settings.gate_values(step, values)
+        self.shares = settings.shares(step)
         self.meaning = ""
         if self.shares and has_conventions:
             self.meaning = f"; in this convention the old state's share is {self.shares[0]}"
 
     def tell(self, behaviour):
         """Raise Wrong with the hint."""
-        new = properties.state_under(self.step, self.values)
-        if properties.is_undefined(new):
+        new = settings.state_under(self.step, self.values)
+        if settings.is_undefined(new):
             raise Wrong("with this setting the new state is 0/0, which is no number")
         if self.shares:
             kept_and_taken = [sp.expand(share.xreplace(self.setting)) for share in self.shares]
@@ -111,7 +111,7 @@ class Explanation:
         wanted = f"not {self.old} whatever x is"
         if behaviour == "store_input":
             wanted = "no injective function of the candidate's input alone"
-        shown = short_repr(new).replace(" before", "_prev")
+        shown = short_repr(new).replace(settings.BEFORE, "_prev")
         raise Wrong(f"with this setting the new state is {shown}, {wanted}")
 
     def keeping(self, kept, taken):
@@ -121,13 +121,13 @@ class Explanation:
             raise Wrong(f"{self.given(kept_formula, kept)}, so nothing says how much of {self.old} survives the step")
         subject = self.given(kept_formula)
         s = "" if " and " in subject else "s"
-        if properties.same(kept, 0):
+        if settings.same(kept, 0):
             raise Wrong(f"{subject} erase{s} {self.old} in a single step{self.meaning}")
         if not 0 < kept <= 1:
             raise Wrong(f"{subject} let{s} {self.old} grow or change its sign: its share is {kept.n(4)!s}")
-        if not properties.same(kept, 1):
+        if not settings.same(kept, 1):
             raise Wrong(f"{subject} keep{s} less than the whole of {self.old} in each step: {_decay(kept)}")
-        if not properties.same(taken, 0):
+        if not settings.same(taken, 0):
             gates = self.given(taken_formula, taken)
             raise Wrong(f"the new state still depends on the input x, which enters with the candidate: {gates}")
 
@@ -137,13 +137,13 @@ class Explanation:
         if taken.free_symbols:
             gates = self.given(taken_formula, taken)
             raise Wrong(f"{gates}: it could shut the input out, or change from step to step")
-        if properties.same(taken, 0):
+        if settings.same(taken, 0):
             gates = self.given(taken_formula)
             raise Wrong(f"nothing of the current input gets into the new state: {gates}{self.meaning}")
-        if not properties.same(kept, 0):
+        if not settings.same(kept, 0):
             gates = self.given(kept_formula, kept)
             raise Wrong(f"the new state still depends on the old state {self.old}: {gates}{self.meaning}")
-        if not properties.independent(properties.candidate_under(self.step, self.values)):
+        if not settings.independent(settings.candidate_under(self.step, self.values)):
             self.candidate_reads()
 
     def candidate_reads(self):

@@ -1,301 +1,424 @@
-"""What a cell can do, decided from its equations: store its input, keep its state, forget, stay bounded.
+"""What a cell can do, decided from its equations: store its input, keep its state, forget it, stay bounded."""
 
-A setting holds gates at constant numbers. Because constants commute with matrices, a layer of one unit with one input
-tells the same as a wide one. All that a setting leaves open may be any number: the input, the weights, the old state,
-a gate that is left free.
-"""
-
+import dataclasses
+import itertools
+import math
 import random
-from collections.abc import Mapping
+from fractions import Fraction
 
-import mpmath
 import sympy as sp
 
-from coursework.formulas import Cell, dot, evaluate, one_unit, sigmoid, symbols, tree_of
+from coursework.cells import as_cell
+from coursework.formulas import Cell, one_unit, symbols, tree_of
+from coursework.settings import (
+    BEFORE,
+    before,
+    follows,
+    gate_intervals,
+    gate_values,
+    gates_in,
+    holds,
+    interval_of,
+    intervals,
+    is_weight,
+    same,
+    setting_names,
+    shares,
+    state_under,
+    values_of,
+    with_output,
+)
 
-PRECISE = {"maxn": 2500, "strict": True}  # decimal digits that may be spent until a number is told from 0
-Setting = Mapping[str, sp.Expr]
 
+@dataclasses.dataclass(frozen=True)
+class Property:
+    """One thing that a cell can do, or can't.
 
-# --- What a setting may name ------------------------------------------------------------------------------------------
-
-
-def setting_names(cell: Cell) -> list[str]:
-    """What a setting may name: the gates, "U" for the `recurrent_weights`, "o_prev" for a gate o in the output.
-
-    See docs/cells.md.
+    Attributes:
+        possible: whether it can.
+        setting: dict from name to number, with which it does; None if it can't, and where no setting is needed.
+        why: one line: what the setting does, or why none exists.
     """
-    names = list(cell.gate_names)
-    if recurrent_weights(cell):
-        names.append("U")
-    return names + [f"{name}_prev" for name in _gates_in(cell, cell.output)]
+
+    possible: bool
+    setting: dict[str, int | float] | None
+    why: str
 
 
-def recurrent_weights(cell: Cell) -> list[sp.Symbol]:
-    """All weights with which the candidate reads the step before: what "U" stands for.
+def properties(cell: Cell | str) -> dict[str, Property]:
+    """What a cell can do, by proof: no setting is called impossible because none was found.
 
-    Matrices, and vectors such as p in p * h_prev; not those that scale the input too. See docs/cells.md.
-    """
-    products = [part for part in cell.candidate.atoms(sp.Mul) if not part.has(symbols("x"))]
-    products += cell.candidate.atoms(dot)
-    found = {part for product in products if _reads_past(product) for part in product.args if _is_weight(part)}
-    return sorted(found, key=str)
-
-
-def _reads_past(formula):
-    return bool({"h_prev", "c_prev"} & {symbol.name for symbol in formula.free_symbols})
-
-
-def _is_weight(part):
-    return part.is_Symbol and part.name[0] in "WUbp"
-
-
-def _gates_in(cell, formula):
-    """Names of the gates in a formula, in the cell's order; of none if there is no formula."""
-    found = set() if formula is None else {symbol.name for symbol in formula.free_symbols}
-    return [name for name in cell.gate_names if name in found]
-
-
-def follows(cell: Cell, gate: str) -> bool:
-    """Is a gate given by other gates alone, such as i = 1 - f? Then nothing can hold it at a value of its own."""
-    reads = {symbol.name for symbol in cell.gates[symbols(gate)].free_symbols}
-    return reads <= set(cell.gate_names)
-
-
-def gate_values(cell: Cell, setting: Setting) -> dict[sp.Symbol, sp.Expr]:
-    """What each gate is under a setting: a number, itself if it is free, or a formula of the gates that it follows from.
-
-    See docs/cells.md.
-    """
-    values = {}
-    for name in _in_order(cell):
-        gate = symbols(name)
-        if follows(cell, name):
-            values[gate] = cell.gates[gate].xreplace(values)
-        else:
-            values[gate] = setting.get(name, gate)
-    return values
-
-
-def _in_order(cell):
-    """Names of the gates, each after those that it reads."""
-    return [name for name, _ in cell.lines if name in cell.gate_names]
-
-
-# --- The update under a setting ---------------------------------------------------------------------------------------
-
-
-def candidate_under(cell: Cell, setting: Setting) -> sp.Expr:
-    """The candidate of one unit, with the numbers of a setting put in."""
-    return _with_output(cell, setting, _candidate(cell, setting))
-
-
-def state_under(cell: Cell, setting: Setting) -> sp.Expr:
-    """The new state of one unit as a formula of what a setting leaves open, expanded."""
-    values = gate_values(cell, setting) | {symbols("g"): _candidate(cell, setting)}
-    return _with_output(cell, setting, cell.state.xreplace(values))
-
-
-def _candidate(cell, setting):
-    values = gate_values(cell, setting)
-    if setting.get("U") == 0:
-        values |= dict.fromkeys(recurrent_weights(cell), sp.S.Zero)
-    return cell.candidate.xreplace(values)
-
-
-def _with_output(cell, setting, formula):
-    """A formula in which h_prev is what the step before put out, if that is something else than the state."""
-    if cell.memory == "c":
-        formula = formula.xreplace({symbols("h_prev"): _output_before(cell, setting)})
-    return sp.expand(one_unit(formula))
-
-
-def _output_before(cell, setting):
-    """h_prev by the output's formula. A gate that is constant was the same in the step before, unless that is told."""
-    values = {
-        symbols("c"): symbols("c_prev"),
-        symbols("x"): _before("x"),
-        symbols("h_prev"): _before("h_prev"),
-        symbols("c_prev"): _before("c_prev"),
-    }
-    for gate, value in gate_values(cell, setting).items():
-        value = value.xreplace({free: _before(free.name) for free in value.free_symbols})
-        values[gate] = setting.get(f"{gate.name}_prev", value)
-    return cell.output.xreplace(values)
-
-
-def _before(name):
-    """The symbol of a step further back; no name of a user's has a blank."""
-    return sp.Symbol(f"{name} before", real=True)
-
-
-# --- The decisions ----------------------------------------------------------------------------------------------------
-
-
-def holds(cell: Cell, behaviour: str, setting: Setting) -> bool:
-    """Does the cell show a behaviour under a setting, whatever the setting leaves open?
+    Settings are as in `check_gates`: gates held at constants, the limits 0 and 1 of a sigmoid included; "U" = 0 for all
+    weights with which the candidate reads the step before.
 
     Args:
-        cell: whose update is meant.
-        behaviour: "keep_state": the new state equals the old one, which may be any number. "forget": it depends on x
-            and weights alone. "store_input": it does, and is a strictly monotone function of the candidate's input.
-        setting: dict from a name in `setting_names` to a SymPy number.
+        cell: a name in `CELLS`, or a Cell of one's own.
+
+    Returns:
+        dict from name to Property:
+            "store_input": with constant gates, the new state is an injective function of the candidate's input alone.
+            "keep_state": with constant gates, the new state is the old one, whatever x is.
+            "forget": with constant gates, the new state does not depend on the old one.
+            "bounded": from the zero state, the state never leaves a bound, whatever the weights, gates and inputs are.
+            "linear": the new state is an affine function of the old one, gates and candidate included; then all steps
+                can be computed at once.
+            "reads_past": some gate reads h_prev or c_prev, by itself or through another gate.
+
+    Raises:
+        ValueError: no cell.
 
     See docs/cells.md.
     """
-    new = state_under(cell, setting)
-    if is_undefined(new):
-        return False
-    if behaviour == "keep_state":
-        return same(new, cell.old_state)
-    if not independent(new):
-        return False
-    return behaviour == "forget" or is_injective(new)
+    cell = as_cell(cell)
+    found = {behaviour: _can(cell, behaviour) for behaviour in ("store_input", "keep_state", "forget")}
+    return found | {"bounded": _bounded(cell), "linear": _linear(cell), "reads_past": _reads_the_past(cell)}
 
 
-def is_undefined(formula: sp.Expr) -> bool:
-    """Is a formula no number, such as f / (f + i) with both gates at 0? See docs/cells.md."""
-    return formula.has(sp.nan, sp.zoo, sp.oo)
+# --- Is there a setting? ----------------------------------------------------------------------------------------------
 
 
-def independent(formula: sp.Expr) -> bool:
-    """Does a formula depend on x and weights alone, and on no free gate and on nothing that was?"""
-    loose = [symbol for symbol in formula.free_symbols if not _is_weight(symbol) and symbol.name != "x"]
-    return same(formula, formula.xreplace({symbol: _before(symbol.name) for symbol in loose}))
+def _can(cell, behaviour):
+    """The Property for a behaviour that a setting may have."""
+    for setting in _likely_settings(cell):
+        if holds(cell, behaviour, setting):
+            return _with_setting(cell, behaviour, _without_needless(cell, behaviour, setting))
+    open_boxes = list(_open_boxes(cell, behaviour))
+    if not open_boxes:
+        return Property(False, None, _reason(cell, behaviour))
+    for setting in map(_nearby, open_boxes):
+        if holds(cell, behaviour, setting):
+            return _with_setting(cell, behaviour, setting)
+    return Property(False, None, "not decided: no setting that was tried does it, and not all could be ruled out")
 
 
-def same(one: sp.Expr, other: sp.Expr) -> bool:
-    """Are two formulas equal for all values of their symbols? 'No' comes from a point at which they differ."""
-    difference = sp.expand(one - other)
-    if difference == 0:
-        return True
-    if any(differs_from_zero(difference.xreplace(point)) for point in _points(difference)):
-        return False
-    return sp.simplify(difference) == 0
+def _with_setting(cell, behaviour, setting):
+    old, new = cell.old_state, state_under(cell, setting)
+    whatever = {
+        "store_input": f"an injective function of the input, and nothing of {old} is left",
+        "keep_state": "whatever x is",
+        "forget": f"whatever {old} was",
+    }
+    plain = {name: int(value) if value.is_Integer else float(value) for name, value in setting.items()}
+    shown = str(new).replace(BEFORE, "_prev")
+    return Property(True, plain, f"the new state is {shown}, {whatever[behaviour]}")
 
 
-def differs_from_zero(number: sp.Expr) -> bool:
-    """Is a number surely not 0?"""
-    try:
-        return bool(number.evalf(5, **PRECISE) != 0)
-    except sp.core.evalf.PrecisionExhausted:
-        return False
+def _likely_settings(cell):
+    """Settings of all gates, at 1, 0, 1/2 or -1: first with the gates of the output open, then with any."""
+    names = setting_names(cell)
+    inner = {name: _likely_numbers(cell, name) for name in cell.gate_names if not follows(cell, name)}
+    wide_open = {name: [sp.S.One] for name in gates_in(cell, cell.output) if sp.S.One in inner.get(name, ())}
+    extras = [{}, {"U": sp.S.Zero}] if "U" in names else [{}]
+    before = [name for name in names if name not in (*cell.gate_names, "U")]
+    closed = [{name: number} for name in before for number in (sp.S.Zero, sp.S.One)]
+    for choices, more in ((inner | wide_open, extras), (inner, [*extras, *closed])):
+        for extra in more:
+            for numbers in itertools.product(*choices.values()):
+                yield dict(zip(choices, numbers, strict=True)) | extra
 
 
-def _points(formula, count=12):
-    """Fractions for the symbols of a formula, the same in each run: from 0 to 1 for gates, from -4 to 4 for the rest."""
-    chance = random.Random(0)
-    free = sorted(formula.free_symbols, key=str)
-    for _ in range(count if free else 1):
-        point = {}
-        for symbol in free:
-            number = sp.Rational(chance.randint(1, 63), 64)
-            point[symbol] = number if _is_gate(symbol) else 8 * number - 4
-        yield point
+def _likely_numbers(cell, gate):
+    reached = gate_intervals(cell)[gate]
+    return [number for number in (sp.S.One, sp.S.Zero, sp.S.Half, -sp.S.One) if float(number) in reached]
 
 
-def _is_gate(symbol):
-    name = symbol.name.split()[0]
-    return not _is_weight(symbol) and name not in ("x", "h_prev", "c_prev")
+def _without_needless(cell, behaviour, setting):
+    """The setting without the names that may as well be anything."""
+    for name in list(setting):
+        fewer = {other: value for other, value in setting.items() if other != name}
+        ends = [{name: number} for number in (sp.S.Zero, sp.S.One)]
+        if holds(cell, behaviour, fewer) and all(holds(cell, behaviour, fewer | end) for end in ends):
+            setting = fewer
+    return setting
 
 
-def is_injective(formula: sp.Expr) -> bool:
-    """Is a formula strictly monotone in x? Weights are what they are in general: not 0, and of any sign."""
-    return direction(formula) not in (None, 0)
+# --- There is none: all gates at once, in boxes that shrink -----------------------------------------------------------
+
+MOST_BOXES = 2000
+NARROW = 1 / 64
 
 
-INCREASING = (sp.tanh, sigmoid, sp.exp, sp.log)
+def _open_boxes(cell, behaviour):
+    """Boxes of gates in which a setting may still hide; there is none, and that is proved, if none is left.
 
-
-def direction(formula: sp.Expr) -> sp.Expr | None:
-    """A factor with the sign of the slope in x: 0 if x is not there, None if the sign may change.
-
-    tanh(W x + b) has the direction W. See docs/cells.md.
+    What a behaviour demands is an equation in the gates at each input, weight and old state. An interval of the gates
+    gives an interval that holds all values of its left side; where that is clear of 0, no setting is in the box.
     """
-    x = symbols("x")
-    if not formula.has(x):
-        return sp.S.Zero
-    if formula == x:
-        return sp.S.One
-    if sp.diff(formula, x, 2) == 0:  # a straight line
-        return sp.diff(formula, x)
-    if isinstance(formula, INCREASING):
-        return direction(formula.args[0])
-    if formula.is_Pow and _is_monotone_power(formula):
-        slope = direction(formula.base)
-        return None if slope is None else sp.sign(formula.exp) * slope
-    if formula.is_Mul:
-        constant, rest = formula.as_independent(x, as_Add=False)
-        slope = None if rest.is_Mul else direction(rest)
-        return None if slope is None else constant * slope
-    if formula.is_Add:
-        return _common_direction([part for part in formula.args if part.has(x)])
+    for extra in _freedoms(cell, behaviour):
+        equations = _demands(cell, behaviour, extra)
+        for box in _not_ruled_out(equations, _whole_box(cell)):
+            yield box | extra
+
+
+def _freedoms(cell, behaviour):
+    """U = 0 allows all that a free U does; but where it scales the input too, a free one may store."""
+    if "U" not in setting_names(cell):
+        return [{}]
+    return [{"U": sp.S.Zero}, {}] if behaviour == "store_input" else [{"U": sp.S.Zero}]
+
+
+def _whole_box(cell):
+    """All values that the gates can be held at, now and in the step before."""
+    reached = gate_intervals(cell)
+    free = {name: reached[name] for name in cell.gate_names if not follows(cell, name)}
+    return free | {f"{name}{BEFORE}": interval for name, interval in free.items()}
+
+
+def _demands(cell, behaviour, setting, count=6):
+    """Formulas of the gates that must all be 0 for a behaviour, one for each of some inputs, weights and old states."""
+    new = state_under(cell, setting)
+    gates = {sp.Symbol(name, real=True) for name in _whole_box(cell)}
+    rest = sorted((new.free_symbols | {cell.old_state, symbols("x")}) - gates, key=str)
+    past = [symbol for symbol in rest if symbol == cell.old_state or symbol.name.endswith(BEFORE)]
+    chance = random.Random(0)
+    for _ in range(count):
+        point = {symbol: _some_number(chance) for symbol in rest}
+        if behaviour == "keep_state":
+            yield new.xreplace(point) - point[cell.old_state]
+            continue
+        other_past = point | {symbol: _some_number(chance) for symbol in past}
+        change = sp.factor(new.xreplace(point) - new.xreplace(other_past))
+        if behaviour == "store_input":
+            other_input = point | {symbols("x"): _some_number(chance)}
+            change = _relative(change, sp.factor(new.xreplace(point) - new.xreplace(other_input)))
+        yield change
+
+
+def _some_number(chance):
+    return sp.Rational(chance.choice((-1, 1)) * chance.randint(8, 32), 32)
+
+
+def _relative(by_past, by_input):
+    """What the old state does to the new one, in units of what the input does.
+
+    Without these units, no box could be ruled out around gates that let in neither.
+    """
+    return sp.S.One if by_input == 0 else sp.cancel(by_past / by_input)
+
+
+def _not_ruled_out(equations, box):
+    """Those parts of a box of gates that no equation rules out; each is narrow, or what was left when time was up."""
+    trees = [tree_of(equation) for equation in equations]
+    waiting, seen = [box], 0
+    while waiting:
+        box = waiting.pop()
+        seen += 1
+        read = {name: interval for name, interval in box.items()}
+        if any(_is_clear_of_zero(interval_of(tree, read)) for tree in trees):
+            continue
+        widest = max(box, key=lambda name: box[name].delta, default=None)
+        if widest is None or box[widest].delta < NARROW or seen > MOST_BOXES:
+            yield box
+        else:
+            waiting += [box | {widest: half} for half in _halves(box[widest])]
+
+
+def _is_clear_of_zero(interval, slack=1e-9):
+    """Rounding is far below the slack."""
+    return interval.a > slack or interval.b < -slack
+
+
+def _halves(interval):
+    low, high = float(interval.a), float(interval.b)
+    if math.isinf(low) and math.isinf(high):
+        middle = 0.0
+    elif math.isinf(low):
+        middle = min(2 * high, -1.0)
+    elif math.isinf(high):
+        middle = max(2 * low, 1.0)
+    else:
+        middle = (low + high) / 2
+    return intervals.mpf([low, middle]), intervals.mpf([middle, high])
+
+
+def _nearby(box):
+    """The simplest fractions in a narrow box, as a setting."""
+    setting = {}
+    for name, value in box.items():
+        if name.endswith(BEFORE):
+            name = name.replace(BEFORE, "_prev")
+        if not isinstance(value, sp.Expr):
+            value = sp.Rational(Fraction(float(value.mid)).limit_denominator(12))
+        setting[name] = value
+    return setting
+
+
+# --- Why there is none ------------------------------------------------------------------------------------------------
+
+
+def _reason(cell, behaviour):
+    """Which demand no gates meet, in one line."""
+    old = cell.old_state
+    parts = shares(cell)
+    if parts is None:
+        wanted = "equal" if behaviour == "keep_state" else "be free of"
+        return f"no constant gates let the new state {cell.state} {wanted} {old}"
+    kept, taken = (sp.factor(share.xreplace(gate_values(cell, {}))) for share in parts)
+    wanted = 1 if behaviour == "keep_state" else 0
+    if _never(cell, kept - wanted):
+        return f"the share of {old} in the new state is {kept}, which is never {wanted}"
+    if behaviour == "keep_state":
+        if _never(cell, taken):
+            return f"the share of the candidate in the new state is {taken}, which is never 0"
+        return f"the share of {old} is {kept}, and 1 only where that of the candidate, {taken}, is not 0"
+    if not cell.candidate.has(symbols("x")):
+        return "the candidate does not read x"
+    if _never(cell, sp.cancel(kept / taken)):
+        return f"the share of {old} is {kept}, and 0 only where that of the candidate, {taken}, is 0 too"
+    return f"the candidate is {cell.candidate}, and brings the old state in wherever the state itself forgets it"
+
+
+def _never(cell, formula):
+    """Is a formula of gates never 0? True is proved."""
+    return not list(_not_ruled_out([formula], _whole_box(cell)))
+
+
+# --- What holds for all gates -----------------------------------------------------------------------------------------
+
+
+def _reads_the_past(cell):
+    """Property: does a gate read the past?"""
+    reading = [name for name in cell.gate_names if _past_of(cell, cell.gates[symbols(name)])]
+    if reading:
+        told = ", ".join(f"{name} reads {_past_of(cell, cell.gates[symbols(name)])}" for name in reading)
+        return Property(True, None, told)
+    return Property(False, None, "the gates read x alone" if cell.gates else "there is no gate")
+
+
+def _not_weights(formula):
+    return [symbol for symbol in formula.free_symbols if not is_weight(symbol)]
+
+
+def _past_of(cell, formula):
+    """What a formula reads of the step before, through other gates too, in words; empty for nothing."""
+    read = _written_out(cell, formula).free_symbols
+    return " and ".join(past for past in ("h_prev", "c_prev") if symbols(past) in read)
+
+
+def _written_out(cell, formula):
+    """A formula with the equations of gates and candidate put in, so that weights, x and the past are left."""
+    formulas = dict(cell.formulas())
+    for name, _ in reversed(cell.lines):
+        if name not in ("h", "c"):
+            formula = formula.xreplace({symbols(name): formulas[name]})
+    return formula
+
+
+def _linear(cell):
+    """Property: is the new state an affine function of the old one, gates and candidate included?"""
+    old = cell.old_state
+    new = with_output(cell, {}, _written_out(cell, cell.state))
+    for name, formula in cell.gates.items():  # those of the step before, in what that step put out
+        earlier = one_unit(_written_out(cell, formula))
+        earlier = earlier.xreplace({read: before(read) for read in _not_weights(earlier)})
+        new = new.xreplace({before(name): earlier})
+    past = [old, before(symbols("h_prev")), before(symbols("c_prev"))]
+    slopes = [sp.diff(sp.expand(new), symbol) for symbol in past]
+    if not any(slope.has(*past) for slope in slopes):
+        return Property(True, None, f"the new state is A {old} + B, where A and B read x alone")
+    reading = _reads_the_past(cell)
+    if reading.possible:
+        return Property(False, None, reading.why)
+    if _past_of(cell, cell.candidate):
+        return Property(False, None, f"the candidate is {cell.candidate}, which is no straight line in the past")
+    return Property(False, None, f"the new state is {cell.state}, which is no straight line in {old}")
+
+
+def _bounded(cell):
+    """Property: does the state stay within a bound, from the zero state on?"""
+    for attempt in (_bounded_at_once, _bounded_by_shares):
+        found = attempt(cell)
+        if found is not None:
+            return found
+    return _bounded_by_itself(cell)
+
+
+def _largest(cell, formula, **known):
+    """A bound of the absolute value of a formula, with the gates within their ranges; infinite if there is none."""
+    interval = values_of(formula, gate_intervals(cell) | known)
+    return float(abs(interval).b)
+
+
+def _bounded_at_once(cell):
+    """The state's own formula has a bound, whatever the old state was."""
+    bound = _largest(cell, cell.full_state)
+    if bound < math.inf:
+        return Property(True, None, f"|{cell.memory}| is at most {bound:g}: the new state is {cell.state}")
     return None
 
 
-def _is_monotone_power(formula):
-    """x**3, or any power of what is positive."""
-    base, exponent = formula.args
-    return exponent.is_number and (bool(base.is_positive) or (exponent.is_odd and exponent > 0))
-
-
-def _common_direction(parts):
-    """The direction of a sum: that of its parts, if they all go the same way."""
-    slopes = [direction(part) for part in parts]
-    if None in slopes:
+def _bounded_by_shares(cell):
+    """The state is shared out between the old one and the candidate."""
+    parts = shares(cell)
+    if parts is None:
         return None
-    agree = all(sp.cancel(slope / slopes[0]).is_positive for slope in slopes)
-    return slopes[0] if agree else None
+    kept, taken = (share.xreplace(gate_values(cell, {})) for share in parts)
+    bound = _largest(cell, cell.candidate)
+    if not _is_mean(cell, kept, taken):
+        return _bounded_at_corners(cell, kept, taken, bound)
+    between = "the new state lies between the old one and the candidate"
+    if bound == math.inf:
+        return Property(False, None, f"{between} {cell.candidate}, which has no bound")
+    return Property(True, None, f"|{cell.memory}| is at most {bound:g}: {between}")
 
 
-# --- Shares and ranges ------------------------------------------------------------------------------------------------
+def _is_mean(cell, kept, taken):
+    """Are both shares never negative, and their sum 1?"""
+    reached = gate_intervals(cell)
+    positive = all(values_of(share, reached).a >= 0 for share in (kept, taken))
+    return positive and same(kept + taken, sp.S.One)
 
 
-def shares(cell: Cell) -> tuple[sp.Expr, sp.Expr] | None:
-    """Shares (kept, taken) of a new state that is kept * old state + taken * candidate, as formulas of gates.
+def _bounded_at_corners(cell, kept, taken, bound):
+    """|new| <= |kept| |old| + |taken| |g|: in each gate by itself a straight line, so a corner of the box is the worst.
 
-    None for a state of any other form, such as tanh(f h_prev + i g). See docs/cells.md.
+    A common denominator changes nothing, as long as it keeps its sign.
     """
-    old, g = cell.old_state, symbols("g")
-    kept, taken = sp.diff(cell.state, old), sp.diff(cell.state, g)
-    gates = set(cell.gates)
-    if not (kept.free_symbols <= gates and taken.free_symbols <= gates):
-        return None
-    rest = cell.state.xreplace({old: sp.S.Zero, g: sp.S.Zero})
-    return (kept, taken) if sp.simplify(rest) == 0 else None
+    gates = sorted(kept.free_symbols | taken.free_symbols, key=str)
+    top, bottom = sp.fraction(sp.together(kept + symbols("g") * taken))
+    limits, signs = [0.0], set()
+    for corner in _corners(cell, gates):
+        sign = sp.sign(bottom.xreplace(corner))
+        if sign == 0:
+            continue
+        signs.add(sign)
+        limit = _limit(abs(kept.xreplace(corner)), abs(taken.xreplace(corner)), bound)
+        if limit == math.inf:
+            told = " and ".join(f"{gate} = {number}" for gate, number in corner.items()) or "no gate in the way"
+            new = cell.state.xreplace(gate_values(cell, {gate.name: number for gate, number in corner.items()}))
+            return Property(False, None, f"with {told} the new state is {new}, and grows without a bound")
+        limits.append(limit)
+    straight = all(sp.diff(part, gate, 2) == 0 for part in (top, bottom) for gate in gates)
+    if straight and len(signs) == 1 and all(gate_intervals(cell)[gate.name].delta < math.inf for gate in gates):
+        return Property(True, None, f"|{cell.memory}| is at most {max(limits):g}, with gates at their limits")
+    return None
 
 
-intervals = mpmath.MPIntervalContext()  # of our own: mpmath.iv keeps its precision
-REAL = intervals.mpf(["-inf", "inf"])
-ON_INTERVALS = {
-    "tanh": lambda a: 1 - 2 / (intervals.exp(2 * a) + 1),
-    "sigmoid": lambda a: 1 / (1 + intervals.exp(-a)),
-    "exp": intervals.exp,
-    "log": intervals.log,
-    "sin": intervals.sin,
-    "cos": intervals.cos,
-    "abs": abs,
-    "maximum": lambda a, b: intervals.mpf([max(a.a, b.a), max(a.b, b.b)]),
-    "minimum": lambda a, b: intervals.mpf([min(a.a, b.a), min(a.b, b.b)]),
-    "dot": lambda matrix, vector: REAL,
-}
+def _corners(cell, gates):
+    """Dicts from gate to one of its ends."""
+    ends = [_ends(gate_intervals(cell)[gate.name]) for gate in gates]
+    for corner in itertools.product(*ends):
+        yield dict(zip(gates, corner, strict=True))
 
 
-def values_of(formula: sp.Expr, known: Mapping) -> mpmath.ctx_iv.ivmpf:
-    """An interval that holds all values of a formula; a symbol that is not known may be any number.
-
-    See docs/cells.md.
-    """
-    values = {symbol.name: REAL for symbol in formula.free_symbols} | known
-    return intervals.mpf(1) * evaluate(tree_of(formula), values, ON_INTERVALS)
+def _limit(kept, taken, bound):
+    """Where s = kept * s + taken * bound ends, from 0."""
+    if kept > 1 or (kept == 1 and taken != 0):
+        return math.inf
+    return float(taken) * bound / (1 - float(kept)) if taken != 0 else 0.0
 
 
-def gate_range(cell: Cell, gate: str) -> tuple[float, float]:
-    """Least and largest number at which a gate can be held: the limits of its formula, 0 and 1 for a sigmoid.
+def _ends(interval):
+    """Both ends as numbers; a gate without a limit gets well past 1."""
+    low, high = max(interval.a, -2), min(interval.b, 2)
+    return sp.nsimplify(float(low)), sp.nsimplify(float(high))
 
-    See docs/cells.md.
-    """
-    known = {}
-    for name in _in_order(cell):
-        known[name] = values_of(cell.gates[symbols(name)], known)
-    return float(known[gate].a), float(known[gate].b)
+
+def _bounded_by_itself(cell):
+    """A state within the bound of its candidate stays there; otherwise nothing is known."""
+    bound = _largest(cell, cell.candidate)
+    if 0 < bound < math.inf:
+        old = {cell.old_state.name: intervals.mpf([-bound, bound])}
+        if _largest(cell, cell.full_state, **old) <= bound:
+            return Property(True, None, f"|{cell.memory}| is at most {bound:g}: within it, the state stays there")
+    return Property(False, None, f"the ranges of its parts put no bound on {cell.state}")
