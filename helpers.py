@@ -29,6 +29,8 @@ from coursework.keras_cells import named_weights
 from coursework.hand_set import deviation_from_keras, final_state, keras_layer, measure_gate_error, wide_lstm
 # Notebook 1: does a setting of the gates hold?
 from coursework.checks_gates import check_counterexample, check_gates
+# Questions like Q1, without end
+from coursework.practice import practice
 # Notebook 1: figures
 from coursework.figures_gates import gate_playground, plot_gate_error, plot_imitation, plot_panels, plot_reachable
 # Notebook 2: what decides a network
