@@ -1,12 +1,12 @@
 """Checks of the answers to Q1, by mathematics: SymPy, exact fractions and intervals."""
 
 import functools
+import sys
 from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 
 import mpmath
-import numpy as np
 import sympy as sp
 
 from coursework import settings
@@ -281,9 +281,9 @@ def _rounding(value):
     value = _entries(value)[0]
     if isinstance(value, sp.Float):
         return 2.0**-value._prec
-    if isinstance(value, (float, complex, np.inexact)):
-        return float(np.finfo(type(value)).eps)
-    return 0
+    if _kind(value) in ("f", "c"):
+        return float(sys.modules["numpy"].finfo(value.dtype).eps)
+    return sys.float_info.epsilon if isinstance(value, (float, complex)) else 0
 
 
 def _read_answer(answer, names):
@@ -305,7 +305,7 @@ def _read_answer(answer, names):
 
 def _entries(value):
     """The numbers in an array, a matrix or a list, in one list; a single number stands for itself."""
-    if isinstance(value, np.ndarray):
+    if _kind(value):
         return list(value.flat)
     if isinstance(value, (sp.MatrixBase, sp.NDimArray)):
         return sp.flatten(value.tolist())
@@ -321,23 +321,39 @@ def exact(name: str, value) -> sp.Expr:
     that is known to be none of 0 and 1. Notebook 1, Q1.3.
     """
     numbers = {_exact_number(name, entry) for entry in _entries(value)}
-    if len(numbers) != 1 or isinstance(value, np.ma.MaskedArray):
-        shape = f" of shape {np.shape(value)}" if numbers else ""
+    if len(numbers) != 1 or (_kind(value) and hasattr(value, "mask")):
+        shape = f" of shape {_shape(value)}" if numbers else ""
         raise Wrong(f"{name} is an array{shape} whose entries do not all agree; a single number is needed")
     return numbers.pop()
 
 
+def _kind(value):
+    """What NumPy calls the kind of its numbers and arrays, such as "f"; "" for all else.
+
+    NumPy is not imported for this: whoever has something of it has loaded it, and the page has none.
+    """
+    numpy = sys.modules.get("numpy")
+    return value.dtype.kind if numpy and isinstance(value, (numpy.generic, numpy.ndarray)) else ""
+
+
+def _shape(value):
+    """The shape of an array, a matrix or a list of lists."""
+    if isinstance(value, (list, tuple)):
+        return (len(value), *_shape(value[0])) if value else (0,)
+    return getattr(value, "shape", ())
+
+
 def _exact_number(name, value):
     """One entry as a SymPy number, see `exact`."""
-    shown = f"{name} = {short_repr(value)}"
+    shown, kind = f"{name} = {short_repr(value)}", _kind(value)
     if isinstance(value, (str, bytes)):
         raise Wrong(f"{name} is text, and text is never evaluated; write a number without quotation marks")
-    if isinstance(value, (complex, np.complexfloating)) and value.imag == 0:
-        value = value.real
-    if isinstance(value, (np.integer, np.bool_)) and not isinstance(value, np.timedelta64):
+    if (isinstance(value, complex) or kind == "c") and value.imag == 0:
+        value, kind = value.real, kind and "f"
+    if kind in ("i", "u", "b"):
         value = int(value)
     if not isinstance(value, sp.Expr):
-        if not isinstance(value, (int, float, np.floating, Fraction, Decimal)):
+        if not (isinstance(value, (int, float, Fraction, Decimal)) or kind == "f"):
             raise Wrong(f"{name} is {kind_of(value)}; a real number is needed")
         try:
             value = sp.Rational(*map(int, value.as_integer_ratio()))

@@ -142,9 +142,7 @@ def cell_of(text: str) -> Cell:
     """
     text = _plain(text)
     try:
-        if text.startswith("{"):
-            return cell_from_data(json.loads(text))
-        return _written_cell(ast.parse(text))
+        cell = cell_from_data(json.loads(text)) if text.startswith("{") else _written_cell(ast.parse(text))
     except SyntaxError as error:
         raise ValueError(f"line {error.lineno} can't be read: write equations such as g = tanh(dot(W, x) + b)") from None
     except RecursionError:
@@ -153,6 +151,10 @@ def cell_of(text: str) -> Cell:
         raise ValueError(f"line {error.lineno} is no JSON: {error.msg}") from None
     except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"this is no cell: {type(error).__name__} at {error}") from None
+    for name in (*cell.gate_names, *cell.weights):
+        if not name.isidentifier():
+            raise ValueError(f"{name!r} is no name: it takes letters, digits and _")
+    return cell
 
 
 def _written_cell(tree):
