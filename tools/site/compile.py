@@ -1,4 +1,4 @@
-"""Runs in Pyodide: /packages.zip with the modules that Q1 loads compiled, as /compiled.zip."""
+"""Runs in Pyodide: /packages.zip, which is unpacked in /packages, with the modules that Q1 loads compiled."""
 
 import importlib.util
 import json
@@ -6,7 +6,7 @@ import sys
 import zipfile
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, "/packages.zip")
+sys.path.insert(0, "/packages")
 
 from tools.desk import reply  # noqa: E402
 
@@ -20,7 +20,7 @@ EXERCISE = [
 for request in EXERCISE:
     reply(json.dumps(request))
 
-FROM = "/packages.zip/"
+FROM = "/packages/"
 files = [getattr(module, "__file__", None) or "" for module in sys.modules.values()]
 loaded = {file.removeprefix(FROM) for file in files if file.startswith(FROM)}
 

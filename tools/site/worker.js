@@ -35,8 +35,8 @@ self.fetch = async (address) => {
 async function start() {
   const packages = self.fetch(`${here}packages.zip`).then((response) => response.arrayBuffer());
   const python = await loadPyodide({ indexURL: here });
-  python.FS.writeFile("/packages.zip", new Uint8Array(await packages));
-  python.runPython("import sys; sys.path.insert(0, '/packages.zip')");
+  python.unpackArchive(await packages, "zip", { extractDir: "/packages" });
+  python.runPython("import sys; sys.dont_write_bytecode = True; sys.path.insert(0, '/packages')");
   return python.pyimport("tools.desk").reply;
 }
 
