@@ -1,10 +1,12 @@
 """Checks of the answers to Q1, by mathematics: SymPy, exact fractions and intervals."""
 
 import functools
+import operator
 import sys
 from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
+from numbers import Complex, Integral, Number, Real
 
 import mpmath
 import sympy as sp
@@ -69,18 +71,23 @@ def _judge_gates(step, behaviour, answer, has_conventions):
 def _check_held(step, name, values, answer):
     """Can the equations hold this gate at the answer's value?"""
     gate = name if name in step.gate_names else name.removesuffix("_prev")
-    formula = step.gates[symbols(gate)]
+    shown = f"{name} = {short_repr(answer[name])}"
     if settings.follows(step, gate):
-        settled = settings.gate_values(step, values)[symbols(gate)]
-        if name != gate or settled.free_symbols:
-            raise Wrong(f"{name} is no free choice: {gate} = {formula} follows from other gates; set those")
-        if not settings.same(settled, values[name]):
-            raise Wrong(f"{name} = {short_repr(answer[name])} contradicts {gate} = {formula}, which is {settled} here")
+        _check_follower(step, name, gate, values, shown)
         return
     low, high = settings.gate_range(step, gate)
     if not low <= values[name] <= high:
-        shown = short_repr(answer[name])
-        raise Wrong(f"{name} = {shown} lies outside [{low:g}, {high:g}], where a gate's activation lives")
+        raise Wrong(f"{shown} lies outside [{low:g}, {high:g}], where a gate's activation lives")
+
+
+def _check_follower(step, name, gate, values, shown):
+    """A gate that is a formula of others is what that formula says."""
+    formula = step.gates[symbols(gate)]
+    settled = settings.gate_values(step, values)[symbols(gate)]
+    if name != gate or settled.free_symbols:
+        raise Wrong(f"{name} is no free choice: {gate} = {formula} follows from other gates; set those")
+    if not settings.same(settled, values[name]):
+        raise Wrong(f"{shown} contradicts {gate} = {formula}, which is {settled} here")
 
 
 class Explanation:
@@ -118,18 +125,21 @@ class Explanation:
         """What keeping the state asks of both shares."""
         kept_formula, taken_formula = self.shares
         if kept.free_symbols:
-            raise Wrong(f"{self.given(kept_formula, kept)}, so nothing says how much of {self.old} survives the step")
+            subject = self.given(kept_formula, kept)
+            raise Wrong(f"{subject}, so nothing says how much of {self.old} survives the step")
         subject = self.given(kept_formula)
         s = "" if " and " in subject else "s"
         if settings.same(kept, 0):
             raise Wrong(f"{subject} erase{s} {self.old} in a single step{self.meaning}")
         if not 0 < kept <= 1:
-            raise Wrong(f"{subject} let{s} {self.old} grow or change its sign: its share is {kept.n(4)!s}")
+            share = str(kept.n(4))
+            raise Wrong(f"{subject} let{s} {self.old} grow or change its sign: its share is {share}")
         if not settings.same(kept, 1):
-            raise Wrong(f"{subject} keep{s} less than the whole of {self.old} in each step: {_decay(kept)}")
+            pace = _decay(kept)
+            raise Wrong(f"{subject} keep{s} less than the whole of {self.old} in each step: {pace}")
         if not settings.same(taken, 0):
-            gates = self.given(taken_formula, taken)
-            raise Wrong(f"the new state still depends on the input x, which enters with the candidate: {gates}")
+            subject = self.given(taken_formula, taken)
+            raise Wrong(f"the new state still depends on the input x, which enters with the candidate: {subject}")
 
     def storing(self, kept, taken):
         """What storing the input asks of both shares, and then of the candidate."""
@@ -149,9 +159,10 @@ class Explanation:
     def candidate_reads(self):
         """The candidate brings in what should be out."""
         candidate = self.step.candidate
-        gates = [gate for gate in self.step.gates if gate in candidate.free_symbols]
-        named = f" ({self.given(candidate)})" if gates else ""
-        for past, what in (("h_prev", "the output of the step before"), ("c_prev", "the state of the step before")):
+        has_gates = any(gate in candidate.free_symbols for gate in self.step.gates)
+        named = f" ({self.given(candidate)})" if has_gates else ""
+        steps_before = {"h_prev": "the output of the step before", "c_prev": "the state of the step before"}
+        for past, what in steps_before.items():
             if symbols(past) in candidate.free_symbols:
                 why = f"the candidate reads {past}, {what}{named}"
                 raise Wrong(f"the new state still depends on the old state through the candidate: {why}")
@@ -281,8 +292,10 @@ def _rounding(value):
     value = _entries(value)[0]
     if isinstance(value, sp.Float):
         return 2.0**-value._prec
-    if _kind(value) in ("f", "c"):
-        return float(sys.modules["numpy"].finfo(value.dtype).eps)
+    if getattr(getattr(value, "dtype", None), "kind", "") in ("f", "c"):
+        import numpy as np
+
+        return float(np.finfo(value.dtype).eps)
     return sys.float_info.epsilon if isinstance(value, (float, complex)) else 0
 
 
@@ -296,17 +309,21 @@ def _read_answer(answer, names):
         if not isinstance(name, str) and short_repr(name) in names:
             raise Wrong(f"the name {name} is {kind_of(name)}; write it as text: '{name}'")
         if not isinstance(name, str) or name not in names:
-            raise Wrong(f"unknown name {short_repr(name)}; the names are {', '.join(names)}")
-    open_names = [name for name in names if name in answer and (answer[name] is None or answer[name] is ...)]
+            raise Wrong(f"unknown name {short_repr(name)}; the names are {', '.join(names) or 'none'}")
+    told = [name for name in names if name in answer]
+    open_names = [name for name in told if answer[name] is None or answer[name] is ...]
     if open_names:
         raise Wrong(f"not answered yet: {', '.join(open_names)}")
-    return {name: exact(name, answer[name]) for name in names if name in answer}
+    return {name: exact(name, answer[name]) for name in told}
 
 
 def _entries(value):
     """The numbers in an array, a matrix or a list, in one list; a single number stands for itself."""
-    if _kind(value):
-        return list(value.flat)
+    if hasattr(type(value), "__array__") and not isinstance(value, (sp.Basic, sp.MatrixBase, Number)):
+        import numpy as np  # here: without arrays, the checks do without NumPy
+
+        array = np.asarray(value)
+        return list((array.astype(int) if array.dtype == bool else array).flat)
     if isinstance(value, (sp.MatrixBase, sp.NDimArray)):
         return sp.flatten(value.tolist())
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
@@ -321,53 +338,25 @@ def exact(name: str, value) -> sp.Expr:
     that is known to be none of 0 and 1. Notebook 1, Q1.3.
     """
     numbers = {_exact_number(name, entry) for entry in _entries(value)}
-    if len(numbers) != 1 or (_kind(value) and hasattr(value, "mask")):
-        shape = f" of shape {_shape(value)}" if numbers else ""
+    if len(numbers) != 1 or hasattr(value, "mask"):
+        shape = f" of shape {getattr(value, 'shape', (len(value),))}" if numbers else ""
         raise Wrong(f"{name} is an array{shape} whose entries do not all agree; a single number is needed")
     return numbers.pop()
 
 
-def _kind(value):
-    """What NumPy calls the kind of its numbers and arrays, such as "f"; "" for all else.
-
-    NumPy is not imported for this: whoever has something of it has loaded it, and the page has none.
-    """
-    numpy = sys.modules.get("numpy")
-    return value.dtype.kind if numpy and isinstance(value, (numpy.generic, numpy.ndarray)) else ""
-
-
-def _shape(value):
-    """The shape of an array, a matrix or a list of lists."""
-    if isinstance(value, (list, tuple)):
-        return (len(value), *_shape(value[0])) if value else (0,)
-    return getattr(value, "shape", ())
-
-
 def _exact_number(name, value):
     """One entry as a SymPy number, see `exact`."""
-    shown, kind = f"{name} = {short_repr(value)}", _kind(value)
     if isinstance(value, (str, bytes)):
         raise Wrong(f"{name} is text, and text is never evaluated; write a number without quotation marks")
-    if (isinstance(value, complex) or kind == "c") and value.imag == 0:
-        value, kind = value.real, kind and "f"
-    if kind in ("i", "u", "b"):
-        value = int(value)
+    shown = f"{name} = {short_repr(value)}"
     if not isinstance(value, sp.Expr):
-        if not (isinstance(value, (int, float, Fraction, Decimal)) or kind == "f"):
-            raise Wrong(f"{name} is {kind_of(value)}; a real number is needed")
-        try:
-            value = sp.Rational(*map(int, value.as_integer_ratio()))
-        except (ValueError, OverflowError):
-            raise Wrong(f"{shown} is not a finite number") from None
+        value = _as_fraction(name, value, shown)
     if value.free_symbols:
         raise Wrong(f"{name} is a formula with symbols; a number is needed")
     if any(power.exp.has(sp.exp) for power in value.atoms(sp.exp)):  # digits of such towers take for ever
         raise Wrong(f"{name} is too involved a formula; write the number as a fraction or as a float")
     is_fraction = value.is_Rational or value.is_Float
-    try:
-        near = value if is_fraction else value.evalf(DIGITS, maxn=2 * DIGITS, strict=True)
-    except sp.core.evalf.PrecisionExhausted:
-        near = sp.S.Zero
+    near = value if is_fraction else _with_digits(value)
     if not (near.is_Rational or near.is_Float):
         raise Wrong(f"{shown} is not a finite real number")
     if not is_fraction and (near.is_zero or (near - 1).is_zero):
@@ -375,6 +364,28 @@ def _exact_number(name, value):
     if _bits(near if is_fraction else near.n(60)) > MAX_BITS:
         raise Wrong(f"{name} has more than {MAX_BITS} binary digits; a shorter number is needed")
     return sp.Rational(value) if is_fraction else value
+
+
+def _as_fraction(name, value, shown):
+    """A number of Python or NumPy as the fraction that it is."""
+    if isinstance(value, Complex) and value.imag == 0:
+        value = value.real
+    if not isinstance(value, (Real, Decimal)):
+        raise Wrong(f"{name} is {kind_of(value)}; a real number is needed")
+    if isinstance(value, Integral):
+        return sp.Integer(operator.index(value))  # no time span, which NumPy counts among them, is an index
+    try:
+        return sp.Rational(*map(int, value.as_integer_ratio()))
+    except (ValueError, OverflowError):
+        raise Wrong(f"{shown} is not a finite number") from None
+
+
+def _with_digits(number):
+    """A Float with many digits; 0 if so many do not tell it from 0."""
+    try:
+        return number.evalf(DIGITS, maxn=2 * DIGITS, strict=True)
+    except sp.core.evalf.PrecisionExhausted:
+        return sp.S.Zero
 
 
 def _bits(number):

@@ -3,13 +3,13 @@
 import dataclasses
 import itertools
 import math
-import random
 from fractions import Fraction
 
 import sympy as sp
 
 from coursework.cells import as_cell
-from coursework.formulas import Cell, one_unit, symbols, tree_of
+from coursework.formulas import Cell, one_unit, symbols
+from coursework.impossible import is_never_zero, settings_left, worth_a_proof
 from coursework.settings import (
     BEFORE,
     before,
@@ -18,7 +18,6 @@ from coursework.settings import (
     gate_values,
     gates_in,
     holds,
-    interval_of,
     intervals,
     is_weight,
     same,
@@ -41,7 +40,7 @@ class Property:
     """
 
     possible: bool
-    setting: dict[str, int | float] | None
+    setting: dict[str, int | float | Fraction] | None
     why: str
 
 
@@ -79,13 +78,13 @@ def properties(cell: Cell | str) -> dict[str, Property]:
 
 def _can(cell, behaviour):
     """The Property for a behaviour that a setting may have."""
-    for setting in _likely_settings(cell):
+    for setting in worth_a_proof(cell, behaviour, _likely_settings(cell)):
         if holds(cell, behaviour, setting):
             return _with_setting(cell, behaviour, _without_needless(cell, behaviour, setting))
-    open_boxes = list(_open_boxes(cell, behaviour))
-    if not open_boxes:
+    left = list(settings_left(cell, behaviour))
+    if not left:
         return Property(False, None, _reason(cell, behaviour))
-    for setting in map(_nearby, open_boxes):
+    for setting in worth_a_proof(cell, behaviour, left):
         if holds(cell, behaviour, setting):
             return _with_setting(cell, behaviour, setting)
     return Property(False, None, "not decided: no setting that was tried does it, and not all could be ruled out")
@@ -98,23 +97,39 @@ def _with_setting(cell, behaviour, setting):
         "keep_state": "whatever x is",
         "forget": f"whatever {old} was",
     }
-    plain = {name: int(value) if value.is_Integer else float(value) for name, value in setting.items()}
+    numbers = {name: _plain(value) for name, value in setting.items()}
     shown = str(new).replace(BEFORE, "_prev")
-    return Property(True, plain, f"the new state is {shown}, {whatever[behaviour]}")
+    return Property(True, numbers, f"the new state is {shown}, {whatever[behaviour]}")
+
+
+def _plain(number):
+    """An int, a float if that is exact, or else a fraction."""
+    if number.is_Integer:
+        return int(number)
+    exact = Fraction(number.p, number.q)
+    return float(exact) if Fraction(float(exact)) == exact else exact
 
 
 def _likely_settings(cell):
-    """Settings of all gates, at 1, 0, 1/2 or -1: first with the gates of the output open, then with any."""
-    names = setting_names(cell)
-    inner = {name: _likely_numbers(cell, name) for name in cell.gate_names if not follows(cell, name)}
-    wide_open = {name: [sp.S.One] for name in gates_in(cell, cell.output) if sp.S.One in inner.get(name, ())}
-    extras = [{}, {"U": sp.S.Zero}] if "U" in names else [{}]
-    before = [name for name in names if name not in (*cell.gate_names, "U")]
-    closed = [{name: number} for name in before for number in (sp.S.Zero, sp.S.One)]
-    for choices, more in ((inner | wide_open, extras), (inner, [*extras, *closed])):
-        for extra in more:
-            for numbers in itertools.product(*choices.values()):
-                yield dict(zip(choices, numbers, strict=True)) | extra
+    """Settings of all gates at likely numbers: first with the gates of the output open, then with any."""
+    numbers = {name: _likely_numbers(cell, name) for name in cell.gate_names if not follows(cell, name)}
+    in_output = gates_in(cell, cell.output)
+    with_open_output = numbers | {name: [sp.S.One] for name in in_output if sp.S.One in numbers.get(name, ())}
+    extras = [{}]
+    if "U" in setting_names(cell):
+        extras.append({"U": sp.S.Zero})
+    for extra in extras:
+        yield from _settings(with_open_output, extra)
+    for name in in_output:
+        extras += [{f"{name}_prev": number} for number in (sp.S.Zero, sp.S.One)]
+    for extra in extras:
+        yield from _settings(numbers, extra)
+
+
+def _settings(choices, extra):
+    """All settings that take one of the numbers for each gate."""
+    for numbers in itertools.product(*choices.values()):
+        yield dict(zip(choices, numbers, strict=True)) | extra
 
 
 def _likely_numbers(cell, gate):
@@ -123,123 +138,12 @@ def _likely_numbers(cell, gate):
 
 
 def _without_needless(cell, behaviour, setting):
-    """The setting without the names that may as well be anything."""
+    """The setting without the names that may as well be anything: free, 0 or 1."""
     for name in list(setting):
         fewer = {other: value for other, value in setting.items() if other != name}
-        ends = [{name: number} for number in (sp.S.Zero, sp.S.One)]
-        if holds(cell, behaviour, fewer) and all(holds(cell, behaviour, fewer | end) for end in ends):
+        variants = [fewer, fewer | {name: sp.S.Zero}, fewer | {name: sp.S.One}]
+        if all(holds(cell, behaviour, variant) for variant in variants):
             setting = fewer
-    return setting
-
-
-# --- There is none: all gates at once, in boxes that shrink -----------------------------------------------------------
-
-MOST_BOXES = 2000
-NARROW = 1 / 64
-
-
-def _open_boxes(cell, behaviour):
-    """Boxes of gates in which a setting may still hide; there is none, and that is proved, if none is left.
-
-    What a behaviour demands is an equation in the gates at each input, weight and old state. An interval of the gates
-    gives an interval that holds all values of its left side; where that is clear of 0, no setting is in the box.
-    """
-    for extra in _freedoms(cell, behaviour):
-        equations = _demands(cell, behaviour, extra)
-        for box in _not_ruled_out(equations, _whole_box(cell)):
-            yield box | extra
-
-
-def _freedoms(cell, behaviour):
-    """U = 0 allows all that a free U does; but where it scales the input too, a free one may store."""
-    if "U" not in setting_names(cell):
-        return [{}]
-    return [{"U": sp.S.Zero}, {}] if behaviour == "store_input" else [{"U": sp.S.Zero}]
-
-
-def _whole_box(cell):
-    """All values that the gates can be held at, now and in the step before."""
-    reached = gate_intervals(cell)
-    free = {name: reached[name] for name in cell.gate_names if not follows(cell, name)}
-    return free | {f"{name}{BEFORE}": interval for name, interval in free.items()}
-
-
-def _demands(cell, behaviour, setting, count=6):
-    """Formulas of the gates that must all be 0 for a behaviour, one for each of some inputs, weights and old states."""
-    new = state_under(cell, setting)
-    gates = {sp.Symbol(name, real=True) for name in _whole_box(cell)}
-    rest = sorted((new.free_symbols | {cell.old_state, symbols("x")}) - gates, key=str)
-    past = [symbol for symbol in rest if symbol == cell.old_state or symbol.name.endswith(BEFORE)]
-    chance = random.Random(0)
-    for _ in range(count):
-        point = {symbol: _some_number(chance) for symbol in rest}
-        if behaviour == "keep_state":
-            yield new.xreplace(point) - point[cell.old_state]
-            continue
-        other_past = point | {symbol: _some_number(chance) for symbol in past}
-        change = sp.factor(new.xreplace(point) - new.xreplace(other_past))
-        if behaviour == "store_input":
-            other_input = point | {symbols("x"): _some_number(chance)}
-            change = _relative(change, sp.factor(new.xreplace(point) - new.xreplace(other_input)))
-        yield change
-
-
-def _some_number(chance):
-    return sp.Rational(chance.choice((-1, 1)) * chance.randint(8, 32), 32)
-
-
-def _relative(by_past, by_input):
-    """What the old state does to the new one, in units of what the input does.
-
-    Without these units, no box could be ruled out around gates that let in neither.
-    """
-    return sp.S.One if by_input == 0 else sp.cancel(by_past / by_input)
-
-
-def _not_ruled_out(equations, box):
-    """Those parts of a box of gates that no equation rules out; each is narrow, or what was left when time was up."""
-    trees = [tree_of(equation) for equation in equations]
-    waiting, seen = [box], 0
-    while waiting:
-        box = waiting.pop()
-        seen += 1
-        read = {name: interval for name, interval in box.items()}
-        if any(_is_clear_of_zero(interval_of(tree, read)) for tree in trees):
-            continue
-        widest = max(box, key=lambda name: box[name].delta, default=None)
-        if widest is None or box[widest].delta < NARROW or seen > MOST_BOXES:
-            yield box
-        else:
-            waiting += [box | {widest: half} for half in _halves(box[widest])]
-
-
-def _is_clear_of_zero(interval, slack=1e-9):
-    """Rounding is far below the slack."""
-    return interval.a > slack or interval.b < -slack
-
-
-def _halves(interval):
-    low, high = float(interval.a), float(interval.b)
-    if math.isinf(low) and math.isinf(high):
-        middle = 0.0
-    elif math.isinf(low):
-        middle = min(2 * high, -1.0)
-    elif math.isinf(high):
-        middle = max(2 * low, 1.0)
-    else:
-        middle = (low + high) / 2
-    return intervals.mpf([low, middle]), intervals.mpf([middle, high])
-
-
-def _nearby(box):
-    """The simplest fractions in a narrow box, as a setting."""
-    setting = {}
-    for name, value in box.items():
-        if name.endswith(BEFORE):
-            name = name.replace(BEFORE, "_prev")
-        if not isinstance(value, sp.Expr):
-            value = sp.Rational(Fraction(float(value.mid)).limit_denominator(12))
-        setting[name] = value
     return setting
 
 
@@ -270,7 +174,7 @@ def _reason(cell, behaviour):
 
 def _never(cell, formula):
     """Is a formula of gates never 0? True is proved."""
-    return not list(_not_ruled_out([formula], _whole_box(cell)))
+    return is_never_zero(cell, formula)
 
 
 # --- What holds for all gates -----------------------------------------------------------------------------------------
@@ -313,8 +217,7 @@ def _linear(cell):
         earlier = earlier.xreplace({read: before(read) for read in _not_weights(earlier)})
         new = new.xreplace({before(name): earlier})
     past = [old, before(symbols("h_prev")), before(symbols("c_prev"))]
-    slopes = [sp.diff(sp.expand(new), symbol) for symbol in past]
-    if not any(slope.has(*past) for slope in slopes):
+    if all(_is_straight(new, symbol, past) for symbol in past):
         return Property(True, None, f"the new state is A {old} + B, where A and B read x alone")
     reading = _reads_the_past(cell)
     if reading.possible:
@@ -322,6 +225,12 @@ def _linear(cell):
     if _past_of(cell, cell.candidate):
         return Property(False, None, f"the candidate is {cell.candidate}, which is no straight line in the past")
     return Property(False, None, f"the new state is {cell.state}, which is no straight line in {old}")
+
+
+def _is_straight(formula, symbol, past):
+    """Is the slope free of the past? A formula that only looks bent is expanded before it is told so."""
+    slope = sp.diff(formula, symbol)
+    return same(slope, slope.xreplace({other: before(before(other)) for other in past}))
 
 
 def _bounded(cell):

@@ -108,7 +108,7 @@ def with_output(cell, setting, formula):
     """A formula in which h_prev is what the step before put out, if that is something else than the state."""
     if cell.memory == "c":
         formula = formula.xreplace({symbols("h_prev"): _output_before(cell, setting)})
-    return sp.expand(one_unit(formula))
+    return sp.expand(one_unit(formula), multinomial=False)  # a power stays one, and shows that it is monotone
 
 
 def _output_before(cell, setting):
@@ -163,12 +163,22 @@ def independent(formula: sp.Expr) -> bool:
 
 def same(one: sp.Expr, other: sp.Expr) -> bool:
     """Are two formulas equal for all values of their symbols? 'No' comes from a point at which they differ."""
-    difference = sp.expand(one - other)
+    difference = one - other
+    if difference == 0:
+        return True
+    if any(_is_clearly_not_zero(difference.xreplace(point)) for point in _points(difference, 2)):
+        return False
+    difference = sp.expand(difference)
     if difference == 0:
         return True
     if any(differs_from_zero(difference.xreplace(point)) for point in _points(difference)):
         return False
     return sp.simplify(difference) == 0
+
+
+def _is_clearly_not_zero(number):
+    near = number.evalf(15)
+    return bool(near.is_comparable and abs(near) > 1e-6)
 
 
 def differs_from_zero(number: sp.Expr) -> bool:
@@ -202,6 +212,17 @@ def is_injective(formula: sp.Expr) -> bool:
 
 
 INCREASING = (sp.tanh, sigmoid, sp.exp, sp.log)
+
+
+def without_outer(formula: sp.Expr) -> sp.Expr:
+    """What stands inside tanh, a cube and other functions that take different numbers to different ones.
+
+    See docs/cells.md.
+    """
+    factor, rest = formula.as_coeff_Mul()
+    if isinstance(rest, INCREASING) or (rest.is_Pow and _is_monotone_power(rest)):
+        return without_outer(rest.args[0])
+    return rest if factor != 0 else formula
 
 
 def direction(formula: sp.Expr) -> sp.Expr | None:
@@ -272,10 +293,15 @@ ON_INTERVALS = {
     "sin": intervals.sin,
     "cos": intervals.cos,
     "abs": abs,
-    "maximum": lambda a, b: intervals.mpf([max(a.a, b.a), max(a.b, b.b)]),
-    "minimum": lambda a, b: intervals.mpf([min(a.a, b.a), min(a.b, b.b)]),
+    "maximum": lambda a, b: _end_by_end(max, a, b),
+    "minimum": lambda a, b: _end_by_end(min, a, b),
     "dot": lambda matrix, vector: REAL,
 }
+
+
+def _end_by_end(choose, a, b):
+    a, b = intervals.mpf(a), intervals.mpf(b)
+    return intervals.mpf([choose(a.a, b.a), choose(a.b, b.b)])
 
 
 def values_of(formula: sp.Expr, known: Mapping) -> mpmath.ctx_iv.ivmpf:
