@@ -126,6 +126,11 @@ FORMS = {
 }
 
 
+def _clipped(a):
+    """The hard sigmoid, which reaches 0 and 1."""
+    return sp.Min(1, sp.Max(0, a))
+
+
 class _Draft:
     """A cell in the making: `chance` decides what a level leaves open."""
 
@@ -135,7 +140,9 @@ class _Draft:
         self.gates = {}
 
     def cell(self, name, behaviour, possible):
-        count, past = self.chance.choice(WAYS[self.level, behaviour])
+        ways = WAYS[self.level, behaviour]
+        quick = [way for way in ways if way[1] != "Uc"]  # there, a proof that nothing does it takes seconds
+        count, past = self.chance.choice(ways if possible else quick)
         form = self.chance.choice(FORMS[behaviour, possible, count])
         kept, taken = map(self.perhaps_tied, form(*(self.share() for _ in range(count))))
         old = symbols("c_prev" if "c" in past else "h_prev")
@@ -143,18 +150,17 @@ class _Draft:
         output = self.gate() * sp.tanh(c) if "c" in past else None
         return Cell(name, self.gates, candidate, kept * old + taken * g, output)
 
-    def gate(self, squash=sigmoid):
-        """A new gate, which reads x and h_prev."""
+    def gate(self):
+        """A new gate, which reads x and h_prev, most often through a sigmoid."""
         letter = self.letters.pop()
         W, U, b = symbols(f"W_{letter} U_{letter} b_{letter}")
         gate = symbols(letter)
+        squash = self.chance.choice([sigmoid, sigmoid, sigmoid, _clipped])
         self.gates[gate] = squash(dot(W, x) + dot(U, h_prev) + b)
         return gate
 
     def share(self):
-        """A share from 0 to 1 that a gate gives: the gate, its complement, or one that is squashed otherwise."""
-        if self.level > 1 and self.chance.random() < 0.25:
-            return (1 + self.gate(sp.tanh)) / 2
+        """A share from 0 to 1 that a gate gives: the gate or its complement."""
         gate = self.gate()
         return self.chance.choice([gate, 1 - gate])
 
