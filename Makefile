@@ -1,44 +1,90 @@
-PYTHON ?= python3
+PYTHON :=
 VENV := .venv
 PY := $(VENV)/bin/python
 LONG := --timeout 7200
 PYTHONS := 3.11 3.12 3.13
-QUICK := $(filter-out %_run.py %_setup.py %_resilience.py %_browser.py %_grading.py %_handout.py, $(wildcard tests/test_*.py))
-NEEDED := requirements.txt requirements-dev.txt requirements.lock pyproject.toml
-export DATA EPOCHS SEED SUBMISSIONS SHEET COLUMN
+TEACHING := $(wildcard $(addprefix tests/test_, grading*.py handout.py collect.py marks.py lms.py year.py inside.py values.py))
+QUICK := $(filter-out %_run.py %_setup.py %_resilience.py %_browser.py $(TEACHING), $(wildcard tests/test_*.py))
+export DATA EPOCHS SEED SUBMISSIONS SHEET COLUMN STUDENT
 export COURSEWORK_SCHEDULER ?= $(SCHEDULER)
+unexport PYTHONSAFEPATH PYTHONHOME
 
-.PHONY: help run test test-pythons test-mnist browser-test refresh readme student grade marks test-grading
-.PHONY: bench faults fuzz mutants setup lock pins clean
+# What the shell has under these names is somebody else's: they count only where they are given to make.
+$(foreach name,DATA EPOCHS SEED SCHEDULER SUBMISSIONS SHEET COLUMN STUDENT VARIANTS UNSAFE REGRADE SCALE,\
+  $(if $(filter environment,$(origin $(name))),$(eval $(name) :=)))
 
-help: ## this list; needs nothing
+.PHONY: help help-all run test student grade setup clean
+.PHONY: test-long test-mnist test-pythons test-grading browser-test fuzz mutants bench refresh readme collect marks forget pins clean-runs
+
+help: # the commands of a day; needs nothing
 	@echo 'make run and make test set up everything in $(VENV) by themselves.'
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F '|' '{ printf "  %-18s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | sed 6q | awk -F '|' '{ printf "  %-18s %s\n", $$1, $$2 }'
+	@echo 'make help-all lists the others.'
 
 run: setup ## all notebooks in order, into runs/, with an HTML report [DATA= EPOCHS= SEED= SCHEDULER=]
 	@$(PY) run.py $${DATA:+--data "$$DATA"} $${EPOCHS:+--epochs "$$EPOCHS"} $${SEED:+--seed "$$SEED"}
 
-# Models go to a folder of their own, empty at the start, so that the tests really train; its name has blanks. The notebooks come last,
-# when the run of test_run.py has trained their models.
-test: setup ## style, unit and end-to-end tests, and the notebooks' stored outputs, on the small digits
+test: setup ## style, types, unit and end-to-end tests, and the notebooks' stored outputs, on the small digits
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m codespell_lib
-	@runs=$$(mktemp -d) && trap 'rm -rf "$$runs"' EXIT && trap 'exit 1' INT TERM && \
-	  COURSEWORK_DATA=digits COURSEWORK_RUNS="$$runs/r u n s" $(PY) -m pytest -n 2 --nbval tests notebooks
+	@$(PY) -m pytest -n auto
+
+# VARIANTS=0 says that there are none; without a word, the last grading's choice stands.
+VARIED = $(if $(VARIANTS),$(if $(filter-out 0,$(VARIANTS)),--variants,--no-variants))
+SWITCHES = $(VARIED) $(if $(filter-out 0,$(REGRADE)),--regrade) $(if $(filter-out 0,$(UNSAFE)),--unsafe)
+
+student: setup ## the hand-out without solutions, in runs/student/ [EPOCHS= VARIANTS=1]
+	@$(PY) -m teaching student $${EPOCHS:+--epochs "$$EPOCHS"} $(VARIED)
+
+grade: setup ## marks for SUBMISSIONS=folder [DATA= EPOCHS= VARIANTS=1 REGRADE=1 UNSAFE=1]
+	@$(if $(SUBMISSIONS)$(filter-out 0,$(REGRADE)),,$(error say whose: make grade SUBMISSIONS=folder))$(PY) -m teaching grade $${DATA:+--data "$$DATA"} $${EPOCHS:+--epochs "$$EPOCHS"} $(SWITCHES) "$$SUBMISSIONS"
+
+setup: ## the environment alone [PYTHON=python3.12]
+	@sh tools/setup.sh $(VENV) $(PYTHON)
+
+clean: ## remove the environments; runs/ stays
+	rm -rf mutants $(VENV) $(VENV).lock $(PYTHONS:%=.venv-%) $(PYTHONS:%=.venv-%.lock)
+
+help-all: ## all commands
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F '|' '{ printf "  %-18s %s\n", $$1, $$2 }'
+
+collect: setup ## whose is each file of SUBMISSIONS=folder, and what is wrong with it? Nothing is run
+	@$(PY) -m teaching collect "$$SUBMISSIONS"
+
+marks: setup ## marks and feedback again, after grading by hand; an LMS's table filled in [SHEET=file COLUMN= SCALE=1]
+	@$(PY) -m teaching marks $${SHEET:+--sheet "$$SHEET"} $${COLUMN:+--column "$$COLUMN"} $(if $(filter-out 0,$(SCALE)),--scale)
+
+forget: setup ## a student taken out of the marks, with all that is kept: STUDENT=name, number or key
+	@$(PY) -m teaching forget "$$STUDENT"
+
+test-long: setup ## what guards odd machines, clusters, kills and networks that hang
+	@$(PY) -m pytest $(LONG) -n auto -m long
+
+test-mnist: setup ## nbval: the notebooks' stored outputs, cell by cell, on MNIST [DATA=path]; models in runs/ are used
+	@COURSEWORK_DATA="$${DATA:-mnist}" $(PY) -m pytest $(LONG) --nbval notebooks
 
 # One environment for each Python, beside the usual one. Quick: no grading, no cluster, no kills, one notebook of three.
 test-pythons: ## the quick tests on each Python that is installed [PYTHONS="3.12 3.13"]
 	@for version in $(PYTHONS); do \
 	  python$$version -c "import ensurepip" 2> /dev/null || { echo "Python $$version is not installed, or has no venv: not tested"; continue; }; \
-	  python$$version .ci/venv.py .venv-$$version && \
-	  COURSEWORK_DATA=digits .venv-$$version/bin/python -m pytest -n 2 $(QUICK) && \
+	  sh tools/setup.sh .venv-$$version python$$version && \
+	  .venv-$$version/bin/python -m pytest -n auto $(QUICK) && \
 	  COURSEWORK_DATA=digits .venv-$$version/bin/python -m pytest --nbval notebooks/01_gate_settings.ipynb || exit 1; \
 	done
 
-test-mnist: setup ## the notebooks' stored outputs on MNIST [DATA=path]; models at hand in runs/ are used
-	@COURSEWORK_DATA="$${DATA:-mnist}" $(PY) -m pytest $(LONG) --nbval notebooks
+test-grading: setup ## the tests of the grading, with all sample submissions
+	@ALL_SAMPLES=1 $(PY) -m pytest $(LONG) $(TEACHING)
 
 browser-test: setup ## the notebooks in JupyterLab and the report, in an installed Chromium
 	@$(PY) -m pytest -m browser tests
+
+fuzz: setup ## long: twenty times as many cases of random input
+	@COURSEWORK_FUZZ=20 $(PY) -m pytest $(LONG) -n auto -m hypothesis --hypothesis-show-statistics tests
+
+mutants: setup ## long: the equations, analyses and checks broken in each line, and what no test noticed
+	@$(PY) -m mutmut run && $(PY) -m mutmut results
+
+bench: setup ## how fast the training is, beside the alternatives
+	@$(PY) benchmarks/bench.py
 
 refresh: setup ## store fresh outputs in notebooks/, and in docs/ and README.md what they show of them [DATA=]
 	@$(PY) -m tools.refresh $${DATA:+--data "$$DATA"}
@@ -46,41 +92,8 @@ refresh: setup ## store fresh outputs in notebooks/, and in docs/ and README.md 
 readme: setup ## the results table of README.md from docs/results.csv
 	@$(PY) -m tools.refresh --readme
 
-student: setup ## the hand-out without solutions, in runs/student/ [EPOCHS= VARIANTS=1]
-	@$(PY) -m teaching student $${EPOCHS:+--epochs "$$EPOCHS"} $(if $(filter-out 0,$(VARIANTS)),--variants)
+pins: setup ## all packages of the dependencies in pyproject.toml pinned, with RAISE=1 to the newest that go together
+	@$(PY) -m tools.pins $(if $(filter-out 0,$(RAISE)),--raise)
 
-grade: setup ## marks for SUBMISSIONS=folder, with a folder or zip per student [DATA= EPOCHS= VARIANTS=1 UNSAFE=1]
-	@$(if $(SUBMISSIONS),,$(error say whose: make grade SUBMISSIONS=folder))$(PY) -m teaching grade $${DATA:+--data "$$DATA"} $${EPOCHS:+--epochs "$$EPOCHS"} \
-	  $(if $(filter-out 0,$(VARIANTS)),--variants) $(if $(filter-out 0,$(UNSAFE)),--unsafe) "$$SUBMISSIONS"
-
-marks: setup ## marks and feedback again, after grading texts by hand; an LMS's table filled in [SHEET=file COLUMN=]
-	@$(PY) -m teaching marks $${SHEET:+--sheet "$$SHEET"} $${COLUMN:+--column "$$COLUMN"}
-
-test-grading: setup ## the tests of the grading, with all sample submissions
-	@ALL_SAMPLES=1 COURSEWORK_DATA=digits $(PY) -m pytest $(LONG) tests/test_grading*.py $(wildcard tests/test_handout.py)
-
-bench: setup ## how fast the training is, beside the alternatives
-	@$(PY) benchmarks/bench.py
-
-faults: setup ## long: many killed runs, bad networks and bad parameters
-	@COURSEWORK_LONG=1 $(PY) -m pytest $(LONG) -s tests/test_resilience.py tests/test_run.py
-
-fuzz: setup ## long: twenty times as many cases of random input
-	@COURSEWORK_FUZZ=20 COURSEWORK_DATA=digits $(PY) -m pytest $(LONG) -n 2 -m hypothesis --hypothesis-show-statistics tests
-
-mutants: setup ## long: the equations, analyses and checks broken in each line, and what no test noticed
-	@COURSEWORK_DATA=digits $(PY) -m mutmut run && $(PY) -m mutmut results
-
-setup: $(VENV)/ready ## the environment alone [PYTHON=python3.12]
-
-$(VENV)/ready: $(NEEDED)
-	@$(PYTHON) .ci/venv.py $(VENV)
-
-lock: setup ## requirements.lock anew, after a change of the requirements
-	@$(PY) .ci/pins.py
-
-pins: setup ## the newest versions that go together, in the requirements and requirements.lock
-	@$(PY) .ci/pins.py --raise
-
-clean: ## remove runs/ and the environments
-	rm -rf runs mutants $(VENV) $(VENV).lock $(PYTHONS:%=.venv-%) $(PYTHONS:%=.venv-%.lock)
+clean-runs: ## remove runs/: trained models, grades, reports
+	rm -rf runs

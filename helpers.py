@@ -8,7 +8,7 @@ Each room is a file in `coursework/`, which imports lower floors only.
 from coursework.files import write_csv
 # All notebooks: measured values and their mark, tables
 from coursework.text import measured, say, show_table
-# All notebooks: checks of parameters
+# Notebooks 1 and 3: checks of parameters
 from coursework.arguments import check_integer
 # All notebooks: Keras on TensorFlow, silent
 from coursework.backend import keras
@@ -25,14 +25,17 @@ from coursework.formulas import one_unit, sigmoid
 from coursework.cells import CELLS
 from coursework.formulas import Cell, dot, symbols
 from coursework.keras_cells import named_weights
+from coursework.properties import properties
 # Notebook 1: Keras layers with hand-set weights
 from coursework.hand_set import deviation_from_keras, final_state, keras_layer, measure_gate_error, wide_lstm
 # Notebook 1: does a setting of the gates hold?
 from coursework.checks_gates import check_counterexample, check_gates
 # Questions like Q1, without end
 from coursework.practice import practice
+# Notebook 1: gates to play with
+from coursework.playground import gate_playground
 # Notebook 1: figures
-from coursework.figures_gates import gate_playground, plot_gate_error, plot_imitation, plot_panels, plot_reachable
+from coursework.figures_gates import plot_gate_error, plot_imitation, plot_panels, plot_reachable
 # Notebook 2: what decides a network
 from coursework.experiment import Experiment, MODEL_SIZES, quick, recipe_for, tuned
 from coursework.training import build_model, compile_model
@@ -57,13 +60,16 @@ from coursework.analysis import (
 from coursework.checks_networks import (
     check_accuracies, check_gates_over_time, check_output, check_predictions, check_results,
 )
+# Notebook 3: figures of one's own
+from coursework.figure import new_figure, show_figure
 # Notebook 3: figures
-from coursework.figures_analysis import (
-    plot_accuracy_by_size, plot_by_step, plot_class_means, plot_commit_steps, plot_film_strip, plot_gate_means,
-    plot_images, plot_over_time, plot_reading, plot_row_influence, plot_saturation, plot_states, save_reading,
-    show_comparisons,
+from coursework.figures_networks import plot_accuracy_by_size, plot_images, show_comparisons
+from coursework.figures_reading import (
+    plot_by_step, plot_commit_steps, plot_film_strip, plot_reading, plot_row_influence, save_reading,
 )
-# Notebook 3: draw a digit and watch it being read
+from coursework.figures_states import plot_class_means, plot_gate_means, plot_over_time, plot_saturation, plot_states
+# Notebook 3: draw a digit and watch it being read, by networks in training too
+from coursework.learning import networks_by_epoch
 from coursework.reader import draw_and_read, save_reader
 
 __all__ = [name for name in globals() if not name.startswith("_")]

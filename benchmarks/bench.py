@@ -21,7 +21,8 @@ import numpy as np
 from scipy.stats import gmean
 
 HERE = Path(__file__).resolve().parent
-SIZES = [(family, *size) for family in ("LSTM", "GRU") for size in ((32, 1), (64, 1), (128, 1), (32, 3))]
+WIDTHS = ((32, 1), (64, 1), (128, 1), (32, 3))  # units, layers
+SIZES = [(family, *width) for family in ("LSTM", "GRU") for width in WIDTHS]
 BATCH = 256
 SYSTEMS = {"bundle": "keras", "PyTorch": "torch", "Keras on JAX": "jax", "textbook Keras": "keras"}
 
@@ -34,7 +35,9 @@ def bundle(size, x, y, epochs, after_epoch):
     decide = training.pays_to_compile
     training.pays_to_compile = lambda experiment, updates: decide(experiment, 2340)
     data = Data("random", x, y, x[:100], y[:100])
-    training.fit(training.Experiment(*size, epochs=epochs, batch_size=BATCH), data, lambda epoch: after_epoch())
+    family, units, layers = size
+    experiment = training.Experiment(family, units, layers, epochs=epochs, batch_size=BATCH)
+    training.fit(experiment, data, lambda epoch: after_epoch())
 
 
 def textbook(size, x, y, epochs, after_epoch):
@@ -43,9 +46,15 @@ def textbook(size, x, y, epochs, after_epoch):
 
     family, units, layers = size
     layer = getattr(keras.layers, family)
-    body = [layer(units, return_sequences=True) for _ in range(layers - 1)] + [layer(units), keras.layers.ReLU()]
-    model = keras.Sequential([*body, keras.layers.Dense(64, activation="relu"), keras.layers.Dense(10)])
-    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    model = keras.Sequential()
+    for _ in range(layers - 1):
+        model.add(layer(units, return_sequences=True))
+    model.add(layer(units))
+    model.add(keras.layers.ReLU())
+    model.add(keras.layers.Dense(64, activation="relu"))
+    model.add(keras.layers.Dense(10))
+    loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss_of, metrics=["accuracy"])
     after = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: after_epoch())
     model.fit(x, y, batch_size=BATCH, epochs=epochs, callbacks=[after], verbose=0)
 
@@ -59,12 +68,15 @@ def pytorch(size, x, y, epochs, after_epoch):
     x, y = torch.from_numpy(x), torch.from_numpy(y)
     recurrent = getattr(torch.nn, family)(28, units, layers, batch_first=True)
     head = torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Linear(units, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
-    optimizer = torch.optim.Adam([*recurrent.parameters(), *head.parameters()], 0.001)
+    parameters = [*recurrent.parameters(), *head.parameters()]
+    optimizer = torch.optim.Adam(parameters, 0.001)
     loss_of = torch.nn.CrossEntropyLoss()
     for _ in range(epochs):
         for rows in torch.randperm(len(y)).split(BATCH):
             optimizer.zero_grad()
-            loss_of(head(recurrent(x[rows])[0][:, -1]), y[rows]).backward()
+            states, _ = recurrent(x[rows])
+            logits = head(states[:, -1])
+            loss_of(logits, y[rows]).backward()
             optimizer.step()
         after_epoch()
 
@@ -74,15 +86,24 @@ TRAIN = {"bundle": bundle, "textbook Keras": textbook, "Keras on JAX": textbook,
 
 def train(system, place, turns, updates):
     """Train one network here; after each epoch print its seconds of CPU and wall time, and wait for a line."""
-    rng, start = np.random.default_rng(0), np.array([time.process_time(), time.time()])
-    x, y = (rng.random((BATCH * updates, 28, 28)) < 0.2).astype(np.float32), rng.integers(0, 10, BATCH * updates)
+    rng = np.random.default_rng(0)
+    count = BATCH * updates
+    x = (rng.random((count, 28, 28)) < 0.2).astype(np.float32)
+    y = rng.integers(0, 10, count)
+    start = now()
 
     def after_epoch():
-        print(json.dumps([time.process_time() - start[0], time.time() - start[1]]), flush=True)
+        nonlocal start
+        print(json.dumps((now() - start).tolist()), flush=True)
         sys.stdin.readline()
-        start[:] = time.process_time(), time.time()
+        start = now()
 
     TRAIN[system](SIZES[place], x, y, turns + 1, after_epoch)
+
+
+def now():
+    """Seconds of CPU time and of wall time."""
+    return np.array([time.process_time(), time.time()])
 
 
 def label(size):
@@ -93,17 +114,8 @@ def label(size):
 
 def seconds_of(place, systems, turns, updates):
     """{system: seconds of each turn's epoch, (turns, 2): CPU and wall time} for one network."""
-    trainings, found = {}, {}
-    for system in systems:
-        environment = {"KERAS_BACKEND": "jax" if "JAX" in system else "tensorflow", "PYTHONPATH": str(HERE.parent)}
-        environment |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
-        environment |= {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"} if "JAX" in system else {}
-        command = [sys.executable, __file__, "--train", system, str(place)]
-        command += ["--turns", str(turns), "--updates", str(updates)]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
-        trainings[system] = subprocess.Popen(command, env=os.environ | environment, **pipes)
-        epoch_of(system, trainings[system])
-        found[system] = []
+    trainings = {system: start_training(system, place, turns, updates) for system in systems}
+    found: dict[str, list] = {system: [] for system in systems}
     for _ in range(turns):
         for system, training in trainings.items():
             print(file=training.stdin, flush=True)
@@ -111,6 +123,29 @@ def seconds_of(place, systems, turns, updates):
     for training in trainings.values():
         training.communicate("\n")
     return {system: np.array(seconds) for system, seconds in found.items()}
+
+
+def start_training(system, place, turns, updates):
+    """A process of its own, with one thread, that has finished the first epoch."""
+    environment = os.environ | {
+        "KERAS_BACKEND": "jax" if "JAX" in system else "tensorflow",
+        "PYTHONPATH": str(HERE.parent),
+        "TF_NUM_INTRAOP_THREADS": "1",
+        "TF_NUM_INTEROP_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+    if "JAX" in system:
+        environment["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
+    training = subprocess.Popen(
+        [sys.executable, __file__, "--train", system, str(place), "--turns", str(turns), "--updates", str(updates)],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    epoch_of(system, training)
+    return training
 
 
 def epoch_of(system, training):
@@ -123,37 +158,72 @@ def epoch_of(system, training):
 
 def rows_of(seconds, updates):
     """The ratio to each other system, by CPU time (by wall time), then images per second; geometric means last."""
-    others = [system for system in next(iter(seconds.values())) if system != "bundle"]
-    ratios = []
+    all_ratios = []
     for model, of in seconds.items():
-        ratios.append([np.median(of[system] / of["bundle"], axis=0) for system in others])
-        cells = ["{:.2f} ({:.2f})".format(*pair) for pair in ratios[-1]]
-        rates = [f"{BATCH * updates / np.median(of[system][:, 0]):,.0f}" for system in ("bundle", *others)]
-        yield [model, *cells, *rates]
-    means = ["{:.2f} ({:.2f})".format(*pair) for pair in gmean(ratios)]
-    yield ["geometric mean", *means, *[""] * (len(others) + 1)]
+        ours, *others = of.values()
+        ratios = [np.median(theirs / ours, axis=0) for theirs in others]
+        all_ratios.append(ratios)
+        rates = [images_per_second(turns, updates) for turns in of.values()]
+        yield [model, *map(two_numbers, ratios), *rates]
+    means = gmean(all_ratios)
+    yield ["geometric mean", *map(two_numbers, means), *[""] * (len(means) + 1)]
+
+
+def images_per_second(turns, updates):
+    """ "24,879", by the CPU time of the median turn."""
+    rate = BATCH * updates / np.median(turns[:, 0])
+    return f"{rate:,.0f}"
+
+
+def two_numbers(pair):
+    """ "1.09 (1.14)"."""
+    by_cpu, by_wall = pair
+    return f"{by_cpu:.2f} ({by_wall:.2f})"
 
 
 def main(turns, updates):
     """Measure, print, and write both files."""
     systems = [system for system, package in SYSTEMS.items() if find_spec(package)]
-    missing = [system for system in SYSTEMS if system not in systems]
     seconds = {label(size): seconds_of(place, systems, turns, updates) for place, size in enumerate(SIZES)}
-    header = ["model", *(f"bundle / {system}" for system in systems[1:]), *systems]
-    rows = [header, ["---", *["---:"] * (len(header) - 1)], *rows_of(seconds, updates)]
-    packages = sorted({SYSTEMS[system] for system in systems} | {"tensorflow"})
-    facts = {"cores": os.cpu_count(), "processor": platform.machine(), "python": platform.python_version()}
-    facts |= {package: version(package) for package in packages} | {"turns": turns, "updates in a turn": updates}
-    note = ", ".join(f"{name} {value}" for name, value in facts.items())
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    text = "\n".join([f"Measured with {note}.", *[f"Not installed: {system}." for system in missing], "", *lines, ""])
+    facts = facts_of(systems, turns, updates)
+    text = page(systems, seconds, facts, updates)
     print(text)
-    plain = {model: {system: s.round(3).tolist() for system, s in of.items()} for model, of in seconds.items()}
-    results = {"measured with": facts, "seconds of CPU and wall time of each turn": plain}
-    (HERE / "results.json").write_text(json.dumps(results) + "\n")
+    write_results(seconds, facts)
     readme = HERE / "README.md"
     before, mark, _ = readme.read_text(encoding="utf-8").partition("<!-- results -->\n")
     readme.write_text(f"{before}{mark}\n{text}", encoding="utf-8")
+
+
+def facts_of(systems, turns, updates):
+    """What was measured with."""
+    facts = {"cores": os.cpu_count(), "processor": platform.machine(), "python": platform.python_version()}
+    for package in sorted({SYSTEMS[system] for system in systems} | {"tensorflow"}):
+        facts[package] = version(package)
+    return facts | {"turns": turns, "updates in a turn": updates}
+
+
+def page(systems, seconds, facts, updates):
+    """The end of README.md: what was measured with, and the table."""
+    note = ", ".join(f"{name} {value}" for name, value in facts.items())
+    lines = [f"Measured with {note}."]
+    for system in SYSTEMS:
+        if system not in systems:
+            lines.append(f"Not installed: {system}.")
+    header = ["model", *(f"bundle / {system}" for system in systems[1:]), *systems]
+    rule = ["---"] + ["---:"] * (len(header) - 1)
+    lines.append("")
+    for row in [header, rule, *rows_of(seconds, updates)]:
+        lines.append(f"| {' | '.join(row)} |")
+    return "\n".join([*lines, ""])
+
+
+def write_results(seconds, facts):
+    """The seconds of each turn, as JSON."""
+    plain = {}
+    for model, of in seconds.items():
+        plain[model] = {system: turns.round(3).tolist() for system, turns in of.items()}
+    results = {"measured with": facts, "seconds of CPU and wall time of each turn": plain}
+    (HERE / "results.json").write_text(json.dumps(results) + "\n")
 
 
 if __name__ == "__main__":

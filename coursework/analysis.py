@@ -8,17 +8,23 @@ from threadpoolctl import threadpool_limits
 from coursework.arguments import as_labels, as_numbers, check_integer
 from coursework.data import Data
 
+# Shapes: T time steps, the rows of an image.
+IMAGES = ("N", "T", "pixels")
+STATES = ("N", "T", "units")
+
 
 def first_ink(x: np.ndarray) -> np.ndarray:
     """Number (from 1) of the first row with ink of each image (N, T, pixels); T + 1 where there is none; shape (N,).
 
     Notebook 3, Q3.2.
     """
-    x = as_numbers("x", x, ("N", "T", "pixels"))
+    x = as_numbers("x", x, IMAGES)
     if x.min() < 0:
         raise ValueError(f"x holds {x.min():g}: a blank pixel must be 0, and one with ink above it")
     ink = x.any(-1)
-    return np.where(ink.any(1), ink.argmax(1) + 1, ink.shape[1] + 1)
+    first = ink.argmax(1) + 1
+    none = x.shape[1] + 1
+    return np.where(ink.any(1), first, none)
 
 
 def last_ink(x: np.ndarray) -> np.ndarray:
@@ -26,13 +32,13 @@ def last_ink(x: np.ndarray) -> np.ndarray:
 
     Notebook 3, Q3.3.
     """
-    x = as_numbers("x", x, ("N", "T", "pixels"))
+    x = as_numbers("x", x, IMAGES)
     return x.shape[1] + 1 - first_ink(x[:, ::-1])
 
 
 def erase_last(x: np.ndarray, rows: int) -> np.ndarray:
     """The images (N, T, pixels) with their last rows blank: as many steps, less ink. Notebook 3, Q3.3."""
-    x = as_numbers("x", x, ("N", "T", "pixels"))
+    x = as_numbers("x", x, IMAGES)
     steps = x.shape[1]
     check_integer(0, steps, rows=rows)
     erased = x.copy()
@@ -72,11 +78,15 @@ def places_of_rows(x: np.ndarray) -> dict[str, np.ndarray]:
 
     Notebook 3, bonus.
     """
-    x = as_numbers("x", x, ("N", "T", "pixels"))
-    row = np.arange(1, x.shape[1] + 1)
-    below = row > last_ink(x)[:, None]  # all rows of an image without ink
-    above = (row < first_ink(x)[:, None]) & ~below
-    return {"blank above": above, "rows of the digit": ~above & ~below, "blank below": below}
+    first, last = first_ink(x)[:, None], last_ink(x)[:, None]
+    row = np.arange(1, np.shape(x)[1] + 1)
+    below = row > last  # all rows of an image without ink
+    above = (row < first) & ~below
+    return {
+        "blank above": above,
+        "rows of the digit": ~above & ~below,
+        "blank below": below,
+    }
 
 
 def class_means(h: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -84,7 +94,7 @@ def class_means(h: np.ndarray, y: np.ndarray) -> np.ndarray:
 
     Notebook 3, Q3.2.
     """
-    h = as_numbers("h", h, ("N", "T", "units"))
+    h = as_numbers("h", h, STATES)
     y = as_labels("y", y, len(h))
     means = np.full((10, *h.shape[1:]), np.nan)
     for digit in np.unique(y):
@@ -98,13 +108,16 @@ def class_variances(h: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarra
     Two arrays (T,), sums over the units and means over the images, as in a one-way analysis of variance; together they
     are the variance of the states. Notebook 3, Q3.2.
     """
-    h = as_numbers("h", h, ("N", "T", "units")).astype(np.float64)
+    h = as_numbers("h", h, STATES)
+    h = h.astype(np.float64)
     y = as_labels("y", y, len(h))
     share = np.bincount(y, minlength=10) / len(h)
-    distance = ((class_means(h, y) - h.mean(0)) ** 2).sum(-1)  # (10, T), squared
-    between = np.nansum(share[:, None] * distance, axis=0)
+    apart = class_means(h, y) - h.mean(0)  # (10, T, units)
+    squared = (apart**2).sum(-1)
+    between = np.nansum(share[:, None] * squared, axis=0)
     whole = h.var(0).sum(-1)
-    return between, np.maximum(whole - between, 0)
+    within = np.maximum(whole - between, 0)  # rounding may leave less than nothing
+    return between, within
 
 
 def step_lengths(h: np.ndarray) -> np.ndarray:
@@ -112,7 +125,7 @@ def step_lengths(h: np.ndarray) -> np.ndarray:
 
     Notebook 3, Q3.2 and bonus.
     """
-    h = as_numbers("h", h, ("N", "T", "units"))
+    h = as_numbers("h", h, STATES)
     return np.linalg.norm(np.diff(h, axis=1, prepend=0), axis=-1)
 
 
@@ -133,7 +146,7 @@ def fit_probes(h: np.ndarray, y: np.ndarray, C: float = 1.0) -> np.ndarray:
     """
     from sklearn.linear_model import LogisticRegression  # here: it takes a second to load
 
-    h = as_numbers("h", h, ("N", "T", "units"))
+    h = as_numbers("h", h, STATES)
     y = as_labels("y", y, len(h))
     if len(np.unique(y)) < 3:
         raise ValueError("a probe needs images of three or more classes")
@@ -150,9 +163,11 @@ def fit_probes(h: np.ndarray, y: np.ndarray, C: float = 1.0) -> np.ndarray:
 def probe_predictions(weights: np.ndarray, h: np.ndarray) -> np.ndarray:
     """The class that the probes of `fit_probes` read at each step of h (N, T, units): (N, T). Notebook 3, Q3.3."""
     weights = as_numbers("weights", weights, ("T", "units + 1", 10))
-    steps, inputs, _ = weights.shape
-    h = as_numbers("h", h, ("N", steps, inputs - 1))
-    logits = np.einsum("ntu,tuk->ntk", h, weights[:, :-1], optimize=True) + weights[:, -1]
+    slopes = weights[:, :-1]
+    biases = weights[:, -1]
+    steps, units, _ = slopes.shape
+    h = as_numbers("h", h, ("N", steps, units))
+    logits = np.einsum("ntu,tuk->ntk", h, slopes, optimize=True) + biases
     return logits.argmax(-1)
 
 
@@ -161,7 +176,7 @@ def saturation(gate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Karpathy, Johnson and Fei-Fei (2015) plot one over the other. Notebook 3, bonus.
     """
-    gate = as_numbers("gate", gate, ("N", "T", "units"), 0, 1)
+    gate = as_numbers("gate", gate, STATES, 0, 1)
     return (gate < 0.1).mean((0, 1)), (gate > 0.9).mean((0, 1))
 
 
@@ -171,12 +186,12 @@ def mean_correlation(a: np.ndarray, b: np.ndarray) -> float:
     ValueError for another shape, and for an array that is constant in an image: it has no correlation there.
     Notebook 3, bonus.
     """
-    a = as_numbers("a", a, ("N", "T", "units"))
+    a = as_numbers("a", a, STATES)
     b = as_numbers("b", b, a.shape)
     a, b = _deviations("a", a), _deviations("b", b)
-    covariance = _products(a, b)
     size = np.sqrt(_products(a, a) * _products(b, b))
-    return float((covariance / size).mean())
+    correlation = _products(a, b) / size
+    return float(correlation.mean())
 
 
 def _deviations(name, values):

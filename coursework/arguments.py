@@ -1,5 +1,7 @@
 """Checks of arguments, shared by all rooms: each gives the value in its plain form or refuses it in one line."""
 
+from collections.abc import Iterable, Mapping, Sequence
+
 import numpy as np
 
 from coursework.words import check_choice, short_repr  # noqa: F401 (other rooms take them from here)
@@ -91,6 +93,38 @@ def _is_one_hot(labels):
     if labels.ndim != 2 or labels.shape[1] != 10:
         return False
     return np.isin(labels, (0, 1)).all() and (labels.sum(1) == 1).all()
+
+
+def check_dict(name: str, value, holds: str) -> None:
+    """ValueError in one line unless the value is a dict with something in it."""
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{name} is of type {type(value).__name__}; a dict {holds} is needed")
+    if not value:
+        raise ValueError(f"{name} is empty; a dict {holds} is needed")
+
+
+def check_names(name: str, wanted: Iterable, value: Mapping) -> None:
+    """ValueError in one line if the dict `value`, called `name`, lacks one of the keys."""
+    missing = [key for key in wanted if key not in value]
+    if missing:
+        raise ValueError(f"{name} has no {short_repr(missing[0])}; it has {', '.join(map(str, value))}")
+
+
+def check_count(images: Sequence, **others: Sequence) -> None:
+    """ValueError in one line unless each of the named sequences has a value for each image."""
+    for name, values in others.items():
+        if np.ndim(values) != 1:
+            raise ValueError(f"{name} must be a list, one for each image, not {short_repr(values)}")
+        if len(values) != len(images):
+            raise ValueError(f"{len(images)} images, but {len(values)} {name}")
+
+
+def check_steps(steps: Sequence[int], most: int) -> None:
+    """ValueError in one line unless `steps` are one or more whole numbers from 1 to `most`."""
+    if np.ndim(steps) != 1 or len(steps) == 0:
+        raise ValueError(f"steps must be a list of time steps from 1 to {most}, not {short_repr(steps)}")
+    for step in steps:
+        check_integer(1, most, step=step)
 
 
 def _fits(found, wanted):

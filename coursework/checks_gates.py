@@ -3,9 +3,8 @@
 import functools
 import operator
 import sys
-from collections.abc import Sequence
+from collections import deque
 from decimal import Decimal
-from fractions import Fraction
 from numbers import Complex, Integral, Number, Real
 
 import mpmath
@@ -19,6 +18,9 @@ from coursework.words import check_choice, short_repr
 
 MAX_BITS = 1100  # of the numerator and of the denominator of a number in an answer: enough for every 64-bit float
 DIGITS = 1000  # decimal digits of what is no fraction
+# What an answer may be made of, beside NumPy's and SymPy's arrays; teaching/values.py takes all of it to the grader.
+SEQUENCES = (list, tuple, deque)
+MOST_ENTRIES = 100_000
 intervals = mpmath.MPIntervalContext()  # of our own: mpmath.iv keeps its precision
 intervals.dps = DIGITS
 judged = functools.partial(as_verdict, needed="a dict from name to number")
@@ -318,15 +320,15 @@ def _read_answer(answer, names):
 
 
 def _entries(value):
-    """The numbers in an array, a matrix or a list, in one list; a single number stands for itself."""
-    if hasattr(type(value), "__array__") and not isinstance(value, (sp.Basic, sp.MatrixBase, Number)):
-        import numpy as np  # here: without arrays, the checks do without NumPy
+    """The numbers in an array, a tensor, a matrix or a list, in one list; a single number stands for itself."""
+    if isinstance(value, (sp.MatrixBase, sp.NDimArray)):
+        value = value.tolist()
+    elif hasattr(type(value), "__array__") and not isinstance(value, (sp.Basic, Number)):
+        import numpy as np  # here: without arrays, tensors and tables, the checks do without NumPy
 
         array = np.asarray(value)
         return list((array.astype(int) if array.dtype == bool else array).flat)
-    if isinstance(value, (sp.MatrixBase, sp.NDimArray)):
-        return sp.flatten(value.tolist())
-    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+    if isinstance(value, SEQUENCES):
         return [entry for part in value for entry in _entries(part)]
     return [value]
 
@@ -337,7 +339,10 @@ def exact(name: str, value) -> sp.Expr:
     Arrays, matrices and lists whose entries all agree stand for that entry. What is returned is a fraction, or a number
     that is known to be none of 0 and 1. Notebook 1, Q1.3.
     """
-    numbers = {_exact_number(name, entry) for entry in _entries(value)}
+    entries = _entries(value)
+    if len(entries) > MOST_ENTRIES:
+        raise Wrong(f"{name} has more than {MOST_ENTRIES} entries; a single number is enough")
+    numbers = {_exact_number(name, entry) for entry in entries}
     if len(numbers) != 1 or hasattr(value, "mask"):
         shape = f" of shape {getattr(value, 'shape', (len(value),))}" if numbers else ""
         raise Wrong(f"{name} is an array{shape} whose entries do not all agree; a single number is needed")

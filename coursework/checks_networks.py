@@ -48,7 +48,8 @@ def check_results(
     verdicts = {}
     for name in map(str, sizes):
         check_choice("size", name, names)
-        sheet = Experiment(family, *MODEL_SIZES[names.index(name)], **recipe)
+        size = MODEL_SIZES[names.index(name)]
+        sheet = Experiment(family, *size, **recipe)
         verdicts[f"{family} {name}"] = _check_result(sheet, "seed" in recipe, experiments, experiment_results, data)
     return verdicts
 
@@ -57,12 +58,14 @@ def check_results(
 def _check_result(sheet, seed_matters, experiments, experiment_results, data):
     loss, accuracy = _reported(sheet, experiment_results)
     fitting = _fitting(sheet, seed_matters, experiments)
-    at_hand = [result for e in fitting if (result := stored(e, data))]
+    results = [stored(experiment, data) for experiment in fitting]
+    at_hand = [result for result in results if result]
     if not at_hand:
         raise Wrong(f"no trained model with these settings lies in {files.RUNS.name}/models")
     evaluated = [_evaluated(result, data) for result in at_hand]
     total = len(data.y_test)
-    if not any(_agree((loss, accuracy), truth, total) for truth in evaluated):
+    agree = [_agree((loss, accuracy), truth, total) for truth in evaluated]
+    if not any(agree):
         raise Wrong(_what_is_reported(loss, accuracy, at_hand, evaluated))
     # What a trained network must reach, with room: the sheet's 95 % on MNIST, far above guessing on small data.
     least = 0.95 if len(data.y_train) >= 50_000 else 0.5
@@ -78,10 +81,12 @@ def _fitting(sheet, seed_matters, experiments):
     if isinstance(experiments, dict):  # either may be the Experiment
         experiments = [*experiments, *experiments.values()]
     network = ("family", "units", "layers")
-    of_this_size = [e for e in experiments if isinstance(e, Experiment) and not _other_settings(e, sheet, network)]
+    of_this_size = []
+    for experiment in experiments:
+        if isinstance(experiment, Experiment) and not _other_settings(experiment, sheet, network):
+            of_this_size.append(experiment)
     if not of_this_size:
-        size = Size(sheet.units, sheet.layers)
-        raise Wrong(f"experiments holds no Experiment for {sheet.family} {size}")
+        raise Wrong(f"experiments holds no Experiment for {sheet.family} {Size(sheet.units, sheet.layers)}")
     settings = [field.name for field in dataclasses.fields(sheet)]
     if not seed_matters:
         settings.remove("seed")
@@ -112,9 +117,11 @@ def _agree(reported, truth, total):
 def _what_is_reported(loss, accuracy, at_hand, evaluated):
     """The hint for a pair that is that of none of the stored models."""
     for result, (true_loss, true_accuracy) in zip(at_hand, evaluated, strict=True):
-        if abs(accuracy - result.history["accuracy"][-1]) < 1e-6:
+        in_training = result.history["accuracy"][-1]
+        if abs(accuracy - in_training) < 1e-6:
             return "this is the value on the training images; the test images are asked for"
-        if abs(accuracy - true_loss) < 0.01 and abs(loss - true_accuracy) < 0.01:
+        swapped = abs(accuracy - true_loss) < 0.01 and abs(loss - true_accuracy) < 0.01
+        if swapped:
             return "loss and accuracy have changed places; each pair is (loss, accuracy)"
     _share(accuracy)
     true_loss, true_accuracy = evaluated[0]
@@ -128,7 +135,8 @@ def _reported(sheet, experiment_results):
     experiment_results = _given("experiment_results", experiment_results)
     if not isinstance(experiment_results, dict):
         raise Wrong(f"experiment_results is {kind_of(experiment_results)}; a dict from family to pairs is needed")
-    pairs = _as_list(_given(f"experiment_results[{family!r}]", experiment_results.get(family)))
+    pairs = _given(f"experiment_results[{family!r}]", experiment_results.get(family))
+    pairs = _as_list(pairs)
     if pairs is None or len(pairs) != len(MODEL_SIZES):
         order = ", ".join(map(str, MODEL_SIZES))
         raise Wrong(f"{family}: a list of pairs for {order} is needed, in this order")
@@ -196,11 +204,17 @@ def check_output(output: object, model: keras.Model, x: np.ndarray) -> Verdict:
 def _check_output(output, outputs):
     steps, units = outputs.shape[1:]
     output = _numbers("the output", output, (steps, units))
-    if np.abs(outputs - output).max((1, 2)).min() <= TOLERANCE:
+    if _is_one_of(outputs, output):
         return
-    if steps == units and np.abs(outputs - output.T).max((1, 2)).min() <= TOLERANCE:
+    if steps == units and _is_one_of(outputs, output.T):
         raise Wrong("the output is transposed: units x T; T x units is asked for")
     raise Wrong("the layer gives this output for none of the images")
+
+
+def _is_one_of(outputs, output):
+    """Is an array (T, units) one of those in `outputs` (N, T, units)?"""
+    deviation = np.abs(outputs - output).max((1, 2))
+    return deviation.min() <= TOLERANCE
 
 
 def check_predictions(predictions: object, model: keras.Model, data: Data) -> Verdict:
@@ -214,15 +228,22 @@ def check_predictions(predictions: object, model: keras.Model, data: Data) -> Ve
 
 @judged
 def _check_predictions(predictions, truth, steps):
-    given = _five("predictions", predictions, steps)
-    given = [_numbers(f"the prediction at T - {k}", values, truth[0].shape) for k, values in enumerate(given)]
-    agree = np.array([[(a == b).mean() for b in truth] for a in given])
-    if (np.diag(agree) >= 0.99).all():
+    given = []
+    for back, values in enumerate(_five("predictions", predictions, steps)):
+        given.append(_numbers(f"the prediction at T - {back}", values, truth[0].shape))
+    right = _same_classes(given, truth)
+    if right.all():
         return
-    if (np.diag(agree[::-1]) >= 0.99).all():
+    if _same_classes(given[::-1], truth).all():
         raise Wrong("the steps are in the opposite order; T comes first")
-    back = int(np.argmin(np.diag(agree) >= 0.99))
+    back = int(right.argmin())
     raise Wrong(f"at T - {back}, the trained classification layers give other classes to the output after that row")
+
+
+def _same_classes(given, truth):
+    """At which of the five steps are 99 in 100 predictions those of the network?"""
+    shares = [np.mean(mine == true) for mine, true in zip(given, truth, strict=True)]
+    return np.array(shares) >= 0.99
 
 
 def check_accuracies(accuracies: object, model: keras.Model, data: Data) -> Verdict:
@@ -236,8 +257,10 @@ def check_accuracies(accuracies: object, model: keras.Model, data: Data) -> Verd
 
 @judged
 def _check_accuracies(accuracies, truth, total, steps):
-    given = _five("accuracies", accuracies, steps)
-    given = [_share(float(_numbers(f"the accuracy at T - {k}", value, ()))) for k, value in enumerate(given)]
+    given = []
+    for back, value in enumerate(_five("accuracies", accuracies, steps)):
+        accuracy = _numbers(f"the accuracy at T - {back}", value, ())
+        given.append(_share(float(accuracy)))
     for back, (mine, true) in enumerate(zip(given, truth, strict=True)):
         if not _same_share(mine, true, total):
             raise Wrong(f"the accuracy at T - {back} is not {mine:.4f}")
@@ -252,11 +275,12 @@ def _last_read_outs(model, data):
 def _five(name, answer, steps):
     """The five values of an answer, for T, T - 1, ..., T - 4."""
     answer = _given(name, answer)
+    last_five = range(steps, steps - 5, -1)
     if isinstance(answer, dict):
-        missing = [step for step in range(steps, steps - 5, -1) if step not in answer]
+        missing = [step for step in last_five if step not in answer]
         if missing:
             raise Wrong(f"step {missing[0]} is missing; the steps are {steps} to {steps - 4}")
-        return [answer[step] for step in range(steps, steps - 5, -1)]
+        return [answer[step] for step in last_five]
     values = _as_list(answer)
     if values is not None and len(values) == 5:
         return values
@@ -292,7 +316,8 @@ def _check_traced(name, values, truth, known):
         names = ", ".join(map(repr, truth))
         raise Wrong(f"unknown name {short_repr(unknown[0])} {kind_of(unknown[0])}; the names are {names}")
     array = _numbers(name, values.get(name), truth[name].shape)
-    matching = [other for other, true in truth.items() if np.abs(array - true).max() <= TOLERANCE]
+    deviation = {other: np.abs(array - true).max() for other, true in truth.items()}
+    matching = [other for other in truth if deviation[other] <= TOLERANCE]
     if name in matching:
         return
     if matching:

@@ -74,7 +74,8 @@ class Experiment:
         _check_whole_numbers(self)
         _check_real_numbers(self)
         for field in dataclasses.fields(self)[1:]:  # 1 and 1.0 and NumPy's 1 are the same setting and the same key
-            object.__setattr__(self, field.name, field.type(getattr(self, field.name)))
+            plain = type(getattr(Experiment, field.name))
+            object.__setattr__(self, field.name, plain(getattr(self, field.name)))
         for name in ("gate_bias", "every_step"):
             if getattr(self, name) and not self.is_recurrent:
                 raise ValueError(f"{name} is for recurrent networks, not {self.name}")

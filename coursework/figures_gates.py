@@ -1,30 +1,14 @@
 """Figures of notebook 1."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-import ipywidgets
 import numpy as np
 
-from coursework.arguments import as_numbers, check_choice
-from coursework.cells import equations
+from coursework.arguments import as_numbers, check_choice, check_dict, check_names
 from coursework.checks_gates import COUNTEREXAMPLE_NAMES, as_interval, exact, gru_step, reachable_by_lstm
-from coursework.hand_set import keras_layer, run_equations
-from coursework.style import (
-    LINES,
-    STEP,
-    Figure,
-    as_png,
-    check_dict,
-    check_names,
-    colors_of,
-    draw_digit,
-    draw_steps,
-    markers_of,
-    new_figure,
-    show_figure,
-)
-from coursework.text import show_widget
+from coursework.figure import Figure, new_figure, new_row, show_figure
+from coursework.style import LINES, STEP, colors_of, draw_digit, draw_steps, markers_of
 
 UNITS = ("pixel", "hidden unit")
 EPSILON = 2.0**-24  # rounding of float32
@@ -44,37 +28,49 @@ def plot_panels(panels: Mapping[str, tuple[np.ndarray, str]]) -> Figure:
     Notebook 1, Q1.1 and Q1.2.
     """
     figure = _panels_figure(panels)
-    ranges = [f"{title} between {np.min(values):.2f} and {np.max(values):.2f}" for title, (values, _) in panels.items()]
-    return show_figure(figure, "Side by side over the time steps: " + "; ".join(ranges) + ".")
+    facts = []
+    for title, (values, _) in panels.items():
+        facts.append(f"{title} between {np.min(values):.2f} and {np.max(values):.2f}")
+    return show_figure(figure, "Side by side over the time steps", facts)
 
 
 def _panels_figure(panels):
+    arrays, units = _arrays_of(panels)
+    states = [values for title, values in arrays.items() if units[title] != "pixel"]
+    low, high = _range_of_states(states)
+    size = (2.2 * len(arrays) + 0.8, 2.5)
+    figure, row = new_row(size, len(arrays))
+    picture = None
+    for axes, (title, values) in zip(row, arrays.items(), strict=True):
+        labels = {"title": title, "xlabel": units[title]}
+        if units[title] == "pixel":
+            draw_digit(axes, values, **labels)
+        else:
+            picture = draw_steps(axes, values, low, high, **labels)
+    row[0].set_ylabel(STEP)
+    if picture:
+        figure.colorbar(picture, ax=row, label="state", aspect=15)
+    return figure
+
+
+def _arrays_of(panels):
+    """Two dicts by title, values and units; ValueError for what is no panel."""
     check_dict("panels", panels, "from title to (values, unit)")
     arrays, units = {}, {}
     for title, panel in panels.items():
         if not isinstance(panel, (tuple, list)) or len(panel) != 2:
             raise ValueError(f"{title}: a pair (values, unit) is needed")
-        values, units[title] = panel
-        check_choice("unit", units[title], UNITS)
+        values, unit = panel
+        check_choice("unit", unit, UNITS)
         arrays[title] = as_numbers(title, values, ("T", "width"))
-    low, high = _range_of_states([values for title, values in arrays.items() if units[title] != "pixel"])
-    size = (2.2 * len(arrays) + 0.8, 2.5)
-    figure, (row,) = new_figure(size, 1, len(arrays), sharey=True, squeeze=False)
-    states = None
-    for axes, (title, values) in zip(row, arrays.items(), strict=True):
-        if units[title] == "pixel":
-            draw_digit(axes, values, title=title, xlabel="pixel")
-        else:
-            states = draw_steps(axes, values, low, high, title=title, xlabel="hidden unit")
-    row[0].set_ylabel(STEP)
-    if states:
-        figure.colorbar(states, ax=row, label="state", aspect=15)
-    return figure
+        units[title] = unit
+    return arrays, units
 
 
 def _range_of_states(states):
     """(low, high) of the colour scale: [-1, 1] or more, from 0 if nothing lies below it."""
-    high = max([1.0, *(float(np.abs(values).max()) for values in states)])
+    largest = [float(np.abs(values).max()) for values in states]
+    high = max([1.0, *largest])
     below = any(values.min() < -1e-3 for values in states)
     return -high if below else 0, high
 
@@ -96,41 +92,60 @@ def plot_gate_error(biases: np.ndarray, bounds: Mapping, errors: Mapping) -> Fig
     check_dict("bounds", bounds, "from behaviour to (K,)")
     check_dict("errors", errors, "from (cell, behaviour) to (K,)")
     check_names("bounds", [behaviour for _, behaviour in errors], bounds)
-    bounds = {of: as_numbers(f"the bound of {of}", bound, biases.shape, 0) for of, bound in bounds.items()}
-    errors = {of: as_numbers(f"the error of {of[0]}", error, biases.shape, 0) for of, error in errors.items()}
-    figure, (row,) = new_figure((5 * len(bounds), 3.8), 1, len(bounds), sharey=True, squeeze=False)
-    cells = list(dict.fromkeys(cell for cell, _ in errors))
-    colors, markers = colors_of(cells), markers_of(cells)
-    for axes, (behaviour, bound) in zip(row, bounds.items(), strict=True):
-        for place, cell in enumerate(cells):
-            if (cell, behaviour) in errors:
-                drawn = np.maximum(errors[cell, behaviour], EXACT)
-                style = {"color": colors[cell], "marker": markers[cell], "label": f"Keras {cell}, float32"}
-                axes.plot(biases, drawn, ls="", **style, **_mark_number(place))
+    size = (5 * len(bounds), 3.8)
+    figure, row = new_row(size, len(bounds))
+    panels = dict(zip(bounds, row, strict=True))
+    facts = _draw_errors(panels, biases, errors)
+    for behaviour, axes in panels.items():
+        what = f"the bound of {behaviour}"
+        bound = as_numbers(what, bounds[behaviour], biases.shape, 0)
         axes.plot(biases, bound, color="#000000", lw=1, label="bound")
         axes.set(title=BEHAVIOURS.get(behaviour, behaviour), xlabel="gate bias B")
         _error_axis(axes, biases[-1])
     row[0].set_ylabel("largest error of the state")
     row[0].legend()
-    ends = [f"{cell}, {BEHAVIOURS.get(of, of)}, {_exact_from(biases, error)}" for (cell, of), error in errors.items()]
-    words = "The error falls with the gate bias B along the bound, then to exactly 0. First B with 0: "
-    return show_figure(figure, words + "; ".join(ends))
+    words = "The error falls with the gate bias B along the bound, then to exactly 0. First B with 0"
+    return show_figure(figure, words, facts)
 
 
-def _mark_number(place):
-    """Marks of the cells in order: the first large and hollow, under small and full ones, because most coincide."""
-    return {"ms": 7, "mfc": "none"} if place == 0 else {"ms": 3}
+def _draw_errors(panels, biases, errors):
+    """Marks for each cell in the panel of each behaviour; returns from which bias on each error is 0, in words."""
+    cells = list(dict.fromkeys(cell for cell, _ in errors))
+    colors, markers = colors_of(cells), markers_of(cells)
+    facts = []
+    for (cell, behaviour), error in errors.items():
+        error = as_numbers(f"the error of {cell}", error, biases.shape, 0)
+        panels[behaviour].plot(
+            biases,
+            np.maximum(error, EXACT),
+            ls="",
+            color=colors[cell],
+            marker=markers[cell],
+            label=f"Keras {cell}, float32",
+            # The first cell's are large and hollow, under small and full ones, because most coincide.
+            markersize=7 if cell == cells[0] else 3,
+            markerfacecolor="none" if cell == cells[0] else colors[cell],
+        )
+        facts.append(f"{cell}, {BEHAVIOURS.get(behaviour, behaviour)}, {_exact_from(biases, error)}")
+    return facts
 
 
 def _error_axis(axes, right):
     """Powers of ten, what float32 rounds, and below a dashed line, where the axis is no longer logarithmic, 0."""
     axes.set(yscale="log", ylim=(EXACT / 10, 10))
-    axes.axhline(EPSILON, color="#999999", lw=0.8)
-    axes.text(right, EPSILON * 1.4, "rounding of float32", ha="right", fontsize=8, color="#555555")
-    axes.axhline(EXACT * 20, color="#000000", lw=0.8, ls=(0, (6, 4)))
     axes.minorticks_off()
     axes.set_yticks([1.0, 1e-4, 1e-8, 1e-12, EXACT])
     axes.set_yticklabels(["1", "$10^{-4}$", "$10^{-8}$", "$10^{-12}$", "exactly 0"])
+    axes.axhline(EXACT * 20, color="#000000", lw=0.8, ls=(0, (6, 4)))
+    axes.axhline(EPSILON, color="#999999", lw=0.8)
+    axes.text(
+        right,
+        EPSILON * 1.4,
+        "rounding of float32",
+        ha="right",
+        fontsize=8,
+        color="#555555",
+    )
 
 
 def _exact_from(biases, error):
@@ -154,12 +169,16 @@ def plot_reachable(examples: Mapping[str, Mapping]) -> Figure:
     for line, (label, values) in enumerate(examples.items()):
         check_names(label, COUNTEREXAMPLE_NAMES, values)
         low, high, h = _reached(values)
-        axes.plot([low, high], [line, line], **bar, label="LSTM, any gates" if line == 0 else None)
-        axes.plot(h, line, "o", **dot, label="GRU" if line == 0 else None)
+        (reached,) = axes.plot([low, high], [line, line], **bar)
+        (new,) = axes.plot([h], [line], "o", **dot)
         facts.append(f"{label}: the LSTM reaches {low:.2f} to {high:.2f}, the GRU is at {h:.2f}")
     axes.set_yticks(range(len(examples)), examples)
-    axes.set(xlabel="output h", xlim=(-1.05, 1.05), ylim=(len(examples) - 0.4, -0.6))
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    axes.set(
+        xlabel="output h",
+        xlim=(-1.05, 1.05),
+        ylim=(len(examples) - 0.4, -0.6),
+    )
+    _legend_on_the_right(axes, [reached, new], ["LSTM, any gates", "GRU"])
     return show_figure(figure, "; ".join(facts) + ".")
 
 
@@ -167,7 +186,12 @@ def _reached(values):
     """(low, high) of what an LSTM reaches, and the GRU's new h, as floats."""
     numbers = {name: as_interval(exact(name, value)) for name, value in values.items()}
     low, high = reachable_by_lstm(numbers)
-    return float(low.mid), float(high.mid), float(gru_step(numbers).mid)
+    new = gru_step(numbers)
+    return float(low.mid), float(high.mid), float(new.mid)
+
+
+def _legend_on_the_right(axes, lines, labels):
+    axes.legend(lines, labels, loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def plot_imitation(gru: np.ndarray, lstms: Mapping[str, np.ndarray]) -> Figure:
@@ -177,78 +201,25 @@ def plot_imitation(gru: np.ndarray, lstms: Mapping[str, np.ndarray]) -> Figure:
     """
     gru = as_numbers("gru", gru, ("T",))
     check_dict("lstms", lstms, "from label to (T,)")
-    lstms = {label: as_numbers(label, values, gru.shape) for label, values in lstms.items()}
     figure, axes = new_figure((8, 3.4))
     steps = np.arange(1, len(gru) + 1)
-    axes.plot(steps, gru, lw=6, alpha=0.35, color=colors_of(["GRU"])["GRU"], label="GRU, 1 unit")
-    styles = itertools.cycle(LINES)
-    for (label, values), (color, line, marker) in zip(lstms.items(), styles, strict=False):
-        axes.plot(steps, values, color=color, ls=line, marker=marker, ms=3, lw=1, label=label)
+    color = colors_of(["GRU"])["GRU"]
+    lines = axes.plot(steps, gru, lw=6, alpha=0.35, color=color)
+    looks = itertools.cycle(LINES)
+    facts = []
+    for label, values in lstms.items():
+        values = as_numbers(label, values, gru.shape)
+        color, style, marker = next(looks)
+        lines += axes.plot(
+            steps,
+            values,
+            color=color,
+            ls=style,
+            marker=marker,
+            ms=3,
+            lw=1,
+        )
+        facts.append(f"{label} by at most {np.abs(values - gru).max():.3f}")
     axes.set(xlabel=STEP, ylabel="output h")
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    gaps = [f"{label} by at most {np.abs(values - gru).max():.3f}" for label, values in lstms.items()]
-    words = "The GRU's state over the rows, and wide LSTMs that follow it: "
-    return show_figure(figure, words + "; ".join(gaps) + ".")
-
-
-START = {"b_i": -1.0, "b_f": 1.5, "b_o": 2.0, "b_z": 1.5}  # biases with which a state lasts for some rows; others: 0
-
-
-def gate_playground(digit: np.ndarray, cells: Sequence = ("LSTM", "GRU")) -> Figure:
-    """Sliders for the constant gate biases of some cells, and their states over the rows of a digit (28, 28).
-
-    All have 28 units; in their candidates W = identity and U = identity / 2, and gates read nothing. Without widgets,
-    the picture of the starting values remains.
-
-    Args:
-        digit: (28, 28).
-        cells: names of cells, as for `keras_layer`.
-
-    Returns:
-        The figure of the starting values, which has been shown; ValueError for another shape or cell.
-
-    Notebook 1, Q1.2.
-    """
-    digit = as_numbers("digit", digit, (28, 28))
-    options = {"min": -8, "max": 8, "step": 0.5, "continuous_update": False}
-    sliders = {
-        cell: {b: ipywidgets.FloatSlider(START.get(b, 0.0), description=b, **options) for b in _gate_biases(cell)}
-        for cell in cells
-    }
-    picture = ipywidgets.Image()
-
-    def redraw(_=None):
-        picture.value = as_png(_panels_figure(_playground_panels(digit, sliders)))
-
-    redraw()
-    rows = [list(of_cell.values()) for of_cell in sliders.values()]
-    for slider in itertools.chain(*rows):
-        slider.observe(redraw, names="value")
-    show_widget(ipywidgets.VBox([*map(ipywidgets.HBox, rows), picture]))
-    return plot_panels(_playground_panels(digit, sliders))
-
-
-def _gate_biases(cell):
-    """The names of the biases in the formulas of a cell's gates, in the order of the gates."""
-    formulas = equations(cell).gates.values()
-    names = [symbol.name for formula in formulas for symbol in sorted(formula.free_symbols, key=str)]
-    return [name for name in names if name.startswith("b")]
-
-
-def _playground_panels(digit, sliders):
-    """The digit, and the states of each cell with its sliders as they are now."""
-    panels = {"input": (digit, "pixel")}
-    for cell, of_cell in sliders.items():
-        biases = {name: slider.value for name, slider in of_cell.items()}
-        h, c = run_equations(keras_layer(cell, _candidate_weights(cell) | biases), digit[None])
-        if not np.array_equal(c, h):
-            panels[f"{cell}: c"] = (c[0], "hidden unit")
-        panels[f"{cell}: h"] = (h[0], "hidden unit")
-    return panels
-
-
-def _candidate_weights(cell):
-    """The matrices of a cell's candidate: those of x the identity, those of h half of it."""
-    names = [symbol.name for symbol in equations(cell).candidate.free_symbols]
-    matrices = {"W": np.eye(28), "U": np.eye(28) / 2}
-    return {name: matrices[name[0]] for name in names if name[0] in matrices}
+    _legend_on_the_right(axes, lines, ["GRU, 1 unit", *lstms])
+    return show_figure(figure, "The GRU's state over the rows, and wide LSTMs that follow it", facts)

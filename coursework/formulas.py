@@ -155,10 +155,10 @@ RESERVED: dict[str, set[str]] = {}  # names of the bundle's own cells and networ
 
 @dataclasses.dataclass(frozen=True)
 class KerasLayer:
-    """Keras's own layer of a cell: see `Cell.keras`."""
+    """Keras's own layer of a cell: see `Cell.keras`. Without a name there is none."""
 
-    name: str
-    blocks: tuple[str, ...]
+    name: str = ""
+    blocks: tuple[str, ...] = ()
     options: dict = dataclasses.field(default_factory=dict)
 
 
@@ -187,13 +187,13 @@ class Cell:
 
     name: str
     gates: dict[sp.Symbol, sp.Expr] = dataclasses.field(default_factory=dict)
-    candidate: sp.Expr | None = None
-    state: sp.Expr | None = None
+    candidate: sp.Expr = None  # refused below, in one line of ours
+    state: sp.Expr = None
     output: sp.Expr | None = None
     titles: dict[str, str] = dataclasses.field(default_factory=dict)
     color: str = "#CC79A7"
     source: str = ""
-    keras: KerasLayer | None = None
+    keras: KerasLayer = KerasLayer()
 
     def __post_init__(self):
         if not isinstance(self.name, str) or not self.name.strip():
@@ -233,8 +233,8 @@ class Cell:
 
     @property
     def traced(self) -> list[str]:
-        """Names of what one step gives: gates and g (in Keras's order where Keras has the cell), then c if it is there, h."""
-        values = [ending[1:] or "g" for ending in self.keras.blocks] if self.keras else [*self.gate_names, "g"]
+        """What one step gives: gates and g, in Keras's order where Keras has the cell; then c, if any, and h."""
+        values = [ending[1:] or "g" for ending in self.keras.blocks] or [*self.gate_names, "g"]
         return [*values, *reversed(self.states)]
 
     @property
@@ -251,7 +251,7 @@ class Cell:
     def weights(self) -> dict[str, tuple[str, ...]]:
         """Name of each weight, in the order of the equations, and its shape in words: {"W": ("units", "features")}."""
         no_weights = {*GIVEN, "g", "c", *self.gate_names}
-        found = {}
+        found: dict[str, tuple[str, ...]] = {}
         for _, formula in self.formulas():
             names = {symbol.name for symbol in formula.free_symbols} - no_weights
             in_order = sorted(names, key=lambda name: ([*KINDS].index(name[0]), name))
@@ -333,10 +333,16 @@ class Cell:
 def cell_from_data(data: Mapping) -> Cell:
     """The Cell that `as_data` wrote down; nothing in it is run."""
     formulas = {name: _from_tree(tree) for name, tree in data["lines"]}
-    output = formulas["h"] if data["memory"] == "c" else None
-    gates = {symbols(gate): formulas[gate] for gate in data["gates"]}
-    state = formulas[data["memory"]]
-    return Cell(data["name"], gates, formulas["g"], state, output, dict(data["titles"]), data["color"])
+    memory = data["memory"]
+    return Cell(
+        data["name"],
+        gates={symbols(gate): formulas[gate] for gate in data["gates"]},
+        candidate=formulas["g"],
+        state=formulas[memory],
+        output=formulas["h"] if memory == "c" else None,
+        titles=dict(data["titles"]),
+        color=data["color"],
+    )
 
 
 def _from_tree(tree):

@@ -7,7 +7,7 @@ from coursework.backend import keras
 from coursework.cells import equations
 from coursework.formulas import Cell
 from coursework.keras_cells import cell_of, named_weights, new_layer, run_step, set_named_weights
-from coursework.layers import input_of, twin_of
+from coursework.layers import input_of, set_to
 
 
 def run_equations(layer: keras.layers.Layer, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -24,7 +24,8 @@ def run_equations(layer: keras.layers.Layer, x: np.ndarray) -> tuple[np.ndarray,
         new = run_step(cell_of(layer), weights, {"x": row, "h_prev": h, "c_prev": c})
         h, c = new["h"], new.get("c", new["h"])
         history.append((h, c))
-    return tuple(np.stack(values, axis=1) for values in zip(*history, strict=True))
+    hs, cs = zip(*history, strict=True)
+    return np.stack(hs, axis=1), np.stack(cs, axis=1)
 
 
 FOLLOWED = {"activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True, "go_backwards": False}
@@ -91,12 +92,14 @@ def final_state(layer: keras.layers.Layer, x: np.ndarray, old_state: np.ndarray 
     `old_state` (N, units) is the state before the first step, None is 0; a cell with c starts with h = 0 beside it.
     Notebook 1, Q1.3.
     """
-    x, twin = input_of(layer, x), twin_of(layer, return_sequences=False, return_state=True)
+    x = input_of(layer, x).astype(layer.dtype)
+    start = None
     if old_state is not None:
-        old_state = as_numbers("old_state", old_state, (len(x), layer.cell.units)).astype(layer.dtype)
+        old = as_numbers("old_state", old_state, (len(x), layer.cell.units)).astype(layer.dtype)
         has_c = cell_of(layer).memory == "c"
-        old_state = [np.zeros_like(old_state), old_state] if has_c else [old_state]
-    return np.asarray(twin(x.astype(layer.dtype), initial_state=old_state)[-1])
+        start = [np.zeros_like(old), old] if has_c else [old]
+    with set_to(layer, return_sequences=False, return_state=True):
+        return np.asarray(layer(x, initial_state=start)[-1])
 
 
 def measure_gate_error(
@@ -145,12 +148,16 @@ def wide_lstm(gru: keras.layers.Layer, units: int, seed: int = 0) -> tuple[keras
     Notebook 1, Q1.3.
     """
     rng = np.random.default_rng(seed)
-    s, x = rng.uniform(-1, 1, (3000, 1)), rng.uniform(-3, 3, (3000, 1))
+    s = rng.uniform(-1, 1, (3000, 1))
+    x = rng.uniform(-3, 3, (3000, 1))
     draws = rng.normal(size=(units, 3))
-    W, B, b = draws[:, [0]], 2 * draws[:, [1]], 2 * draws[:, [2]]
-    features = np.tanh(np.tanh(x @ W.T + s @ B.T + b.T))
-    V = np.linalg.lstsq(features, final_state(gru, x[:, None], s)[:, 0], rcond=1e-10)[0]
-    weights = {"W": W, "U": B * V, "b": b[:, 0], "b_f": -40, "b_i": 40, "b_o": 40}
+    W = draws[:, [0]]
+    B = 2 * draws[:, [1]]
+    b = 2 * draws[:, 2]
+    features = np.tanh(np.tanh(x @ W.T + s @ B.T + b))
+    wanted = final_state(gru, x[:, None], s)[:, 0]
+    V = np.linalg.lstsq(features, wanted, rcond=1e-10)[0]
+    weights = {"W": W, "U": B * V, "b": b, "b_f": -40, "b_i": 40, "b_o": 40}
     return keras_layer("LSTM", weights, units, features=1, dtype="float64"), V
 
 
@@ -162,6 +169,8 @@ def deviation_from_keras(cell: Cell | str, reset_after: bool = False, seed: int 
     """
     rng = np.random.default_rng(seed)
     layer = keras_layer(cell, {}, units=8, reset_after=reset_after, dtype=dtype)
-    layer.set_weights([rng.normal(0, 0.4, weight.shape) for weight in layer.get_weights()])
+    weights = [rng.normal(0, 0.4, weight.shape) for weight in layer.get_weights()]
+    layer.set_weights(weights)
     x = rng.normal(size=(16, 28, 28)).astype(dtype)
-    return float(np.abs(run_equations(layer, x)[0] - np.asarray(layer(x))).max())
+    h, _ = run_equations(layer, x)
+    return float(np.abs(h - np.asarray(layer(x))).max())

@@ -43,29 +43,37 @@ def settings_left(cell: Cell, behaviour: str) -> Iterator[dict]:
     """
     box = _whole_box(cell)
     for extra in _freedoms(cell):
-        demands = [_simpler(demand) for demand in _demands(cell, behaviour, extra)]
-        if any(_faces_forbid(demand, box) for demand in demands):
+        demands = list(_demands(cell, behaviour, extra))
+        simpler = [_simpler(demand) for demand in demands]
+        if any(_faces_forbid(demand, box) for demand in simpler):
             continue
-        for part in _not_ruled_out(demands, box):
+        for part in _not_ruled_out(demands + simpler, box):
             yield _nearby(part) | extra
 
 
 def worth_a_proof(cell: Cell, behaviour: str, settings: Iterable[dict]) -> Iterator[dict]:
-    """Those settings of all gates that meet the demands at a few points, as floats: a quick look. See docs/cells.md."""
+    """Those settings of all gates that meet the demands at a few points: a quick look. See docs/cells.md."""
     trees = {}
     for setting in settings:
-        extra = {name: setting[name] for name in ("U",) if name in setting}
-        kind = tuple(extra)
-        if kind not in trees:
-            trees[kind] = [tree_of(demand.zero) for demand in _demands(cell, behaviour, extra, count=3)]
-        point = {}
-        for name in _whole_box(cell):
-            gate = name.removesuffix(BEFORE)
-            is_before = name != gate
-            number = setting.get(f"{gate}_prev", setting[gate]) if is_before else setting[gate]
-            point[name] = intervals.mpf(float(number))
-        if not any(_is_clear_of_zero(tree, point) for tree in trees[kind]):
+        extra = {"U": setting["U"]} if "U" in setting else {}
+        if len(extra) not in trees:
+            demands = _demands(cell, behaviour, extra, count=3)
+            trees[len(extra)] = [tree_of(demand.zero) for demand in demands]
+        point = _as_box(cell, setting)
+        if not any(_is_clear_of_zero(tree, point) for tree in trees[len(extra)]):
             yield setting
+
+
+def _as_box(cell, setting):
+    """A setting as a box of no width; a gate of the step before is as it is now, unless that is told."""
+    box = {}
+    for name in _whole_box(cell):
+        gate = name.removesuffix(BEFORE)
+        number = setting[gate]
+        if name != gate:
+            number = setting.get(f"{gate}_prev", number)
+        box[name] = intervals.mpf(float(number))
+    return box
 
 
 def is_never_zero(cell: Cell, formula: sp.Expr) -> bool:
@@ -78,9 +86,12 @@ def _freedoms(cell):
     weights = recurrent_weights(cell)
     if not weights:
         return [{}]
-    taken = [product.args for product in cell.candidate.atoms(dot)]
-    is_mixed = any(matrix in weights and vector.has(symbols("x")) for matrix, vector in taken)
-    return [{"U": sp.S.Zero}, {}] if is_mixed else [{"U": sp.S.Zero}]
+    without = {"U": sp.S.Zero}
+    for product in cell.candidate.atoms(dot):
+        matrix, vector = product.args
+        if matrix in weights and vector.has(symbols("x")):
+            return [without, {}]
+    return [without]
 
 
 def _whole_box(cell):
@@ -113,15 +124,16 @@ def _demands(cell, behaviour, setting, count=6):
     chance = random.Random(0)
     for _ in range(count):
         point = {symbol: _some_number(chance) for symbol in rest}
+        other_past = {symbol: _some_number(chance) for symbol in past}
+        other_input = {symbols("x"): _some_number(chance)}
         here = new.xreplace(point)
-        there = new.xreplace(point | {symbol: _some_number(chance) for symbol in past})
-        elsewhere = new.xreplace(point | {symbols("x"): _some_number(chance)})
+        by_past = here - new.xreplace(point | other_past)
         if behaviour == "keep_state":
             yield Demand(here - point[cell.old_state], bottom.xreplace(point))
         elif behaviour == "forget":
-            yield Demand(here - there, bottom.xreplace(point))
+            yield Demand(by_past, bottom.xreplace(point))
         else:
-            yield Demand(here - there, here - elsewhere)
+            yield Demand(by_past, here - new.xreplace(point | other_input))
     if behaviour == "store_input":
         yield from _flat_pieces(new, rest, past)
 
@@ -167,7 +179,9 @@ def _inner_zeros(factor):
     if len(parts) == 2:
         (number, one), (other_number, other) = parts
         are_alike = isinstance(one, INCREASING) and one.func == other.func
-        if are_alike and (other_number == -number or (one.func == sp.tanh and other_number == number)):
+        is_odd = isinstance(one, sp.tanh)
+        balance = other_number == -number or (is_odd and other_number == number)
+        if are_alike and balance:
             return _zeros(number * one.args[0] + other_number * other.args[0])
     return [_of_one_sign(factor)]
 
@@ -189,19 +203,25 @@ def _faces_forbid(demand, box):
     """
     gates = [symbol for symbol in sorted(demand.zero.free_symbols, key=str) if symbol.name in box]
     ends = [_ends(box[gate.name]) for gate in gates]
-    is_straight = all(sp.diff(demand.zero, gate, 2) == 0 for gate in gates)
-    if not is_straight or any(end.is_infinite for pair in ends for end in pair):
+    if any(end.is_infinite for pair in ends for end in pair):
         return False
-    corners = [dict(zip(gates, numbers, strict=True)) for numbers in itertools.product(*ends)]
-    at_corners = [sp.expand(demand.zero.xreplace(corner)) for corner in corners]
+    if any(sp.diff(demand.zero, gate, 2) != 0 for gate in gates):
+        return False
+    at_corners = [sp.expand(demand.zero.xreplace(corner)) for corner in _faces(gates, ends)]
     if min(at_corners) < 0 < max(at_corners):
         return False
-    for numbers in itertools.product(*[(*pair, None) for pair in ends]):
-        face = {gate: number for gate, number in zip(gates, numbers, strict=True) if number is not None}
+    for face in _faces(gates, [(*pair, None) for pair in ends]):
         is_zero_here = sp.expand(demand.zero.xreplace(face)) == 0
         if is_zero_here and sp.expand(demand.other.xreplace(face)) != 0:
             return False
     return True
+
+
+def _faces(gates, choices):
+    """Dicts from gate to number, without the gates for which None was chosen."""
+    for numbers in itertools.product(*choices):
+        pairs = zip(gates, numbers, strict=True)
+        yield {gate: number for gate, number in pairs if number is not None}
 
 
 def _ends(interval):

@@ -4,7 +4,7 @@ import numpy as np
 
 from coursework.arguments import as_labels
 from coursework.backend import keras, tf
-from coursework.layers import copy_of, every_step, input_of, parts, recurrent_layer
+from coursework.layers import every_step, input_of, layer_outputs, parts, recurrent_layer, rest_of
 from coursework.readout import read_out
 
 
@@ -20,29 +20,49 @@ def row_influence(model: keras.Model, x: np.ndarray, classes: np.ndarray) -> tup
 
     Notebook 3, Q3.3.
     """
-    layer, twin = recurrent_layer(model), every_step(recurrent_layer(model))
+    layer = recurrent_layer(model)
     x = input_of(layer, x).astype(np.float32)
-    chosen = np.eye(10, dtype=np.float32)[as_labels("classes", classes, len(x))]
-    if read_out(model, np.zeros((1, 1, layer.cell.units))).shape[-1] != 10:
+    classes = as_labels("classes", classes, len(x))
+    if read_out(model, layer_outputs(layer, x[:1])).shape[-1] != 10:
         raise ValueError("row_influence needs logits of ten classes")
-    head = keras.Sequential([keras.Input((layer.cell.units,)), *copy_of(model).layers[1:]])
     steps = x.shape[1]
+    read = _reader(model, layer, steps)
     gradient, erasure = np.empty((2, len(x), steps, steps), np.float32)
-
-    def log_chances(x, chosen):
-        """For (images, copies) of x: log p(class) after each step."""
-        h = keras.ops.reshape(twin(keras.ops.reshape(x, (-1, *x.shape[2:]))), (-1, layer.cell.units))
-        values = keras.ops.reshape(keras.ops.log_softmax(head(h)), (*x.shape[:2], steps, 10))
-        return keras.ops.sum(values * chosen[:, None, None], -1)
-
-    # A copy of an image for each step, so that one pass backwards serves them all; and one for each row that is blank.
     for some in parts(len(x), 50):
-        copies = tf.repeat(x[some, None], steps, axis=1)
-        with tf.GradientTape() as tape:
-            tape.watch(copies)
-            after = log_chances(copies, chosen[some])
-            own = tf.reduce_sum(tf.linalg.diag_part(after))
-        gradient[some] = tf.norm(tape.gradient(own, copies), axis=-1)
-        left = log_chances(copies * (1 - np.eye(steps, dtype=np.float32))[:, :, None], chosen[some]).numpy()
-        erasure[some] = after.numpy()[:, 0, :, None] - left.transpose(0, 2, 1)
+        gradient[some], after = _gradients(read, x[some], classes[some])
+        erasure[some] = after[:, :, None] - _without_a_row(read, x[some], classes[some])
     return gradient, erasure
+
+
+def _reader(model, layer, steps):
+    """A function: log p(class) after each step, (images, copies, T), of (images, copies, T, pixels) and (images,)."""
+    rest, one_state = rest_of(model, layer, steps), not layer.return_sequences
+
+    def read(images, classes):
+        sequences = keras.ops.reshape(images, (-1, *images.shape[2:]))
+        with every_step(layer):
+            h = layer(sequences)
+        logits = rest(keras.ops.reshape(h, (-1, h.shape[-1])) if one_state else h)
+        values = keras.ops.log_softmax(keras.ops.cast(logits, "float32"))
+        values = keras.ops.reshape(values, (*images.shape[:2], steps, 10))
+        chosen = keras.ops.one_hot(classes, 10)[:, None, None]
+        return keras.ops.sum(values * chosen, -1)
+
+    return read
+
+
+def _gradients(read, x, classes):
+    """Lengths of the derivatives (N, T, T), and log p(class) after each step, (N, T)."""
+    copies = tf.repeat(x[:, None], x.shape[1], axis=1)  # one for each step, so that one pass backwards serves them all
+    with tf.GradientTape() as tape:
+        tape.watch(copies)
+        after = read(copies, classes)
+        own = tf.reduce_sum(tf.linalg.diag_part(after))
+    return tf.norm(tape.gradient(own, copies), axis=-1), after.numpy()[:, 0]
+
+
+def _without_a_row(read, x, classes):
+    """log p(class) after each step (N, T, T), when the row of the last axis is blank."""
+    others = 1 - np.eye(x.shape[1], dtype=np.float32)
+    left = read(x[:, None] * others[:, :, None], classes)
+    return left.numpy().transpose(0, 2, 1)

@@ -70,25 +70,29 @@ class FormulaCell(keras.layers.Layer):
 
     def call(self, inputs: Any, states: list, training: bool = False) -> tuple:
         """One step: (h, [h] or [h, c])."""
-        old = dict(zip(("h_prev", "c_prev"), states, strict=False))
-        values = {"x": inputs, **old, **self._split("bias", getattr(self, "bias", None))}
-        matrices = dict(zip(self.blocks.get("single", ()), self.single, strict=True))
-        from_x = self._split("kernel", _product(inputs, getattr(self, "kernel", None)))
-        from_h = self._split("recurrent_kernel", _product(states[0], getattr(self, "recurrent_kernel", None)))
+        h_prev = states[0]
+        values = {"x": inputs, "h_prev": h_prev, **self._split("bias")}
+        if len(states) == 2:
+            values["c_prev"] = states[1]
+        products = {**self._split("kernel", inputs), **self._split("recurrent_kernel", h_prev)}
 
         def dot(name, vector):
-            if vector is inputs:
-                return from_x[name]
-            if vector is states[0]:
-                return from_h[name]
-            return vector @ matrices[name]
+            return products[name] if name in products else vector @ self._single(name)
 
         new = self.equations.step(values, KERAS | {"dot": dot})
         return new["h"], [new[state] for state in self.equations.states]
 
-    def _split(self, stack, values):
-        names = self.blocks.get(stack, ())
-        return dict(zip(names, ops.split(values, len(names), axis=-1), strict=True)) if names else {}
+    def _split(self, stack, vector=None):
+        """{name: its part} of a stack of weights, or of a vector's product with it."""
+        names = self.blocks.get(stack)
+        if not names:
+            return {}
+        weights = getattr(self, stack)
+        values = weights if vector is None else vector @ weights
+        return dict(zip(names, ops.split(values, len(names), axis=-1), strict=True))
+
+    def _single(self, name):
+        return self.single[self.blocks["single"].index(name)]
 
     def get_config(self) -> dict:
         """The equations as data; `from_config` reads them, and no code is run."""
@@ -112,23 +116,19 @@ def _other_seed(initializer, number):
     return type(initializer).from_config(config | {"seed": config["seed"] + number})
 
 
-def _product(vector, matrix):
-    return None if matrix is None else vector @ matrix
-
-
 @functools.cache
 def stacks(cell: Cell) -> dict[str, tuple[str, ...]]:
     """Which weights of a cell lie side by side in which array of a FormulaCell, "single" for those that lie alone."""
-    direct = {"kernel": _met_by(cell, "x"), "recurrent_kernel": _met_by(cell, "h_prev")}
-    elsewhere = {name for _, tree in cell.lines for name, vector in _dots(tree) if vector not in ("x", "h_prev")}
-    found = {stack: tuple(sorted(names - elsewhere)) for stack, names in direct.items()}
-    found["bias"] = tuple(sorted(name for name in cell.weights if name[0] in "bp"))
-    found["single"] = tuple(sorted(elsewhere))
-    return {stack: names for stack, names in found.items() if names}
-
-
-def _met_by(cell, vector):
-    return {name for _, tree in cell.lines for name, other in _dots(tree) if other == vector}
+    products = [product for _, tree in cell.lines for product in _dots(tree)]
+    elsewhere = {name for name, vector in products if vector not in ("x", "h_prev")}
+    direct = {name for name, _ in products} - elsewhere
+    found = {
+        "kernel": [name for name in direct if name[0] == "W"],
+        "recurrent_kernel": [name for name in direct if name[0] == "U"],
+        "bias": [name for name in cell.weights if name[0] in "bp"],
+        "single": elsewhere,
+    }
+    return {stack: tuple(sorted(names)) for stack, names in found.items() if names}
 
 
 def _dots(tree: Tree):
@@ -157,7 +157,7 @@ class ByFormula(keras.layers.GRUCell):
 
 # --- From a Keras layer to its equations ------------------------------------------------------------------------------
 
-KERAS_CELLS = {getattr(keras.layers, f"{cell.keras.name}Cell"): cell.name for cell in CELLS.values() if cell.keras}
+KERAS_CELLS = {getattr(keras.layers, f"{cell.keras.name}Cell"): cell.name for cell in CELLS.values() if cell.keras.name}
 
 
 def is_followed(cell: keras.layers.Layer) -> bool:
@@ -208,7 +208,7 @@ def _blocks(weight, units):
 
 
 def _of_formula_cell(cell):
-    named = {}
+    named: dict[str, np.ndarray] = {}
     for stack in ("kernel", "recurrent_kernel", "bias"):
         if names := cell.blocks.get(stack):
             named |= zip(names, _blocks(getattr(cell, stack), cell.units), strict=True)
@@ -218,25 +218,33 @@ def _of_formula_cell(cell):
 
 
 def _of_keras_cell(cell):
-    equations_of = keras_cell(cell)
-    endings = equations_of.keras.blocks
-    named = dict(zip([f"W{ending}" for ending in endings], _blocks(cell.kernel, cell.units), strict=True))
-    named |= zip([f"U{ending}" for ending in endings], _blocks(cell.recurrent_kernel, cell.units), strict=True)
-    zeros = np.zeros_like(named["U"][0])
-    biases = [zeros] * len(endings) if cell.bias is None else _blocks(cell.bias, cell.units)
-    for ending, bias in zip(endings, biases, strict=True):
-        two = bias.ndim == 2  # of `reset_after`: one added to x's product, one to that of h
-        named[f"b{ending}"] = bias.sum(1) if two and ending else bias[:, 0] if two else bias
-        if two and not ending:
-            named["b_U"] = bias[:, 1]
-    return {name: named.get(name, zeros) for name in equations_of.weights}
+    formulas = keras_cell(cell)
+    endings = formulas.keras.blocks
+    named = {}
+    for kind, weight in (("W", cell.kernel), ("U", cell.recurrent_kernel)):
+        for ending, block in zip(endings, _blocks(weight, cell.units), strict=True):
+            named[kind + ending] = block
+    biases = [] if cell.bias is None else _blocks(cell.bias, cell.units)
+    for ending, bias in zip(endings, biases, strict=cell.bias is not None):
+        named |= _one_bias(ending, bias)
+    none = np.zeros(cell.units, named["U"].dtype)
+    return {name: named.get(name, none) for name in formulas.weights}
+
+
+def _one_bias(ending, bias):
+    """A block of biases by name; with `reset_after` there are two, (units, 2): of x's product and of that with h."""
+    if bias.ndim == 1:
+        return {f"b{ending}": bias}
+    if ending:
+        return {f"b{ending}": bias.sum(axis=1)}
+    return {"b": bias[:, 0], "b_U": bias[:, 1]}
 
 
 def new_layer(cell: Cell, units: int, dtype: str) -> keras.layers.RNN:
     """A layer that returns h at every step: Keras's own where it has the cell, else an RNN around a FormulaCell."""
     options = {"return_sequences": True, "dtype": dtype}
     start = {"recurrent_initializer": "zeros"}  # an orthogonal matrix takes seconds for a wide layer
-    if cell.keras is None:
+    if not cell.keras.name:
         return keras.layers.RNN(FormulaCell(cell, units, dtype=dtype, **start), **options)
     return getattr(keras.layers, cell.keras.name)(units, **options, **start, **cell.keras.options)
 
@@ -295,7 +303,7 @@ def set_gate_bias(layer: keras.layers.RNN, value: float) -> None:
     elsewhere = {symbol.name for formula in formulas.values() for symbol in formula.free_symbols}
     chosen = {name for name in in_gates - elsewhere if name[0] == "b"}
     if isinstance(cell, FormulaCell):
-        names = cell.blocks.get("bias", ())
+        names = list(cell.blocks.get("bias", ()))
     else:
         names = [f"b{ending}" for ending in cell_of(layer).keras.blocks]
     bias = _array(cell.bias).copy()

@@ -115,7 +115,7 @@ def _likely_settings(cell):
     numbers = {name: _likely_numbers(cell, name) for name in cell.gate_names if not follows(cell, name)}
     in_output = gates_in(cell, cell.output)
     with_open_output = numbers | {name: [sp.S.One] for name in in_output if sp.S.One in numbers.get(name, ())}
-    extras = [{}]
+    extras: list[dict] = [{}]
     if "U" in setting_names(cell):
         extras.append({"U": sp.S.Zero})
     for extra in extras:
@@ -155,26 +155,21 @@ def _reason(cell, behaviour):
     old = cell.old_state
     parts = shares(cell)
     if parts is None:
-        wanted = "equal" if behaviour == "keep_state" else "be free of"
-        return f"no constant gates let the new state {cell.state} {wanted} {old}"
+        missed = "equal" if behaviour == "keep_state" else "be free of"
+        return f"no constant gates let the new state {cell.state} {missed} {old}"
     kept, taken = (sp.factor(share.xreplace(gate_values(cell, {}))) for share in parts)
     wanted = 1 if behaviour == "keep_state" else 0
-    if _never(cell, kept - wanted):
+    if is_never_zero(cell, kept - wanted):
         return f"the share of {old} in the new state is {kept}, which is never {wanted}"
     if behaviour == "keep_state":
-        if _never(cell, taken):
+        if is_never_zero(cell, taken):
             return f"the share of the candidate in the new state is {taken}, which is never 0"
         return f"the share of {old} is {kept}, and 1 only where that of the candidate, {taken}, is not 0"
     if not cell.candidate.has(symbols("x")):
         return "the candidate does not read x"
-    if _never(cell, sp.cancel(kept / taken)):
+    if is_never_zero(cell, sp.cancel(kept / taken)):
         return f"the share of {old} is {kept}, and 0 only where that of the candidate, {taken}, is 0 too"
-    return f"the candidate is {cell.candidate}, and brings the old state in wherever the state itself forgets it"
-
-
-def _never(cell, formula):
-    """Is a formula of gates never 0? True is proved."""
-    return is_never_zero(cell, formula)
+    return f"where the share of {old}, {kept}, is 0, the candidate {cell.candidate} reads the past, or lets no input in"
 
 
 # --- What holds for all gates -----------------------------------------------------------------------------------------
@@ -182,10 +177,13 @@ def _never(cell, formula):
 
 def _reads_the_past(cell):
     """Property: does a gate read the past?"""
-    reading = [name for name in cell.gate_names if _past_of(cell, cell.gates[symbols(name)])]
-    if reading:
-        told = ", ".join(f"{name} reads {_past_of(cell, cell.gates[symbols(name)])}" for name in reading)
-        return Property(True, None, told)
+    told = []
+    for gate, formula in cell.gates.items():
+        past = _past_of(cell, formula)
+        if past:
+            told.append(f"{gate} reads {past}")
+    if told:
+        return Property(True, None, ", ".join(told))
     return Property(False, None, "the gates read x alone" if cell.gates else "there is no gate")
 
 
@@ -222,9 +220,10 @@ def _linear(cell):
     reading = _reads_the_past(cell)
     if reading.possible:
         return Property(False, None, reading.why)
+    bent = f"the new state is {cell.state}"
     if _past_of(cell, cell.candidate):
-        return Property(False, None, f"the candidate is {cell.candidate}, which is no straight line in the past")
-    return Property(False, None, f"the new state is {cell.state}, which is no straight line in {old}")
+        bent = f"the candidate is {cell.candidate}"
+    return Property(False, None, f"{bent}, which is no straight line in the past")
 
 
 def _is_straight(formula, symbol, past):
@@ -293,14 +292,22 @@ def _bounded_at_corners(cell, kept, taken, bound):
         signs.add(sign)
         limit = _limit(abs(kept.xreplace(corner)), abs(taken.xreplace(corner)), bound)
         if limit == math.inf:
-            told = " and ".join(f"{gate} = {number}" for gate, number in corner.items()) or "no gate in the way"
-            new = cell.state.xreplace(gate_values(cell, {gate.name: number for gate, number in corner.items()}))
-            return Property(False, None, f"with {told} the new state is {new}, and grows without a bound")
+            return _growing(cell, corner)
         limits.append(limit)
-    straight = all(sp.diff(part, gate, 2) == 0 for part in (top, bottom) for gate in gates)
-    if straight and len(signs) == 1 and all(gate_intervals(cell)[gate.name].delta < math.inf for gate in gates):
+    is_straight = all(sp.diff(part, gate, 2) == 0 for part in (top, bottom) for gate in gates)
+    is_finite = all(gate_intervals(cell)[gate.name].delta < math.inf for gate in gates)
+    if is_straight and is_finite and len(signs) == 1:
         return Property(True, None, f"|{cell.memory}| is at most {max(limits):g}, with gates at their limits")
     return None
+
+
+def _growing(cell, corner):
+    setting = {gate.name: number for gate, number in corner.items()}
+    new = cell.state.xreplace(gate_values(cell, setting))
+    told = " and ".join(f"{name} = {number}" for name, number in setting.items())
+    return Property(
+        False, None, f"{f'with {told}' if told else 'always'} the new state is {new}: it grows without a bound"
+    )
 
 
 def _corners(cell, gates):
@@ -324,10 +331,11 @@ def _ends(interval):
 
 
 def _bounded_by_itself(cell):
-    """A state within the bound of its candidate stays there; otherwise nothing is known."""
+    """A state within the bound of its candidate may stay there; otherwise nothing is known."""
     bound = _largest(cell, cell.candidate)
     if 0 < bound < math.inf:
-        old = {cell.old_state.name: intervals.mpf([-bound, bound])}
-        if _largest(cell, cell.full_state, **old) <= bound:
+        name = cell.old_state.name
+        within = intervals.mpf([-bound, bound])
+        if _largest(cell, cell.full_state, **{name: within}) <= bound:
             return Property(True, None, f"|{cell.memory}| is at most {bound:g}: within it, the state stays there")
     return Property(False, None, f"the ranges of its parts put no bound on {cell.state}")

@@ -10,27 +10,30 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import anywidget
-import matplotlib.pyplot as plt
 import numpy as np
 import traitlets
+from matplotlib import colormaps
 from scipy.interpolate import splev, splprep
 from scipy.special import softmax
 
 from coursework.backend import keras
 from coursework.data import Data
+from coursework.figure import new_figure, show_figure
 from coursework.files import RUNS, write_text
 from coursework.formulas import Cell
 from coursework.keras_cells import cell_of, is_followed, named_weights
 from coursework.readout import read_out
-from coursework.style import STEP, TITLES, draw_classes, draw_digit, draw_steps, new_figure, show_figure
+from coursework.style import STEP, TITLES, draw_classes, draw_digit, draw_steps
 from coursework.text import show_widget
 from coursework.trace import trace
 
 SCRIPT = Path(__file__).with_name("reader.js")
-MODULES = ("arithmetic", "ink")  # of the folder page/, in the order in which they read each other
+# Of the folder page/, each after those that it reads.
+MODULES = ["arithmetic", "ink", "formula", "state", "draw", "parts", "hand", "story", "views", "stage", "playground"]
 STYLE = SCRIPT.with_suffix(".css")
 PAGE = SCRIPT.with_suffix(".html")
 SMALL = ("GRU 32", "LSTM 32")  # the networks of the committed page
+MOST = 300_000  # bytes of the committed page
 OPENING = 2  # the digit shown first: many a network makes up its mind about it late
 
 # The digits of the committed page, which may hold no part of MNIST: drawn by us as curves through these points, from
@@ -50,10 +53,14 @@ STROKES = {
 
 
 def script() -> str:
-    """`reader.js` and its modules joined to one module, which imports nothing: for the widget and for the page."""
+    """`reader.js` and its modules joined to one module, which imports nothing: for the widget and for the page.
+
+    Lines that are comments stay behind.
+    """
     files = [*(SCRIPT.parent / "page" / f"{name}.js" for name in MODULES), SCRIPT]
     text = "\n".join(path.read_text("utf-8") for path in files)
-    return re.sub(r'^(import|export \*)[^;]* from "\./[^"]*";\n', "", text, flags=re.M)
+    text = re.sub(r'^(import|export \*)[^;]* from "\./[^"]*";\n', "", text, flags=re.M)
+    return re.sub(r"^ *(//|/\*\*| \*).*\n|^\n", "", text, flags=re.M)
 
 
 class Reader(anywidget.AnyWidget):
@@ -73,7 +80,9 @@ class Reader(anywidget.AnyWidget):
     )
 
 
-def draw_and_read(networks: Mapping, data: Data, probes: Mapping | None = None) -> Reader:
+def draw_and_read(
+    networks: Mapping, data: Data, probes: Mapping | None = None, epochs: Mapping | None = None
+) -> Reader:
     """Show a pad to draw a digit on, and what the networks make of it row by row; returns the widget.
 
     Where widgets don't run, a picture of the first network reading a test image remains.
@@ -82,13 +91,14 @@ def draw_and_read(networks: Mapping, data: Data, probes: Mapping | None = None) 
         networks: dict from label to trained network, of any recurrent cell, as `build_model` makes them.
         data: gives the test images to choose from.
         probes: dict from label to what `fit_probes` returns for the last recurrent layer, for any of the networks.
+        epochs: dict from label to the same network in training, as of `networks_by_epoch`, for any of the networks.
 
     Raises:
-        ValueError: no network, or one of another shape.
+        ValueError: no network, one of another shape, or images that are not black and white.
 
     Notebook 3, "Draw a digit".
     """
-    content = make_content(networks, test_images(data), probes)
+    content = make_content(networks, test_images(data), probes, learning(networks, epochs, data))
     digit = content["images"][content["opening"]]["label"]
     image = data.x_test[np.flatnonzero(data.y_test == digit)[0]]
     reader = Reader(content=content, image=image)
@@ -97,25 +107,44 @@ def draw_and_read(networks: Mapping, data: Data, probes: Mapping | None = None) 
     return reader
 
 
-def save_reader(networks: Mapping, data: Data, probes: Mapping | None = None) -> None:
+def save_reader(networks: Mapping, data: Data, probes: Mapping | None = None, epochs: Mapping | None = None) -> None:
     """Write `runs/reader.html` with all networks and test images, and `runs/reader-small.html` for publication.
 
-    The second page holds GRU 32 and LSTM 32 alone, and digits that were drawn for it instead of test images. Arguments
-    and errors are those of `draw_and_read`. Notebook 3, "Draw a digit".
+    The second page holds GRU 32 and LSTM 32 alone, and digits that were drawn for it instead of test images; of the
+    weights in training it has what fits. Arguments and errors are those of `draw_and_read`. Notebook 3, "Draw a digit".
     """
     about = f"The images are test images ({data.name}), as black and white as the networks saw them."
-    small = {label: networks[label] for label in SMALL if label in networks}
-    drawn = "The digits to choose from were drawn for this page; they belong to no data set."
-    write_text(RUNS / "reader.html", reader_page(networks, test_images(data), probes, about))
-    write_text(RUNS / "reader-small.html", reader_page(small or networks, drawn_images(), probes, drawn))
+    learned = learning(networks, epochs, data)
+    write_text(RUNS / "reader.html", reader_page(networks, test_images(data), probes, about, learned))
+    small = {label: networks[label] for label in SMALL if label in networks} or networks
+    write_text(RUNS / "reader-small.html", small_page(small, probes, learned))
 
 
-def reader_page(networks: Mapping, images: list[dict], probes: Mapping | None = None, about: str = "") -> str:
+def small_page(networks: Mapping, probes: Mapping | None, learned: Mapping) -> str:
+    """A page with drawn digits; of the first network with its probe and as many epochs as MOST bytes allow."""
+    about = "The digits to choose from were drawn for this page; they belong to no data set."
+    first = next(iter(networks))
+    probes = {label: probe for label, probe in (probes or {}).items() if label == first}
+    stages = learned.get(first, {}).get("epochs", [])
+    page = reader_page(networks, drawn_images(), probes, about)
+    for count in range(1, len(stages)):  # the last one is the network itself
+        chosen = {first: learned[first] | {"epochs": [*stages[:count], stages[-1]]}}
+        larger = reader_page(networks, drawn_images(), probes, about, chosen)
+        if len(larger) > MOST:
+            break
+        page = larger
+    return page
+
+
+def reader_page(
+    networks: Mapping, images: list[dict], probes: Mapping | None = None, about: str = "", learned: Mapping = {}
+) -> str:
     """The whole page as HTML, which loads nothing from anywhere.
 
-    `images` are those of `test_images` or `drawn_images`, `about` is a sentence on them in HTML.
+    `images` are those of `test_images` or `drawn_images`, `about` is a sentence on them in HTML, `learned` is what
+    `learning` returns.
     """
-    content = json.dumps(make_content(networks, images, probes), separators=(",", ":")).replace("<", "\\u003c")
+    content = json.dumps(make_content(networks, images, probes, learned), separators=(",", ":")).replace("<", "\\u003c")
     page = PAGE.read_text("utf-8").replace("%ABOUT%", about).replace("%CONTENT%", content)
     return page.replace("%STYLE%", STYLE.read_text("utf-8")).replace("%SCRIPT%", script())
 
@@ -145,33 +174,56 @@ def drawn_images() -> list[dict]:
     return [{"label": digit, "strokes": [_smooth(points) for points in strokes]} for digit, strokes in STROKES.items()]
 
 
-def make_content(networks: Mapping, images: list[dict], probes: Mapping | None = None) -> dict:
+def make_content(networks: Mapping, images: list[dict], probes: Mapping | None = None, learned: Mapping = {}) -> dict:
     """All that the script needs, ready for JSON; arguments as for `reader_page`."""
     if not networks:
         raise ValueError("no network to read with: give a dict from label to network")
     return {
-        "networks": [_packed(label, model, (probes or {}).get(label)) for label, model in networks.items()],
+        "networks": [
+            _packed(label, model, (probes or {}).get(label)) | learned.get(label, {})
+            for label, model in networks.items()
+        ],
         "images": images,
         "opening": next((k for k, image in enumerate(images) if image["label"] == OPENING), 0),
-        "viridis": in_base64(plt.get_cmap("viridis")(range(256), bytes=True)[:, :3]),
+        **color_maps(),
     }
+
+
+def color_maps() -> dict:
+    """256 colours as red, green, blue each: for gates, from 0 to 1, and for signed values, with 0 in the middle."""
+    maps = {"viridis": colormaps["viridis"], "diverging": colormaps["RdBu"]}
+    return {name: in_base64(colours(range(256), bytes=True)[:, :3]) for name, colours in maps.items()}
 
 
 def _packed(label, model, probe):
     """One network: the cell's equations, and all weights as float32, little-endian, layer by layer."""
-    layers = _layers(model, label)
-    cell = cell_of(layers[0])
-    packed = [pack_weights(named_weights(layer)) for layer in layers]
-    head = [layer.get_weights() for layer in model.layers[len(layers) + 1 :]]
-    arrays = [array for _, named in packed for array in named] + [array for pair in head for array in pair]
+    recurrent = _layers(model, label)
+    layers, arrays = _arrays(model)
     network = {
         "label": label,
-        "cell": page_cell(cell),
-        "layers": [layer for layer, _ in packed],
-        "head": [[array.shape for array in pair] for pair in head],
+        "cell": page_cell(cell_of(recurrent[0])),
+        "layers": layers,
+        "head": [[array.shape for array in dense.get_weights()] for dense in _dense(model)],
         "weights": _floats(arrays),
     }
     return network | ({} if probe is None else {"probe": _floats([probe])})
+
+
+def _dense(model):
+    return [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+
+
+def _arrays(model):
+    """(units and shapes of each recurrent layer, all weights of a network in the page's order)."""
+    packed = [pack_weights(named_weights(layer)) for layer in _layers(model)]
+    arrays = [array for _, named in packed for array in named]
+    return [layer for layer, _ in packed], arrays + [array for dense in _dense(model) for array in dense.get_weights()]
+
+
+def pack_layers(weights: list[Mapping]) -> tuple[list[dict], str]:
+    """(units and shapes, weights in base64) of layers without a head, each given by its named weights."""
+    packed = [pack_weights(named) for named in weights]
+    return [layer for layer, _ in packed], _floats([array for _, arrays in packed for array in arrays])
 
 
 def page_cell(cell: Cell) -> dict:
@@ -190,6 +242,50 @@ def pack_weights(weights: Mapping[str, np.ndarray]) -> tuple[dict, list[np.ndarr
     arrays = [np.transpose(array) for array in weights.values()]
     shapes = [[name, array.shape] for name, array in zip(weights, arrays, strict=True)]
     return {"units": arrays[0].shape[-1], "shapes": shapes}, arrays
+
+
+def learning(networks: Mapping, epochs: Mapping | None, data: Data) -> dict:
+    """What the page needs to show networks in training: {label: {epochs, halves, rounding}}.
+
+    Each of the epochs holds its number, the accuracy on the first 1,000 test images after each row, and its weights;
+    the last one is the network itself and has none. Weights are float16 if that moves no probability of these images
+    by more than 0.001, else float32. `epochs` as for `draw_and_read`.
+    """
+    return {
+        label: _learned(networks[label], stages, data) for label, stages in (epochs or {}).items() if label in networks
+    }
+
+
+def _learned(network, stages, data):
+    x, labels = data.x_test[:1000], data.y_test[:1000]
+    rounding = max((_rounding(stage, x[:100]) for stage in stages.values()), default=0.0)
+    halves = rounding <= 1e-3
+    kept = []
+    for epoch, stage in stages.items():
+        _, arrays = _arrays(stage)
+        weights = _floats(arrays, "<f2" if halves else "<f4")
+        kept.append({"epoch": epoch, "accuracy": _accuracy_by_row(stage, x, labels), "weights": weights})
+    last = {"epoch": "last", "accuracy": _accuracy_by_row(network, x, labels)}
+    return {"epochs": [*kept, last], "halves": halves, "rounding": f"{rounding if halves else 0:.1g}"}
+
+
+def _chances_by_row(network, x):
+    """Class probabilities read out after each row, (N, 28, 10)."""
+    return softmax(read_out(network, trace(network, x, layer=len(_layers(network)) - 1)["h"]), axis=-1)
+
+
+def _accuracy_by_row(network, x, labels):
+    right = _chances_by_row(network, x).argmax(-1) == labels[:, None]
+    return right.mean(0).round(4).tolist()
+
+
+def _rounding(network, x):
+    """By how much float16 weights move a probability, at most."""
+    exact, weights = _chances_by_row(network, x), network.get_weights()
+    network.set_weights([array.astype(np.float16).astype(array.dtype) for array in weights])
+    rounded = _chances_by_row(network, x)
+    network.set_weights(weights)
+    return float(np.abs(rounded - exact).max())
 
 
 HEAD = [("ReLU", None), ("Dense", "relu"), ("Dense", "linear")]
@@ -233,8 +329,8 @@ def _odd(layer):
     return None
 
 
-def _floats(arrays):
-    return in_base64(np.concatenate([np.ravel(array) for array in arrays]).astype("<f4"))
+def _floats(arrays, kind="<f4"):
+    return in_base64(np.concatenate([np.ravel(array) for array in arrays]).astype(kind))
 
 
 def in_base64(array: np.ndarray) -> str:

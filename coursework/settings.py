@@ -68,7 +68,7 @@ def gate_values(cell: Cell, setting: Setting) -> dict[sp.Symbol, sp.Expr]:
 
     See docs/cells.md.
     """
-    values = {}
+    values: dict[sp.Symbol, sp.Expr] = {}
     for name in _in_order(cell):
         gate = symbols(name)
         if follows(cell, name):
@@ -259,8 +259,8 @@ def _is_monotone_power(formula):
 
 def _common_direction(parts):
     """The direction of a sum: that of its parts, if they all go the same way."""
-    slopes = [direction(part) for part in parts]
-    if None in slopes:
+    slopes = [slope for part in parts if (slope := direction(part)) is not None]
+    if len(slopes) < len(parts):
         return None
     agree = all(sp.cancel(slope / slopes[0]).is_positive for slope in slopes)
     return slopes[0] if agree else None
@@ -275,12 +275,13 @@ def shares(cell: Cell) -> tuple[sp.Expr, sp.Expr] | None:
     None for a state of any other form, such as tanh(f h_prev + i g). See docs/cells.md.
     """
     old, g = cell.old_state, symbols("g")
-    kept, taken = sp.diff(cell.state, old), sp.diff(cell.state, g)
-    gates = set(cell.gates)
-    if not (kept.free_symbols <= gates and taken.free_symbols <= gates):
-        return None
+    kept = sp.diff(cell.state, old)
+    taken = sp.diff(cell.state, g)
+    read = kept.free_symbols | taken.free_symbols
     rest = cell.state.xreplace({old: sp.S.Zero, g: sp.S.Zero})
-    return (kept, taken) if sp.simplify(rest) == 0 else None
+    if read <= set(cell.gates) and sp.simplify(rest) == 0:
+        return kept, taken
+    return None
 
 
 intervals = mpmath.MPIntervalContext()  # of our own: mpmath.iv keeps its precision
@@ -309,7 +310,7 @@ def values_of(formula: sp.Expr, known: Mapping) -> mpmath.ctx_iv.ivmpf:
 
     See docs/cells.md.
     """
-    values = {symbol.name: REAL for symbol in formula.free_symbols} | known
+    values = {symbol.name: REAL for symbol in formula.free_symbols} | dict(known)
     return interval_of(tree_of(formula), values)
 
 
@@ -329,7 +330,7 @@ def gate_range(cell: Cell, gate: str) -> tuple[float, float]:
 
 def gate_intervals(cell: Cell) -> dict[str, mpmath.ctx_iv.ivmpf]:
     """The same for all gates, as intervals. See docs/cells.md."""
-    known = {}
+    known: dict[str, mpmath.ctx_iv.ivmpf] = {}
     for name in _in_order(cell):
         known[name] = values_of(cell.gates[symbols(name)], known)
     return known

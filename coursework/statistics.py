@@ -19,20 +19,31 @@ def wilson(hits: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
     Notebooks 2 and 3.
     """
-    hits, total = np.broadcast_arrays(as_numbers("hits", hits), as_numbers("total", total))
-    k, n = np.round(hits.astype(float)), np.round(total.astype(float))
+    hits, total = as_numbers("hits", hits), as_numbers("total", total)
+    hits, total = np.broadcast_arrays(hits, total)
+    k = np.round(hits.astype(float))
+    n = np.round(total.astype(float))
     whole = (np.abs(hits - k) <= 1e-6 * n) & (total == n)
-    if hits.dtype == bool or not (whole & (k >= 0) & (k <= n)).all():
+    possible = (k >= 0) & (k <= n)
+    if hits.dtype == bool or not (whole & possible).all():
         raise ValueError("hits and total must be numbers of images, 0 <= hits <= total; not shares")
+    low, high = _wilson(k, n)
+    # Rounding must not keep an end from its place: nothing right begins at 0, everything right ends at 1.
+    some = n > 0
+    low[some & (k == 0)] = 0
+    high[some & (k == n)] = 1
+    return low[()], high[()]
+
+
+def _wilson(k, n):
+    """The interval of k / n by Wilson's formula: two arrays."""
     z = stats.norm.ppf(0.975)
     with np.errstate(invalid="ignore", divide="ignore"):
-        middle = (k + z**2 / 2) / (n + z**2)
         variance = k * (n - k) / n + z**2 / 4
-        half = z * np.sqrt(variance) / (n + z**2)
-    # Rounding must not keep an end from its place: nothing right begins at 0, everything right ends at 1.
-    low = np.where((k == 0) & (n > 0), 0, middle - half)
-    high = np.where((k == n) & (n > 0), 1, middle + half)
-    return low[()], high[()]
+    middle = k + z**2 / 2
+    half = z * np.sqrt(variance)
+    total = n + z**2
+    return np.asarray((middle - half) / total), np.asarray((middle + half) / total)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,18 +87,23 @@ def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> Comparison:
     only_a = int((right_a & ~right_b).sum())
     only_b = int((right_b & ~right_a).sum())
     differ = only_a + only_b
-    p = float(stats.binomtest(only_a, differ).pvalue) if differ else 1.0
+    p = 1.0
+    if differ:
+        p = float(stats.binomtest(only_a, differ).pvalue)
     low, high = _interval_of_difference(only_a, only_b, n)
     return Comparison(only_a, only_b, p, (only_a - only_b) / n, low, high)
 
 
 def _interval_of_difference(only_a, only_b, n):
     """Agresti and Min: Wald's interval after half an observation is added to each of the four cells; within [-1, 1]."""
-    a, b, total = only_a + 0.5, only_b + 0.5, n + 2
+    a = only_a + 0.5
+    b = only_b + 0.5
+    total = n + 2
     middle = (a - b) / total
     variance = a + b - (a - b) ** 2 / total
     half = stats.norm.ppf(0.975) * np.sqrt(variance) / total
-    return max(float(middle - half), -1.0), min(float(middle + half), 1.0)
+    low, high = np.clip([middle - half, middle + half], -1, 1)
+    return float(low), float(high)
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import joblib
 import numpy as np
-import psutil
 import tqdm
 import tqdm.notebook
 from joblib.externals.loky import get_reusable_executor
@@ -24,8 +23,9 @@ from coursework.arguments import check_integer, short_repr
 from coursework.backend import settings, tf, use_settings
 from coursework.data import Data
 from coursework.experiment import Experiment
+from coursework.machine import free_memory, processor
 from coursework.store import Result, cache_key, check_place, model_path, store, stored
-from coursework.text import in_notebook, show_widget
+from coursework.text import in_notebook, notify, show_widget
 from coursework.training import build_model, fit
 
 
@@ -44,7 +44,8 @@ def train_all(experiments: Iterable[Experiment], data: Data, n_jobs: int | None 
             scheduler, such as "tcp://10.0.0.1:8786", its workers train instead.
 
     Returns:
-        dict from Experiment to Result, in the order given. The weights have the same bits wherever they were trained.
+        dict from Experiment to Result, in the order given. On processors of one kind the weights have the same bits,
+        whichever process trained them; a model from a cluster's processor of another kind is named in a line.
 
     Raises:
         ValueError: n_jobs is no whole number of at least 1, experiments holds something else, data is no Data.
@@ -64,41 +65,37 @@ def train_all(experiments: Iterable[Experiment], data: Data, n_jobs: int | None 
         if not isinstance(experiment, Experiment):
             raise ValueError(f"experiments must be a list of Experiment; it holds {short_repr(experiment)}")
     experiments = list(dict.fromkeys(experiments))
-    results = {experiment: stored(experiment, data) for experiment in experiments}
-    missing = [experiment for experiment in experiments if results[experiment] is None]
+    found = {experiment: stored(experiment, data) for experiment in experiments}
+    missing = [experiment for experiment, result in found.items() if result is None]
     missing.sort(key=_cost, reverse=True)  # longest first, so that no core waits for a late long one
+    results = {experiment: result for experiment, result in found.items() if result is not None}
     if not missing:
         return results
     check_place()
     packed, key = _as_bytes(data), cache_key()
     with _progress_bar(experiments, missing) as marks, _workers(min(n_jobs, len(missing))) as parallel:
         jobs = (joblib.delayed(_train_job)(experiment, packed, marks, key, settings()) for experiment in missing)
-        for experiment, weights, history in parallel(jobs):
+        for experiment, weights, history, where in parallel(jobs):
             model = build_model(experiment)
             model.set_weights(weights)
             results[experiment] = Result(experiment, history, model_path(experiment, data), trained=True)
             store(model, results[experiment])
+            if where != processor():
+                notify(f"{experiment.label} was trained on {where}: its last bits may differ from this machine's.")
             for epoch in range(experiment.epochs):  # for the bar, if the worker sits on another machine
                 _mark(marks, experiment, epoch)
-    return results
+    return {experiment: results[experiment] for experiment in experiments}
 
 
 # loky replaces a worker whose memory has grown, and says so; no job is lost by it.
 warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor", UserWarning)
-
-# Where Linux says how much memory a container may take, by the version of its control groups.
-MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 def _usual_jobs():
     """One worker per core, of 1.3 GB each at MNIST's size; cuDNN wants the whole GPU for one process."""
     if tf.config.list_physical_devices("GPU"):
         return 1
-    memory = psutil.virtual_memory().available
-    for limit in MEMORY_LIMITS:
-        with contextlib.suppress(OSError, ValueError):  # no such file, or "max"
-            memory = min(memory, int(limit.read_text()) - psutil.Process().memory_info().rss)
-    return max(1, min(joblib.cpu_count(), int(memory / 1.3e9)))
+    return max(1, min(joblib.cpu_count(), int(free_memory() / 1.3e9)))
 
 
 @contextlib.contextmanager
@@ -166,7 +163,7 @@ def _train_job(experiment, packed, marks, key, wanted):
     with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
         data = types.SimpleNamespace(**arrays)  # as checked by `Data` already, and smaller
     model, history = fit(experiment, data, lambda epoch: _mark(marks, experiment, epoch))
-    return experiment, model.get_weights(), history
+    return experiment, model.get_weights(), history, processor()
 
 
 def _exit_with_parent(parent):

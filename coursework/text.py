@@ -17,7 +17,7 @@ def measured(value: object, spec: str = "") -> str:
     Numbers become ``≈0.9659`` (formatted by `spec`), words become ``≈[not separable]``. `say` and `show_table` turn the
     mark into something that only nbval sees.
 
-    Notebook 1, Q1.2 and Q1.3.
+    All notebooks.
     """
     text = format(value, spec)
     return f"≈[{text}]" if isinstance(value, str) else f"≈{text}"
@@ -48,7 +48,7 @@ def print_line(text: object) -> None:
 
 
 def say(sentence: str) -> None:
-    """Show a sentence that may hold measured values: a paragraph, or plain text with marks. Notebooks 1 and 2."""
+    """Show a sentence that may hold measured values: a paragraph, or plain text with marks. All notebooks."""
     display({"text/plain": sentence, "text/html": f"<p>{_as_html(sentence)}</p>"}, raw=True)
 
 

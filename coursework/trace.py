@@ -4,7 +4,7 @@ import numpy as np
 
 from coursework.backend import keras
 from coursework.keras_cells import cell_of, library_of, named_weights, run_step
-from coursework.layers import layer_and_its_input, layer_outputs, parts, supported
+from coursework.layers import far_apart, layer_and_its_input, layer_outputs, parts, supported
 
 
 def trace(model_or_layer: keras.Layer, x: np.ndarray, layer: str | int | None = None) -> dict[str, np.ndarray]:
@@ -66,6 +66,5 @@ def _gates(layer, x, h):
 
 def _check_rebuilt(layer, rebuilt, h):
     """ValueError unless the gates give the layer's own output."""
-    allowed = 0.02 if layer.cell.compute_dtype in ("float16", "bfloat16") else 1e-5
-    if not np.abs(rebuilt - h).max() <= allowed * max(1, np.abs(h).max()):
+    if far_apart(rebuilt, h, layer.cell.compute_dtype):
         raise ValueError(f"the layer {layer.name!r} does something that trace does not follow: its gates do not give h")

@@ -7,11 +7,11 @@ import inspect
 import linecache
 import threading
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
 from coursework.backend import keras, settings, tf
-from coursework.data import Data
 from coursework.experiment import Experiment
 from coursework.formulas import Cell, evaluate
 from coursework.keras_cells import ByFormula, FormulaCell, set_gate_bias, stacks
@@ -110,14 +110,27 @@ def pays_to_compile(experiment: Experiment, updates: int) -> bool:
     return experiment.is_recurrent and updates >= 300
 
 
+class Images(Protocol):
+    """What is read of a `Data`: images (N, 28, 28) of any type that holds them, and labels (N,)."""
+
+    @property
+    def x_train(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def y_train(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def x_test(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def y_test(self) -> np.ndarray: ...  # noqa: D102
+
+
 def fit(
-    experiment: Experiment, data: Data, after_epoch: Callable[[int], None] = lambda epoch: None
+    experiment: Experiment, data: Images, after_epoch: Callable[[int], None] = lambda epoch: None
 ) -> tuple[keras.Model, dict]:
     """Train one model here and now, without files.
 
     Args:
         experiment: Experiment.
-        data: Data. An epoch leaves out the images that fill no batch, other ones each time.
+        data: a Data, or its arrays. An epoch leaves out the images that fill no batch, other ones each time.
         after_epoch: called with the number of each finished epoch, counted from 0.
 
     Returns:
@@ -208,7 +221,7 @@ def _quickest(cell):
 
 def training_code() -> str:
     """The source of what decides a model's weights, beside its Experiment and the data, as this process runs it."""
-    functions = [build_model, _recurrent_body, _recurrent_layer, _convolutional_body, _dense, _glorot]
+    functions: list[Callable] = [build_model, _recurrent_body, _recurrent_layer, _convolutional_body, _dense, _glorot]
     functions += [compile_model, pays_to_compile, fit, _compiled, _in_one_loop, _quickest]
     functions += [FormulaCell.call, ByFormula.call, set_gate_bias, stacks, evaluate]
     return "\n".join(_source(inspect.unwrap(function).__code__) for function in functions)

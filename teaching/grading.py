@@ -1,192 +1,577 @@
-"""One submission: run as it is in a sandbox, answers taken by name, the checks on them in a fresh process of ours."""
+"""One submission: run as it is in a sandbox, its answers taken at their checks, the checks on them in a run of ours."""
 
+import argparse
 import ast
 import contextlib
 import json
 import os
+import re
 import shutil
-import sys
 import time
 import uuid
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 import nbformat
+from nbformat import NotebookNode, from_dict
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from nbgrader.utils import is_grade, is_solution
+from nbgrader.utils import determine_grade, is_grade, is_solution
 
-from coursework.files import ROOT
+from coursework.files import ROOT, replacing, write_text
 from coursework.variants import variant
-from teaching import sandbox
-from teaching.cells import STUB, answers_in_words, name_of, names_in, plain, read, with_parameters, with_pictures
+from teaching import Trouble, cleaning, sandbox
+from teaching.cells import (
+    STUB,
+    answers_in_words,
+    is_prose,
+    name_of,
+    names_in,
+    plain,
+    read,
+    with_parameters,
+    with_pictures,
+)
 from teaching.handout import ASSIGNMENT, NAMES, answer_names
-from teaching.submissions import notebooks_of
+from teaching.key import key_of, short
+from teaching.submissions import Submission
+from teaching.versions import notebooks_of
 
 OURS = [ROOT / name for name in ("helpers.py", "coursework", "teaching")]  # what a sandbox can read
+MOST_LINE = 8 * 2**20  # bytes of a line of a result
+MOST_RESULT = 128 * 2**20  # bytes of a result that are read
+MOST_LOG = 200_000  # bytes of a log that are kept
+MOST_CLEANED = 5_000_000  # characters of a page that are cleaned; what follows is shown as it was typed
+MOST_VALUES = 10  # of one check, of which the best counts
+ATTEMPTS = 5  # of a run in which cells end their process
+# A second try does not help after these.
+FINAL = ("Limit", "LeftOut", "SyntaxError", "IndentationError", "AssertionError", "ModuleNotFoundError", "MemoryError")
+FINAL += ("CalledProcessError",)
+DIED = "the kernel died, or could not be stopped"
+
+Answers = dict[str, str]  # from the name of an answer to its value, as an expression
+
+
+class Step(NamedTuple):
+    """A part of a run: a piece of code, and whose it is."""
+
+    source: str
+    cell: int | None = None  # its place in the notebook; None if the notebook has it no longer
+    check: str | None = None  # the name of the check that it is
+    values: Answers | None = None  # what is given to it
+
+    def failed(self, ran: "Ran", place: int) -> tuple[str, str] | None:
+        """(type, text) of the error that it ended in; None if it did not."""
+        errors = [output for output in ran.outputs.get(place, []) if output.output_type == "error"]
+        return (errors[0].ename, errors[0].evalue) if errors else None
+
+
+class Taken(NamedTuple):
+    """The values that a check was asked about, in one place."""
+
+    check: str
+    step: int
+    values: Answers
+    own: bool  # in the check's own cell
+
+
+class Ran:
+    """What came of a run, by the places of its steps."""
+
+    def __init__(self) -> None:
+        self.outputs: dict[int, list[NotebookNode]] = {}
+        self.shown: dict[int, dict[str, str]] = {}  # the values that were given, as people read them
+        self.taken: list[Taken] = []
+        self.last: Answers = {}
+        self.current: int | None = None  # where it is, or where it ended; None at the end
+        self.trouble = ""
+        self.reached: dict[str, list[float]] = {}  # loss and accuracy of stored models, by the hash of their files
+
+    def hear(self, said: dict) -> None:
+        """Take in a line of the result. It may be forged: what comes of that are other answers."""
+        match said:
+            case {"begins": int(place)}:
+                self.current = place
+            case {"step": int(place), "outputs": list(outputs), "shown": dict(shown)}:
+                self.outputs[place] = [new_output(**from_dict(output)) for output in outputs]
+                self.shown[place] = {str(name): str(value) for name, value in shown.items()}
+            case {"name": str(name), "value": str(value)}:
+                self.last[name] = value
+            case {"check": str(check), "step": int(place), "values": dict(values), "own": bool(own)}:
+                texts = {str(name): str(value) for name, value in values.items()}
+                self.taken.append(Taken(check, place, texts, own))
+            case {"digest": str(digest), "reached": list(values)}:
+                self.reached[digest] = [float(value) for value in values]
+            case {"done": True}:
+                self.current = None
+
+
+class Choice(NamedTuple):
+    """The values that one check gets, and where they come from, in words."""
+
+    values: Answers
+    origin: str
+    again: bool  # from a second try
 
 
 class Grader:
     """Grades one submission at a time; the attributes are the same for all."""
 
-    def __init__(self, course, place, options):
+    def __init__(self, course: Path, place: Path, options: argparse.Namespace):
         self.course, self.place, self.options = course, place.resolve(), options
         self.handouts = {n: read((course / "release" / ASSIGNMENT / f"{n}.ipynb").read_bytes()) for n in NAMES}
         (course / "logs").mkdir(exist_ok=True)
-        self.models = {}  # by variant: the folder of our own solution's trained ones, which submissions find at hand
+        self.models: dict[int, Path] = {}  # by variant: our own solution's trained models, which submissions find
+        self.reached: dict[str, list[float]] = {}  # by our own models
+        self.kept = course / "models" / short(key_of(course, options))
+        self.cache = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+        furnish(self.place / "nursery", None)
+        self.nursery = sandbox.Nursery(self.environment(self.place / "nursery"), self.place / "nursery.txt")
 
-    def grade(self, submission):
+    def __enter__(self) -> "Grader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.nursery.close()
+
+    def grade(self, submission: Submission) -> tuple[dict[str, NotebookNode], list[str], float]:
         """(dict from notebook to the page for its student, notes, seconds); no submission may end the grading."""
         start, pages = time.monotonic(), {}
         self.tidy(submission.key)
         try:
             notebooks, notes = notebooks_of(submission, self.handouts)
             if notebooks:
-                pages = self.pages(submission, notebooks, notes)
+                pages = Grading(self, submission.key, submission.student, notes).pages(notebooks)
         except Exception as error:
-            notes = [f"could not be graded ({type(error).__name__}: {error})"]
+            notes = [Trouble(f"could not be graded ({type(error).__name__}: {error})"[:500])]
         return pages, notes, time.monotonic() - start
 
-    def tidy(self, who, notes=()):
+    def at_hand(self, number: int) -> bool:
+        """Are our own models of a variant known, from now or from an earlier grading with the same key?"""
+        if (self.kept / str(number)).exists():
+            self.models[number] = self.kept / str(number)
+            self.reached |= json.loads((self.kept / f"{number}.json").read_text(encoding="utf-8"))
+        return number in self.models
+
+    def keep(self, number: int, who: str) -> None:
+        """Keep the models that the grading of our own solution has left; those of another key go."""
+        for other in self.kept.parent.glob("*"):
+            if other != self.kept:
+                shutil.rmtree(other, ignore_errors=True)
+        write_text(self.kept / f"{number}.json", json.dumps(self.reached))
+        with replacing(self.kept / str(number)) as folder:
+            shutil.copytree(self.place / who / "check" / "own" / "runs" / "models", folder)
+        self.models[number] = self.kept / str(number)
+
+    def tidy(self, who: str, notes: Iterable[str] = ()) -> None:
         """Remove what the grading of a student has left; if there are notes, the end of the logs stays."""
-        logs = [path.read_bytes()[-200_000:] for path in sorted((self.place / who).glob("*/log.txt"))]
+        logs = [tail(path, MOST_LOG) for path in sorted((self.place / who).glob("*/log.txt"))]
         kept = self.course / "logs" / f"{who}.txt"
         kept.unlink(missing_ok=True)
         if notes and logs:
             kept.write_bytes(b"".join(logs))
         shutil.rmtree(self.place / who, ignore_errors=True)
 
-    def pages(self, submission, notebooks, notes):
-        """Run what was handed in, then the checks; adds to the notes what went wrong.
-
-        What ends a run costs its notebook only. Of each notebook the first error is named.
-        """
-        base, student = self.place / submission.key, submission.student or None
-        models = self.models.get(variant(submission.student).number)
-        seconds = self.options.cell_seconds if models else self.options.seconds  # ours trains all models in one cell
-        checks, tasks, answers = {}, {}, {}
-        for name, notebook in notebooks.items():
-            checks[name] = checks_of(notebook, self.handouts[name], student)
-            tasks[name] = task_of(notebook, self.handouts[name], student)
-        while tasks:
-            trouble = self.inside(base / "run", models, tasks, notebooks, seconds, answers)
-            for name in list(tasks)[:1]:  # the first that did not come to its end ended the run
-                notes.append(f"{name}: {trouble or 'left no result'}")
-                del tasks[name]
-        for name, notebook in notebooks.items():
-            values = {n: answers.get((name, n), "...") for n in answer_names(self.handouts[name])}
-            tasks[name] = {"more": [], "names": [], "values": values}
-            for place, cell in enumerate(notebook.cells):
-                error = next((out for out in cell.get("outputs", []) if out.output_type == "error"), None)
-                if error:
-                    where = name_of(cell, self.handouts[name]) or f"cell {place + 1}"
-                    notes.append(f"{name}: {where}: {error.ename}: {error.evalue}"[:200])
-                    break
-        adopt(base / "run" / "own" / "runs" / "models", base / "check" / "own" / "runs" / "models", models)
-        trouble = self.inside(base / "check", models, tasks, checks, self.options.cell_seconds, {})
-        notes += [f"the checks failed: {trouble}"] if trouble else []
-        return {name: page(notebook, checks[name]) for name, notebook in notebooks.items()}
-
-    def inside(self, stage, models, tasks, notebooks, seconds, answers):
-        """Run the cells of tasks in a sandbox; removes the tasks that came to their end. What went wrong, or ''.
-
-        What the cells wrote goes to the notebooks, and answers to the dict from (notebook, name).
-        """
-        own, job, result = stage / "own", stage / "job.json", stage / "result.txt"
-        if not job.exists():  # later, a link may lie anywhere in `own`
-            for folder in ("home/tmp", "runs"):
-                (own / folder).mkdir(parents=True, exist_ok=True)
-            # With a cache of fonts at hand, no process builds its own and says so.
-            shutil.copytree(matplotlib.get_cachedir(), own / "home" / "matplotlib")
-            if models:
-                shutil.copytree(models, own / "runs" / "models", dirs_exist_ok=True)
-        (own / "work").mkdir(exist_ok=True)
-        cells = {name: [c.source if c.cell_type == "code" else "" for c in notebooks[name].cells] for name in tasks}
-        todo = {name: {**task, "cells": cells[name]} for name, task in tasks.items()}
-        job.write_text(json.dumps({"notebooks": todo, "seconds": seconds}), encoding="utf-8")
-        result.write_bytes(b"")
-        cache = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
-        given = [path for path in (cache, Path(self.options.data)) if path.is_absolute() and path.exists()]
+    def environment(self, own: Path) -> dict[str, str]:
+        """The environment of what runs in a folder: the school's settings, and nothing else of ours."""
         environment = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
         environment |= {"COURSEWORK_DATA": self.options.data, "COURSEWORK_RUNS": str(own / "runs")}
-        environment |= {"HOME": str(own / "home"), "TMPDIR": str(own / "home" / "tmp"), "KERAS_HOME": str(cache)}
+        environment |= {"HOME": str(own / "home"), "TMPDIR": str(own / "home" / "tmp"), "KERAS_HOME": str(self.cache)}
+        environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
         environment |= {"MPLCONFIGDIR": str(own / "home" / "matplotlib"), "PYTHONPATH": str(ROOT)}
-        code = f"from teaching.inside import main; main({str(job)!r}, {str(result)!r})"
-        command = [sys.executable, "-B", "-c", code]
-        if not self.options.unsafe:
-            command = [*sandbox.walls(own, [*OURS, *given, job], [result]), *command]
-        trouble = sandbox.run(command, own, stage / "log.txt", environment, self.options)
-        with open(result, encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                with contextlib.suppress(Exception):  # empty, cut off or forged
-                    said = json.loads(line)
-                    if said.get("done"):
-                        del tasks[said["notebook"]]
-                        continue
-                    answers |= {(said["notebook"], name): str(value) for name, value in said["answers"].items()}
-                    outputs = [new_output(**nbformat.from_dict(output)) for output in said["outputs"]]
-                    notebooks[said["notebook"]].cells[said["cell"]].outputs = outputs
-        return trouble
+        return environment | {"KERAS_BACKEND": "tensorflow"}
 
 
-def task_of(notebook, handout, student):
-    """What to run of a notebook: what was handed in, with the grader's parameters; code in Markdown is code again.
+class Grading:
+    """The grading of one submission."""
 
-    `more` are the given cells of the hand-out that it has no longer, or not as they were.
-    """
-    names, cells = answer_names(handout), []
+    def __init__(self, grader: Grader, key: str, student: str, notes: list[str]):
+        self.grader, self.options, self.notes = grader, grader.options, notes
+        self.base, self.student = grader.place / key, student or None
+        self.models = grader.models.get(variant(student).number)
+        self.end = time.monotonic() + self.options.seconds
+
+    def pages(self, notebooks: dict[str, NotebookNode]) -> dict[str, NotebookNode]:
+        """Run what was handed in, then the checks; adds to the notes what went wrong."""
+        books = {name: prepared(book, self.grader.handouts[name], self.student) for name, book in notebooks.items()}
+        checks = {name: checks_of(book, self.grader.handouts[name], self.student) for name, book in books.items()}
+        choices = {name: self.answers(name, book) for name, book in books.items()}
+        adopt(self.runs("run") / "models", self.runs("check") / "models", self.models)
+        pages = {}
+        for name, book in books.items():
+            self.check(name, checks[name], choices[name])
+            pages[name] = page(book, checks[name])
+        return pages
+
+    def runs(self, stage: str) -> Path:
+        """The folder in which a stage of the grading keeps its models."""
+        return self.base / stage / "own" / "runs"
+
+    # Its answers -----------------------------------------------------------------------------------------------------
+    def answers(self, name: str, notebook: NotebookNode) -> dict[str, list[Choice]]:
+        """Run a notebook, once more if that may help; returns by check the values that it may get."""
+        handout = self.grader.handouts[name]
+        steps = steps_of(notebook, handout)
+        tries = [(steps, self.run("run", steps, handout))]
+        for place, step in enumerate(steps):
+            if step.cell is not None:
+                notebook.cells[step.cell].outputs = tries[0][1].outputs.get(place, [])
+        self.notes += troubles(name, notebook, handout, tries[0][1])
+        for plan in (restored, deferred):
+            steps, ran = tries[-1]
+            if steps := plan(steps, ran, notebook, handout):
+                tries.append((steps, self.run("run", steps, handout)))
+        return {check: choices(check, names, tries) for check, names in checked_names(handout).items()}
+
+    def run(self, stage: str, steps: list[Step], handout: NotebookNode, ours: bool = False) -> Ran:
+        """Run steps from the top, in a fresh process; again without the cell that ended it, if one did."""
+        left_out: dict[int, str] = {}
+        for _ in range(ATTEMPTS):
+            kept = [step._replace(source="") if place in left_out else step for place, step in enumerate(steps)]
+            ran = self.attempt(stage, kept, handout, ours)
+            if ran.current is None or ran.trouble in ("stopped", sandbox.TIME):
+                break
+            left_out[ran.current] = ran.trouble if ran.trouble.startswith("stopped") else DIED
+        for place, why in left_out.items():
+            why = f"{why}: the notebook was run again without this cell"
+            ran.outputs[place] = [new_output("error", ename="LeftOut", evalue=why, traceback=[why])]
+        return ran
+
+    def attempt(self, stage: str, steps: list[Step], handout: NotebookNode, ours: bool) -> Ran:
+        """Run steps once, in a sandbox of their own, whatever becomes of it."""
+        folder = self.base / stage
+        own, result, log = folder / "own", folder / "result.txt", folder / "log.txt"
+        furnish(own, self.models)
+        job = {"steps": [described(step, handout) for step in steps], "ours": ours, "data": self.options.data}
+        job["reached"] = self.grader.reached
+        job |= {"names": [] if ours else answer_names(handout), "checks": {} if ours else check_sources(handout)}
+        seconds = self.options.cell_seconds if ours or self.models else self.options.seconds
+        (folder / "job.json").write_text(json.dumps(job | {"seconds": seconds}), encoding="utf-8")
+        result.write_bytes(b"")
+        given = [path for path in (self.grader.cache, Path(self.options.data)) if path.is_absolute() and path.exists()]
+        ran = Ran()
+        ran.current = 0
+        with contextlib.ExitStack() as stack:
+            inmate = None if self.options.unsafe else stack.enter_context(sandbox.sandbox(own, [*OURS, *given]))
+            request = {"job": str(folder / "job.json"), "result": str(result), "log": str(log), "inmate": inmate}
+            request |= {"environment": self.grader.environment(own), "work": str(own / "work")}
+            request |= {"runs": str(own / "runs"), "memory_mib": self.options.memory_mib}
+            process = self.grader.nursery.fork(request)
+            left = self.options.seconds if ours else self.end - time.monotonic()
+            limits = sandbox.Limits(left, self.options.memory_mib)
+            ran.trouble = sandbox.watch([process, *([inmate] if inmate else [])], own, limits)
+        for said in lines_of(result):
+            with contextlib.suppress(Exception):  # cut off or forged
+                ran.hear(said)
+        if ran.current is not None and not ran.trouble:
+            ran.trouble = last_line(log) or "ended without a word"
+        return ran
+
+    # The checks on them ----------------------------------------------------------------------------------------------
+    def check(self, name: str, checks: NotebookNode, choices: dict[str, list[Choice]]) -> None:
+        """Run the checks of a notebook on each of the values that they may get; the best outcome goes to its cells."""
+        handout, steps = self.grader.handouts[name], []
+        for place, cell in enumerate(checks.cells):
+            if cell.cell_type == "code":
+                answers = choices.get(cell.id) if is_grade(cell) else None
+                steps += [Step(cell.source, place, values=choice.values) for choice in answers or []]
+                steps += [] if answers else [Step(cell.source, place)]
+        ran = self.run("check", steps, handout, ours=True)
+        if not self.models:  # these are our own
+            self.grader.reached |= ran.reached
+        if ran.current is not None:
+            self.notes.append(Trouble(f"{name}: the checks failed: {ran.trouble}"))
+        for place, cell in enumerate(checks.cells):
+            outcomes = [number for number, step in enumerate(steps) if step.cell == place]
+            if not outcomes or not is_grade(cell):
+                continue
+            best = max(outcomes, key=lambda number: points_of(cell, ran.outputs.get(number)))
+            cell.outputs = ran.outputs.get(best) or cell.outputs
+            if cell.id in choices:
+                choice = choices[cell.id][best - outcomes[0]]
+                cell.metadata["origin"] = [choice.origin, ran.shown.get(best, {})]
+                if choice.again:
+                    self.notes.append(f"{name}: {cell.id}: {choice.origin}")
+
+
+# A run's steps -------------------------------------------------------------------------------------------------------
+def prepared(notebook: NotebookNode, handout: NotebookNode, student: str | None) -> NotebookNode:
+    """What was handed in, with the grader's parameters; code in Markdown is code again, and prose in code is text."""
+    names, cells = set(answer_names(handout)), []
     blank = next(cell.source for cell in handout.cells if cell.id == "parameters")
     parameters = with_parameters(blank, student=student)
     for cell in notebook.cells:
         stored = set(names_in(cell.source, ast.Store))
-        if cell.cell_type != "code" and stored & set(names):
-            cell = nbformat.from_dict({**cell, "cell_type": "code", "outputs": [], "execution_count": None})
+        if cell.cell_type != "code" and stored & names:
+            cell = from_dict({**cell, "cell_type": "code", "outputs": [], "execution_count": None})
         if plain(cell.source) == plain(blank):  # the name is not filled in
-            cell = nbformat.from_dict({**cell, "source": parameters})
+            cell = from_dict({**cell, "source": parameters})
         cells.append(cell)
         given = stored & set(names_in(parameters, ast.Store))
         if given and (name_of(cell, handout) == "parameters" or len(given) > 2) and cell.source != parameters:
             cells.append(new_code_cell(parameters))
-    notebook.cells, here = cells, {plain(cell.source) for cell in cells}
-    more = [
-        parameters if cell.id == "parameters" else cell.source
-        for cell in handout.cells
-        if cell.cell_type == "code" and not is_solution(cell) and not is_grade(cell) and plain(cell.source) not in here
+    return new_notebook(cells=cells, metadata=notebook.metadata)
+
+
+def steps_of(notebook: NotebookNode, handout: NotebookNode) -> list[Step]:
+    """The run of a notebook as it was handed in."""
+    checks, steps = checked_names(handout), []
+    for place, cell in enumerate(notebook.cells):
+        if cell.cell_type == "code" and not is_prose(cell.source):
+            name = name_of(cell, handout)
+            steps.append(Step(cell.source, place, name if name in checks else None))
+    return steps
+
+
+def restored(steps: list[Step], ran: Ran, notebook: NotebookNode, handout: NotebookNode) -> list[Step]:
+    """The same with the given cells of the hand-out that it has no longer, or not as they were; [] if that is no help.
+
+    Each stands where it stood: after the cell that the hand-out has before it.
+    """
+    if not any(may_be_helped(step.failed(ran, place)) for place, step in enumerate(steps)):
+        return []
+    here = {plain(step.source) for step in steps}
+    names = {place: name_of(cell, handout) for place, cell in enumerate(notebook.cells)}
+    plan, added, after = list(steps), False, 0
+    for cell in handout.cells:
+        given = cell.cell_type == "code" and not is_solution(cell) and not is_grade(cell)
+        if given and plain(cell.source) not in here:
+            plan.insert(after, Step(cell.source))
+            added, after = True, after + 1
+        places = [n for n, step in enumerate(plan) if step.cell is not None and names[step.cell] == cell.id]
+        after = max(after, places[0] + 1) if places else after
+    return plan if added else []
+
+
+def deferred(steps: list[Step], ran: Ran, notebook: NotebookNode, handout: NotebookNode) -> list[Step]:
+    """The same with the cells that failed at the end, if a name was missing that stands below; [] if none was."""
+    failed = {place: error for place, step in enumerate(steps) if (error := step.failed(ran, place))}
+    missing = {place: re.findall(r"name '(\w+)' is not defined", text) for place, (_, text) in failed.items()}
+    helped = [
+        place
+        for place, names in missing.items()
+        if any(set(names) & set(names_in(step.source, ast.Store)) for step in steps[place + 1 :] if not step.check)
     ]
-    return {"more": more, "names": names, "values": {}}
+    if not any(steps[place].check is None for place in helped):
+        return []
+    last = [place for place, (kind, _) in failed.items() if kind not in FINAL]
+    return [step for place, step in enumerate(steps) if place not in last] + [steps[place] for place in last]
 
 
-def checks_of(notebook, handout, student):
-    """Of the hand-out's notebook what its checks need: the cells that make their names; with this one's texts."""
-    texts, needed, cells = answers_in_words(notebook, handout), set(), []
-    missing = new_output("error", ename="NotRun", evalue="this check did not run", traceback=["this check did not run"])
-    for cell in reversed(handout.cells):
-        if cell.cell_type == "markdown" and is_grade(cell):
-            cells.append(nbformat.from_dict({**cell, "source": texts[cell.id] or STUB}))
-        if cell.cell_type == "markdown" or is_solution(cell):
-            continue
-        if is_grade(cell) or needed & set(names_in(cell.source, ast.Store)):
-            source = with_parameters(cell.source, student=student)
-            cells.append(nbformat.from_dict({**cell, "source": source, "outputs": [missing]}))
-            needed |= set(names_in(cell.source, ast.Load))
-    return new_notebook(cells=cells[::-1], metadata=handout.metadata)
+def may_be_helped(error: tuple[str, str] | None) -> bool:
+    """May a cell that ended in this error do better in a second try?"""
+    return error is not None and error[0] not in FINAL
 
 
-def page(ran, checked):
-    """The notebook that a person sees: the student's cells and outputs, then the checks and the texts with points."""
-    for cell in ran.cells:
-        cell.metadata, cell.id = nbformat.NotebookNode(), uuid.uuid4().hex[:12]
-        if cell.cell_type != "code":
-            cell.source = with_pictures(cell.source, cell.pop("attachments", {}))
-    points = new_markdown_cell("---\n# Points\n\nThe checks, on the values that this notebook left.")
-    notebook = new_notebook(cells=[*ran.cells, points, *filter(is_grade, checked.cells)], metadata=checked.metadata)
-    nbformat.writes(notebook).encode()  # what JSON can say, a file may not be able to hold
-    return notebook
+def described(step: Step, handout: NotebookNode) -> dict:
+    """A step as a part of a job."""
+    said: dict = {"source": step.source, "values": step.values or {}}
+    if step.check:
+        said["is"] = {step.check: checked_names(handout)[step.check]}
+    return said
 
 
-def adopt(theirs, ours, models):
+def checked_names(handout: NotebookNode) -> dict[str, list[str]]:
+    """dict from the name of each check to the names of the answers that it reads."""
+    answers = set(answer_names(handout))
+    return {
+        name: [read for read in names_in(source, ast.Load) if read in answers]
+        for name, source in check_sources(handout).items()
+    }
+
+
+def check_sources(handout: NotebookNode) -> dict[str, str]:
+    """dict from the name of each check to its source."""
+    return {cell.id: cell.source for cell in handout.cells if cell.cell_type == "code" and is_grade(cell)}
+
+
+# Values --------------------------------------------------------------------------------------------------------------
+def choices(check: str, names: list[str], tries: list[tuple[list[Step], Ran]]) -> list[Choice]:
+    """The values that a check may get, of which the best counts; from each try those that it was asked about."""
+    if not names:
+        return []
+    found: dict[str, Choice] = {}
+    blank = dict.fromkeys(names, "...")
+    for number, (steps, ran) in enumerate(tries):
+        for values, origin in in_one_try(check, names, steps, ran):
+            if values and len(found) < MOST_VALUES:
+                origin += SECOND if number else ""
+                found.setdefault(json.dumps(values, sort_keys=True), Choice(blank | values, origin, bool(number)))
+    return list(found.values()) or [Choice(blank, "not answered", False)]
+
+
+SECOND = ", in a second try from the top with the given cells of the hand-out in their places"
+
+
+def in_one_try(check: str, names: list[str], steps: list[Step], ran: Ran) -> Iterator[tuple[Answers, str]]:
+    """(values, where they come from) of a check, in one try.
+
+    Where the check's own cell stands, that is its place; else the cells that call it; else the end of the notebook.
+    What had no value yet in its place, has the last one.
+    """
+    taken = [record for record in ran.taken if record.check == check and 0 <= record.step < len(steps)]
+    own = [record for record in taken if record.own]
+    if not any(step.check == check for step in steps):
+        own = list({record.step: record for record in taken}.values())
+    last = {name: ran.last[name] for name in names if name in ran.last}
+    for record in own:
+        values = {name: value for name, value in record.values.items() if name in names}
+        where = f"as it was at its check in {place_of(steps[record.step])}"
+        if missing := [name for name in names if name not in values and name in last]:
+            where += f"; {' and '.join(missing)}: the last value" if values else "; it had none there: the last value"
+        yield last | values, where
+    if not own:
+        yield last, "the last value, as its check was not run"
+
+
+def place_of(step: Step) -> str:
+    """Where a step stands in the notebook, in words."""
+    return f"cell {step.cell + 1}" if step.cell is not None else "a cell of the hand-out"
+
+
+def points_of(cell: NotebookNode, outputs: list[NotebookNode] | None) -> float:
+    """The points that the outputs of a check's cell are worth, -1 if there are none."""
+    if not outputs:
+        return -1
+    points, _ = determine_grade(from_dict({**cell, "outputs": outputs}))
+    return points or 0
+
+
+# Files ---------------------------------------------------------------------------------------------------------------
+def furnish(own: Path, models: Path | None) -> None:
+    """A folder as a run finds it: empty but for trained models, ours and the student's. All else from before is gone."""
+    own.mkdir(parents=True, exist_ok=True)
+    own.chmod(0o700)
+    for name in ("work", "home", "before"):
+        discard(own / name)
+    if (own / "runs").exists() or (own / "runs").is_symlink():
+        (own / "runs").rename(own / "before")
+    for folder in ("work", "home/tmp"):
+        (own / folder).mkdir(parents=True)
+    # With a cache of fonts at hand, no process builds its own and says so.
+    shutil.copytree(matplotlib.get_cachedir(), own / "home" / "matplotlib")
+    adopt(own / "before" / "models", own / "runs" / "models", models)
+    discard(own / "before")
+
+
+def discard(path: Path) -> None:
+    """Remove what lies at a path, and follow no link."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def adopt(theirs: Path, ours: Path, models: Path | None) -> None:
     """Copy the models that a submission has added to those that it found. No link is followed."""
-    ours.mkdir(parents=True)
+    ours.mkdir(parents=True, exist_ok=True)
+    if models:
+        shutil.copytree(models, ours, dirs_exist_ok=True)
     for path in theirs.glob("*") if theirs.resolve() == theirs else ():
         model = path.suffix in (".keras", ".json") and path.is_file() and not path.is_symlink()
         if model and not (models and (models / path.name).exists()):
             shutil.copyfile(path, ours / path.name)
+
+
+def lines_of(result: Path) -> Iterator[dict]:
+    """The lines of a result; what is too long is left out before it is read, and a result has an end."""
+    with open(result, "rb") as file:
+        while file.tell() < MOST_RESULT and (line := file.readline(MOST_LINE)):
+            if line.endswith(b"\n") and line.strip():
+                with contextlib.suppress(ValueError, RecursionError):
+                    said = json.loads(line.decode("utf-8", "replace"))
+                    if isinstance(said, dict):
+                        yield said
+            while line and not line.endswith(b"\n"):  # the rest of a line that is too long
+                line = file.readline(MOST_LINE)
+
+
+def tail(path: Path, most: int) -> bytes:
+    """The end of a file."""
+    with open(path, "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - most))
+        return file.read(most)
+
+
+def last_line(log: Path) -> str:
+    """The last line of a log that says something."""
+    lines = tail(log, 10_000).decode("utf-8", "replace").split("\n") if log.exists() else []
+    return next((line.strip()[:200] for line in reversed(lines) if line.strip()), "")
+
+
+# Pages ---------------------------------------------------------------------------------------------------------------
+def troubles(name: str, notebook: NotebookNode, handout: NotebookNode, ran: Ran) -> Iterator[str]:
+    """What went wrong in a notebook as it was handed in: what ended it, and its first error."""
+    if ran.current is not None:
+        yield Trouble(f"{name}: {ran.trouble}")
+    for place, cell in enumerate(notebook.cells):
+        error = next((out for out in cell.get("outputs", []) if out.output_type == "error"), None)
+        if error:
+            where = name_of(cell, handout) or f"cell {place + 1}"
+            yield f"{name}: {where}: {error.ename}: {plain(error.evalue)}"[:200]
+            return
+
+
+def checks_of(notebook: NotebookNode, handout: NotebookNode, student: str | None) -> NotebookNode:
+    """Of the hand-out's notebook what its checks need: the cells that make their names; with this one's texts."""
+    texts, needed, cells = answers_in_words(notebook, handout), set[str](), []
+    missing = new_output("error", ename="NotRun", evalue="this check did not run", traceback=["this check did not run"])
+    for cell in reversed(handout.cells):
+        if cell.cell_type == "markdown" and is_grade(cell):
+            cells.append(from_dict({**cell, "source": texts[cell.id] or STUB}))
+        if cell.cell_type == "markdown" or is_solution(cell):
+            continue
+        if is_grade(cell) or needed & set(names_in(cell.source, ast.Store)):
+            source = with_parameters(cell.source, student=student)
+            cells.append(from_dict({**cell, "source": source, "outputs": [missing]}))
+            needed |= set(names_in(cell.source, ast.Load))
+    return new_notebook(cells=cells[::-1], metadata=handout.metadata)
+
+
+def page(ran: NotebookNode, checked: NotebookNode) -> NotebookNode:
+    """The notebook that a person sees: the student's cells and outputs, then the checks and the texts with points."""
+    cells = [as_seen(cell) for cell in ran.cells]
+    cells.append(new_markdown_cell("---\n# Points\n\nThe checks, on the values that stand above each of them."))
+    for cell in filter(is_grade, checked.cells):
+        if "origin" in cell.metadata:
+            cells.append(new_markdown_cell(origin_of(*cell.metadata.pop("origin"))))
+        cells.append(cell)
+    left = MOST_CLEANED
+    for cell in cells:
+        left -= clean(cell, left)
+    notebook = new_notebook(cells=cells, metadata=checked.metadata)
+    nbformat.writes(notebook).encode()  # what JSON can say, a file may not be able to hold
+    return notebook
+
+
+def as_seen(cell: NotebookNode) -> NotebookNode:
+    """A cell of the student's as a page shows it: without metadata, pictures in the text, prose as text."""
+    code = cell.cell_type == "code" and not is_prose(cell.source)
+    source = cell.source if code else with_pictures(cell.source, cell.get("attachments", {}))
+    seen = new_code_cell(source) if code else new_markdown_cell(source)
+    seen.id = uuid.uuid4().hex[:12]
+    if code:
+        seen.outputs = cell.get("outputs", [])
+    return seen
+
+
+def origin_of(origin: str, shown: dict[str, str]) -> str:
+    """Which values a check got, and from where, for its student."""
+    values = [f"- `{name}` = `{value.replace('`', chr(39))}`" for name, value in shown.items() if value != "Ellipsis"]
+    return "\n".join([f"**Taken:** {origin}.", "", *values])
+
+
+def clean(cell: NotebookNode, left: int) -> int:
+    """Make a cell one that can only be looked at; returns how many characters that took."""
+    before = len(json.dumps(cell))
+    if before > left and not is_grade(cell):
+        cell.source = cell.source[: cleaning.MOST_MARKDOWN]
+        if cell.cell_type == "code":
+            cell.outputs = [new_output("stream", text="[this page has grown too long: outputs are not shown]\n")]
+    if cell.cell_type == "code":
+        cell.source = cell.source[: cleaning.MOST_SOURCE]
+        cell.outputs = [cleaning.clean_output(output) for output in cell.outputs]
+    else:
+        cell.metadata["text"] = cell.source
+        cell.source = cleaning.clean_markdown(cell.source)
+    return before

@@ -109,7 +109,7 @@ def make_course(folder, epochs=None, variants=False):
         raise ValueError(f"docs/handout.md names a cell that is not handed out: {' '.join(next(iter(texts)))}")
     (source / "README.md").write_text(readme, encoding="utf-8")
     shutil.copytree(ROOT / "coursework", source / "coursework", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("helpers.py", "requirements.txt", "requirements.lock"):
+    for name in ("helpers.py", "requirements.txt"):
         shutil.copy(ROOT / name, source)
     nbgrader(folder, "generate_assignment")
     for path in sorted((folder / "release" / ASSIGNMENT).glob("*.ipynb")):
@@ -123,7 +123,7 @@ def make_course(folder, epochs=None, variants=False):
     return folder
 
 
-def nbgrader(folder, step):
+def nbgrader(folder: Path, step: str, student: str | None = None) -> None:
     """Let nbgrader take a step with the course in a folder, whatever course its user's own settings name."""
     config = Config()
     config.CourseDirectory.root = str(folder)
@@ -131,12 +131,15 @@ def nbgrader(folder, step):
     config.ClearSolutions.code_stub = {"python": "..."}
     config.ClearSolutions.text_stub = STUB
     config.NbGrader.log_level = config.Application.log_level = "ERROR"
-    result = getattr(NbGraderAPI(config=config), step)(ASSIGNMENT)
+    arguments = {"student_id": student} if student else {}
+    result = getattr(NbGraderAPI(config=config), step)(ASSIGNMENT, **arguments)
     if not result["success"]:
         log, said = folder / "logs" / f"{step}.txt", result.get("log") or result["error"]
         log.parent.mkdir(exist_ok=True)
         log.write_text(said, encoding="utf-8")
-        raise Refused(f"nbgrader could not {step.replace('_', ' ')}: {said.strip().splitlines()[-1]} ({log})")
+        lines = [line for line in said.splitlines() if line.strip()] or ["no reason given"]
+        reason = next((line for line in reversed(lines) if re.match(r"[\w.]*(Error|Exception)\b", line)), lines[-1])
+        raise Refused(f"nbgrader could not {step.replace('_', ' ')}: {reason} ({log})")
 
 
 def student(epochs=None, variants=False):

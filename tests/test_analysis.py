@@ -42,6 +42,19 @@ def test_the_mean_correlation_is_that_of_numpy(kind):
     assert helpers.mean_correlation(a, b) == pytest.approx(np.mean(each))
 
 
+@pytest.mark.parametrize("constant", [0, 0.1, -3])
+def test_what_is_constant_in_an_image_has_no_correlation(constant):
+    """0.1 has no exact sum: its deviations from their own mean are tiny, and not 0."""
+    varying = RNG.normal(size=(5, 4, 3))
+    still = varying.copy()
+    still[3] = constant
+    for name, pair in (("a", (still, varying)), ("b", (varying, still))):
+        with refused(f"^{name} is constant in image 3, so it has no correlation there: leave it out$"):
+            helpers.mean_correlation(*pair)
+    still[3, 0, 0] += 1e-3
+    assert -1 <= helpers.mean_correlation(still, varying) <= 1
+
+
 def test_variances_from_none_to_all():
     y = np.repeat(np.arange(10), 200)
     h = np.stack([np.zeros((2000, 3)), RNG.normal(size=(2000, 3)), np.stack([y] * 3, 1)], axis=1)
@@ -121,6 +134,16 @@ def test_mcnemar_against_the_definition(only_a, only_b):
     assert result.verdict(p=0.04) == ("not separable" if tie else "better" if only_a > only_b else "worse")
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 7])
+def test_the_interval_of_a_difference_holds_it_and_stays_in_its_range(n):
+    for only_a in range(n + 1):
+        for only_b in range(n + 1 - only_a):
+            kinds = [only_a, only_b, n - only_a - only_b]
+            result = helpers.mcnemar(np.repeat([True, False, True], kinds), np.repeat([False, True, True], kinds))
+            assert -1 <= result.low <= result.difference <= result.high <= 1
+    assert result.high == 1  # a alone gets all right
+
+
 def test_the_interval_of_the_difference_covers_the_truth():
     """About 95 of 100 intervals should; 500 simulated test sets of 300 images."""
     cells = np.random.default_rng(0).multinomial(300, [0.9, 0.05, 0.03, 0.02], size=500)
@@ -152,9 +175,20 @@ def test_wilson_takes_an_accuracy_of_keras_times_n(case):
     np.testing.assert_array_equal(helpers.wilson(accuracy * total, total), helpers.wilson(hits, total))
 
 
+def test_wilson_at_its_ends():
+    """Nothing right begins at exactly 0, everything right ends at exactly 1, however many; of none it is NaN."""
+    total = np.arange(1, 3000)
+    assert (helpers.wilson(0 * total, total)[0] == 0).all() and (helpers.wilson(total, total)[1] == 1).all()
+    low, high = helpers.wilson([0, 0, 5], [0, 5, 5])
+    assert np.isnan([low[0], high[0]]).all() and low[1] == 0 and high[2] == 1
+    assert high[1] == pytest.approx(1 - low[2]) == pytest.approx(1.959964**2 / (5 + 1.959964**2))
+    assert type(helpers.wilson(3, 5)[0]) is np.float64
+
+
 def test_holm_and_the_interval_of_a_mean_on_worked_examples():
     np.testing.assert_allclose(helpers.holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
     np.testing.assert_allclose(helpers.holm([0.9, 0.8]), [1, 1])
+    assert helpers.holm([]).shape == (0,)
     mean, low, high = helpers.mean_interval([1.0, 2.0, 3.0])
     error = 4.3027 / math.sqrt(3)  # Student's t has 2 degrees of freedom for three runs: 4.303 standard errors
     assert (mean, high - mean, mean - low) == pytest.approx((2, error, error), rel=1e-4)

@@ -36,7 +36,7 @@ SETTINGS = """{
 
 @pytest.fixture(scope="session")
 def browser():
-    from playwright.sync_api import sync_playwright  # in requirements-browser.txt, not in requirements.txt
+    from playwright.sync_api import sync_playwright  # in requirements-dev.txt alone
 
     if not CHROMIUM:
         pytest.fail("no Chromium found: install it, or name it in the environment variable CHROMIUM")
@@ -156,7 +156,7 @@ def test_run_all_in_jupyterlab(browser, lab, name):
     assert "error displaying widget" not in page.inner_text(".jp-Notebook").lower()
     if name.startswith("01"):
         assert page.query_selector_all("mjx-container")  # equations are drawn
-        moves_with_its_slider(page)
+        assert page.query_selector("[data-part=hold-f]")  # the playground
     if name.startswith("02"):  # the bar fills, and says how long it will take
         counts = {}  # by the bar's total: one bar for each sweep, the eight networks first
         for done, total in (pair for text in bars for pair in re.findall(r"(\d+)/(\d+)\s\[", text)):
@@ -172,18 +172,6 @@ def test_run_all_in_jupyterlab(browser, lab, name):
     kinds = {(output.output_type, output.get("name")) for cell in cells for output in cell.outputs}
     assert not kinds & {("error", None), ("stream", "stderr")}
     assert not complaints, complaints
-
-
-def moves_with_its_slider(page):
-    picture, slider = page.query_selector(".jupyter-widgets img"), page.query_selector(".widget-slider .noUi-handle")
-    slider.scroll_into_view_if_needed()
-    before = picture.get_attribute("src")
-    slider.focus()
-    for _ in range(6):
-        page.keyboard.press("ArrowRight")
-    page.wait_for_function("([img, old]) => img.src !== old", arg=[picture, before], timeout=60_000)
-    page.wait_for_timeout(1500)
-    page.screenshot(path=SHOTS / "playground.png")
 
 
 def test_the_report_without_network(browser, lab):

@@ -2,6 +2,7 @@
 
 import shutil
 
+import in_node
 import numpy as np
 import pytest
 import sympy as sp
@@ -73,6 +74,10 @@ def check_chain(cell, seed=0):
     for name, values in traced.items():
         np.testing.assert_allclose(values, expected[name], atol=1e-10)
     assert cell_from_data(cell.as_data()) == cell
+    if in_node.NODE:
+        on_page = in_node.run_in_node(cell, weights, rows)
+        for name, values in on_page.items():
+            np.testing.assert_allclose(values, expected[name], atol=1e-5 * max(1, np.abs(values).max()))
 
 
 @every_cell
@@ -120,7 +125,7 @@ def with_activations(cell, activation="tanh", recurrent_activation="sigmoid", **
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=str)
-@pytest.mark.parametrize("name", [name for name, cell in ALL.items() if cell.keras])
+@pytest.mark.parametrize("name", [name for name, cell in ALL.items() if cell.keras.name])
 def test_keras_layers_are_their_equations_forwards_and_in_their_gradients(name, setting):
     """float64, random weights, several steps: outputs and all gradients to 1e-10."""
     cell, rng = ALL[name], np.random.default_rng(2)
@@ -250,6 +255,10 @@ def test_a_gate_that_is_a_number_or_another_gate():
     check_chain(mine(gates=gates, state=z * h_prev + r * o * g))
 
 
+def test_a_matrix_that_meets_two_vectors():
+    check_chain(mine(candidate=sp.tanh(dot(W, x) + dot(U, h_prev) + dot(U, z * h_prev) + dot(W_z, 2 * x))))
+
+
 # ------------------------------------------------------------------------------------------------- training and storing
 def test_a_cell_of_ones_own_is_trained_found_again_and_read(data, runs):
     cell = mine()
@@ -303,6 +312,7 @@ from coursework.reader import make_content, drawn_images
 data = helpers.load_data("digits")
 assert "tenth" in helpers.CELLS
 assert helpers.check_gates("tenth", "keep_state", {"k": 1}) and not helpers.check_gates("tenth", "keep_state", {"k": 0})
+assert helpers.properties("tenth")["keep_state"].setting == {"k": 1}
 experiment = helpers.Experiment("tenth", 8, epochs=1)
 model = helpers.train_all([experiment], data, n_jobs=1)[experiment].model
 traced = helpers.trace(model, data.x_test[:4])

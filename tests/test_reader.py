@@ -7,6 +7,7 @@ import re
 import keras
 import numpy as np
 import pytest
+import sympy as sp
 from in_node import needs_node, node, run_in_node
 from scipy.special import softmax
 
@@ -17,6 +18,7 @@ from coursework.cells import CELLS
 from coursework.data import load_data
 from coursework.experiment import MODEL_SIZES, Experiment
 from coursework.files import ROOT
+from coursework.formulas import symbols, tree_of
 from coursework.keras_cells import FormulaCell, cell_of, named_weights, run_step
 from coursework.readout import read_out
 from coursework.trace import trace
@@ -236,6 +238,131 @@ def test_the_pen_reaches_no_further_than_the_pad():
     pad = found["pad"].reshape(PAD, PAD)
     assert not found["outside"].any() and pad.max() == 1 and pad[56, :20].min() == 1
     assert not pad[:, 30:].any() and not pad[:49].any() and not pad[63:].any()
+
+
+@needs_node
+def test_moved_down_and_out():
+    """Rows that leave the image at the bottom are lost, and blank ones come in at the top."""
+    image = np.random.default_rng(4).integers(0, 2, (28, 28))
+    found = node("for (const k of [0, 3, 28]) put(k, flat(reader.movedDown(data, k)));", image.tolist())
+    for k in (0, 3, 28):
+        assert (found[str(k)].reshape(28, 28) == np.vstack([np.zeros((k, 28)), image[: 28 - k]])).all()
+
+
+@needs_node
+def test_an_address_keeps_strokes_and_state():
+    """Written and read back, everything is the same; a text that is no address gives whole strokes or none."""
+    code = """
+    const strokes = data.strokes.map((points) => points.map(reader.onGrid));
+    const state = { ...reader.beginning(null), strokes, network: 1, other: 0, step: 17, seen: 28,
+      hold: { z: 0.25, r: 1 }, erased: 3, down: 2, longer: true, story: 4, unit: 30, line: "z", drew: 7, epoch: 1, layer: 0, guess: 12 };
+    const again = reader.fromAddress(`#${reader.toAddress(state, data.labels)}`, data.labels, 20);
+    put("same", [Number(JSON.stringify(state) === JSON.stringify(again))]);
+    put("strokes", again.strokes.flat(2));
+    put("foreign", [Number(reader.fromAddress("#net=nobody", data.labels, 20) === null)]);
+    for (const text of ["%%%", "AAA", "AAH_", "AAE", "AAJhYmM"]) put(text, reader.unpackStrokes(text).flat(2));"""
+    rng = np.random.default_rng(5)
+    strokes = [rng.uniform(0, 112, (n, 2)).tolist() for n in (1, 7, 300)]
+    found = node(code, {"strokes": strokes, "labels": ["GRU 32", "LSTM 3 x 32"]})
+    assert found["same"] == 1 and found["foreign"] == 1
+    assert np.abs(found["strokes"] - np.concatenate(strokes).ravel()).max() <= 112 / 255 / 2 + 1e-9
+    assert all(not len(found[text]) for text in found if text not in ("same", "foreign", "strokes"))
+
+
+@needs_node
+def test_a_formula_as_one_writes_it():
+    """Every equation of every cell, written out and evaluated as text, is the tree's value; signs and brackets hold."""
+    code = """
+    const values = (name) => data.values[name] ?? 0.37;
+    const leaf = (part) => typeof part === "string" ? `(${values(part)})` : "(0.21)";
+    const run = (tree) => {
+      const text = reader.written(tree, leaf).replaceAll("\u2212", "-").replaceAll("\u00b7", "*").replaceAll("^", "**")
+        .replaceAll("\u03c3", "sigmoid").replace(/\\|([^|]*)\\|/g, "abs($1)");
+      const { tanh, exp, log, sin, cos, abs, max, min } = Math;
+      const sigmoid = (a) => 1 / (1 + exp(-a));
+      return eval(text);
+    };
+    const dots = (tree) => Array.isArray(tree) ? (tree[0] === "dot" ? "d" : tree.map(dots)) : tree;
+    const known = new Proxy({}, { get: (_, name) => [name === "d" ? 0.21 : values(name)] });
+    put("written", data.trees.map(run));
+    put("computed", data.trees.map((tree) => reader.valueAt(dots(tree), 0, known, 1)));"""
+    x, y, z, w = (symbols(name) for name in ("x", "y", "z", "w"))
+    odd = [
+        x - (y - z),
+        -x * (y - z),
+        x / (y * z),
+        -x / y - z,
+        (x - y) ** 2,
+        sp.Max(x, -y) - sp.Abs(z - x),
+        -(x + y),
+        1 / x,
+    ]
+    odd += [
+        x * (-y),
+        sp.exp(-x) - sp.log(y),
+        (1 - z) * w - x * sp.sin(-y) * sp.cos(z),
+        x - 2 * y,
+        sp.sqrt(x) - sp.Min(x, y),
+    ]
+    trees = [tree for cell in CELLS.values() for _, tree in cell.lines] + [tree_of(formula) for formula in odd]
+    found = node(code, {"trees": trees, "values": {"z": 0.9, "x": 0.3, "g": -0.6, "h_prev": -0.4, "f": 0.8, "y": 1.7}})
+    np.testing.assert_allclose(found["written"], found["computed"], atol=0.011 * 3)
+
+
+@needs_node
+def test_the_score_of_guesses():
+    guesses = [{"guess": 10, "row": 12}, {"guess": 20, "row": 12}]
+    found = node("put(reader.score(data), []); put(reader.score(Array(10).fill(data[0])), []);", guesses)
+    first, whole = found
+    assert first == "2 of 10 guesses: 1 within 2 rows; on average 5.0 rows away."
+    assert whole == "All 10 guesses: 10 within 2 rows; on average 2.0 rows away."
+
+
+@needs_node
+def test_the_story_says_what_the_networks_do(networks, probes, data):
+    """Each step for each network, with numbers that reading gives; a network without a probe has its own words."""
+    code = """
+    const digits = data.images.slice(0, 10).map(({ label, pixels }, image) =>
+      ({ image, label, rows: reader.binarized(reader.unpackImage(pixels)) }));
+    for (const packed of data.networks) {
+      const network = reader.openNetwork(packed);
+      const steps = reader.CHAPTERS.map((chapter) => chapter(digits, network));
+      for (const { title, text } of steps) if (!title || text.length > 420 || /undefined|NaN/.test(text)) throw text;
+      const { set, text } = steps[1];
+      if (!packed.probe) continue;
+      const { head, probe } = reader.read(network, digits[set.image].rows);
+      const says = (chances) => `${reader.mostProbable(chances)} (${Math.max(...chances).toFixed(2)})`;
+      put(packed.label, [Number(text.includes(says(head[set.step - 1])) && text.includes(says(probe[set.step - 1])))]);
+    }"""
+    chosen = {label: networks[label] for label in ("GRU 32", "LSTM 3 x 32", "GRU 64")}
+    given = {label: probes[label] for label in ("GRU 32", "LSTM 3 x 32")}
+    found = node(code, reader.make_content(chosen, reader.test_images(data), given))
+    assert found == {"GRU 32": 1, "LSTM 3 x 32": 1}
+
+
+@needs_node
+def test_weights_of_an_epoch_in_half_precision(networks, data):
+    """Rounded weights give the probabilities that Python's rounding gives; the page says how far they may be off."""
+    model = networks["GRU 32"]
+    learned = reader.learning({"GRU 32": model}, {"GRU 32": {1: model}}, data)
+    stage = learned["GRU 32"]
+    assert [each["epoch"] for each in stage["epochs"]] == [1, "last"] and len(stage["epochs"][0]["accuracy"]) == 28
+    content = reader.make_content({"GRU 32": model}, [], learned=learned)
+    content["images"] = [reader.in_base64(np.packbits(image > 0)) for image in data.x_test[:20]]
+    code = """
+    for (const stage of [null, 0]) {
+      const network = reader.openNetwork(data.networks[0], stage);
+      const heads = data.images.map((image) => reader.read(network, reader.unpackImage(image)).head);
+      put(`${stage}`, heads.flatMap(flat));
+    }
+    put("halves", reader.halves(data.halves));"""
+    numbers = np.array([0, 1, -2.5, 65504, 6e-8, 1e-5, -0.1], np.float16)
+    found = node(code, content | {"halves": reader.in_base64(numbers.astype("<f2"))})
+    assert (found["halves"] == numbers).all()
+    moved = np.abs(found["null"] - found["0"]).max()
+    assert 0 < moved <= (1e-3 if stage["halves"] else 0) + 1e-6 or (not stage["halves"] and moved == 0)
+    before = model.get_weights()
+    assert all((a == b).all() for a, b in zip(before, networks["GRU 32"].get_weights(), strict=True))
 
 
 @needs_node

@@ -1,7 +1,5 @@
 """Set-up, and machines unlike ours: how the environment comes about, what is pinned, odd checkouts and users."""
 
-import errno
-import importlib.util
 import json
 import os
 import re
@@ -9,137 +7,225 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from conftest import ROOT, python, wait_for
+from conftest import ROOT, python, tests_the_grading, wait_for
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's setpriv, or unshare")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
 
-# ------------------------------------------------------------------------------------------------------ .ci/venv.py
-class Machine:
-    """What .ci/venv.py starts, without the hours: each command is written down and `answer` says how it ends."""
-
-    def __init__(self, settings=""):
-        self.commands, self.settings, self.fails, self.stops, self.seconds = [], settings, (), False, 0
-
-    def run(self, command, **_):
-        line = " ".join(command[1:])
-        self.commands.append(line)
-        time.sleep(self.seconds)
-        if line.startswith("-m venv"):
-            Path(command[-1]).mkdir(exist_ok=True)
-            Path(command[-1], "pyvenv.cfg").touch()
-        elif self.stops:
-            raise KeyboardInterrupt
-        return SimpleNamespace(returncode=any(part in line for part in self.fails), stdout=self.settings)
-
-    def installs(self):
-        return [line.split()[1] for line in self.commands if "--editable ." in line]
+# ---------------------------------------------------------------------------------------------------- tools/setup.sh
+# Python and uv without the minutes: each call is written down, what FAILS names fails, what makes a folder makes one.
+FAKE = r"""#!/bin/sh
+call="$(basename "$0") $*"
+echo "$call" >> "$LOG"
+[ -z "${PIP_TARGET+is set}" ] || exit 1
+for part in $FAILS; do
+    case "$call" in *"$part"*) exit 1 ;; esac
+done
+for last; do :; done
+case "$call" in
+*version_info*) echo "${VERSION:-3 11}" ;;
+*"pip config list"*) echo "$SETTINGS" ;;
+*"venv "*)
+    sleep "${SECONDS_OF_VENV:-0}"
+    mkdir -p "$last/bin" && touch "$last/pyvenv.cfg"
+    for name in python pytest papermill; do cp "$0" "$last/bin/$name"; done ;;
+*" uv=="*) cp "$0" "$(dirname "$0")/uv" ;;
+esac
+"""
 
 
 @pytest.fixture
-def venv(tmp_path, monkeypatch):
-    """The module .ci/venv.py, in a folder of its own, on a Machine."""
-    spec = importlib.util.spec_from_file_location("venv_script", ROOT / ".ci" / "venv.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    for path in module.NEEDED:
-        shutil.copy(ROOT / path, tmp_path)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(module, "subprocess", Machine())
-    return module
+def machine(tmp_path):
+    """machine(**environment): `sh tools/setup.sh .venv` in a small clone, on a machine with a false Python."""
+    if os.name == "nt":
+        pytest.skip("the Makefile is not for Windows")
+    return Machine(tmp_path)
 
 
-def test_the_environment_is_made_once_and_again_after_a_change_or_a_stop(venv):
-    assert venv.main(".venv") == 0 and venv.main(".venv") == 0
-    assert venv.subprocess.installs() == ["uv"]
-    # Without make, the README has the same installed.
-    assert f".venv/bin/python -m pip install {' '.join(venv.PACKAGES)}\n" in (ROOT / "README.md").read_text("utf-8")
-    later = time.time() + 60
-    os.utime("requirements.lock", (later, later))
-    venv.subprocess.stops = True
-    assert venv.main(".venv") == 130 and not Path(".venv", "ready").exists()
-    venv.subprocess.stops = False
-    assert venv.main(".venv") == 0 and venv.subprocess.installs()[-1] == "uv" and Path(".venv", "ready").exists()
-    assert "-m venv --clear .venv" in venv.subprocess.commands
-    Path("mine").mkdir()  # a folder that is no environment is not cleared
-    venv.main("mine")
-    assert "-m venv mine" in venv.subprocess.commands
+class Machine:
+    def __init__(self, folder):
+        self.clone, self.bin, self.log = folder / "a clone", folder / "bin", folder / "log"
+        (self.clone / "tools").mkdir(parents=True)
+        self.bin.mkdir()
+        self.log.touch()
+        shutil.copy(ROOT / "tools" / "setup.sh", self.clone / "tools")
+        for name in ("pyproject.toml", "requirements-dev.txt"):
+            shutil.copy(ROOT / name, self.clone)
+        self.has("python3")
+
+    def has(self, name):
+        (self.bin / name).write_text(FAKE)
+        (self.bin / name).chmod(0o755)
+
+    def __call__(self, *words, **environment):
+        environment = {"PATH": f"{self.bin}:/usr/bin:/bin", "LOG": str(self.log), "FAILS": ""} | environment
+        command = ["sh", "tools/setup.sh", *(words or [".venv"])]
+        return subprocess.run(command, cwd=self.clone, env=environment, capture_output=True, text=True)
+
+    def installs(self):
+        """Who has installed the packages so far."""
+        lines = [line for line in self.log.read_text().splitlines() if "-r requirements-dev.txt -e ." in line]
+        return ["uv" if line.startswith("uv ") else "pip" for line in lines]
+
+
+def test_the_environment_is_made_once_and_again_after_a_change_or_a_stop(machine):
+    assert machine().returncode == 0 and machine().returncode == 0
+    assert machine.installs() == ["uv"]
+    pins, future = machine.clone / "requirements-dev.txt", 4e9
+    os.utime(pins, (future, future))  # a clock that goes wrong changes nothing
+    assert machine().returncode == 0 and len(machine.installs()) == 1
+    pins.write_text(pins.read_text() + "another==1.0\n")
+    assert machine(FAILS="install").returncode == 1
+    assert machine().returncode == 0 and machine.installs()[-1] == "uv"
+    count = len(machine.installs())
+    (machine.clone / ".venv" / "bin" / "pytest").unlink()  # as `uv sync --no-dev` does
+    assert machine().returncode == 0 and len(machine.installs()) == count + 1
+
+
+def test_a_folder_that_was_renamed_has_its_environment_made_anew(machine):
+    assert machine().returncode == 0
+    machine.clone = machine.clone.rename(machine.clone.with_name("renamed"))
+    assert machine().returncode == 0 and len(machine.installs()) == 2
+
+
+def test_another_python_has_it_made_anew_and_no_wish_keeps_what_is_there(machine):
+    assert machine().returncode == 0
+    machine.has("python3.12")
+    assert machine(".venv", "python3.12").returncode == 0 and len(machine.installs()) == 1  # the same version
+    (machine.bin / "python3.12").write_text(FAKE.replace("3 11", "3 12"))
+    assert machine(".venv", "python3.12").returncode == 0 and len(machine.installs()) == 2
+    assert machine().returncode == 0 and len(machine.installs()) == 2
 
 
 @pytest.mark.parametrize(
-    ("settings", "fails", "installs"),
+    ("has_uv", "environment", "installs"),
     [
-        ("", ["requirements.lock uv"], "pip"),  # no wheel of uv
-        ("", ["-m uv pip install"], "pip"),
-        ("global.index-url='https://example.org/simple'\n", [], "pip"),  # only pip was told
-        (":env:.no-index='1'\n:env:.find-links='wheels'\n", [], "pip"),
-        ("global.extra-index-url='https://example.org/simple'\n", [], "uv"),
+        (True, {}, "uv"),
+        (True, {"VERSION": "3 9"}, "uv"),  # which fetches a Python that fits
+        (False, {"FAILS": "uv=="}, "pip"),  # no wheel of uv
+        (False, {"SETTINGS": "global.index-url='https://example.org/simple'"}, "pip"),  # only pip was told
+        (True, {"SETTINGS": ":env:.no-index='1'"}, "pip"),
+        (False, {"SETTINGS": "global.extra-index-url='https://example.org/simple'"}, "uv"),
+        (False, {"PIP_TARGET": "elsewhere", "PYTHONSAFEPATH": "1"}, "uv"),
     ],
 )
-def test_pip_installs_where_uv_can_not(venv, capsys, settings, fails, installs):
-    venv.subprocess.settings, venv.subprocess.fails = settings, fails
-    assert venv.main(".venv") == 0 and venv.subprocess.installs()[-1] == installs
-    assert capsys.readouterr().out.count("\n") == 2 or installs == "uv"
+def test_uv_installs_where_it_can_and_pip_elsewhere(machine, has_uv, environment, installs):
+    if has_uv:
+        machine.has("uv")
+    result = machine(**environment)
+    assert result.returncode == 0 and machine.installs()[-1] == installs, result.stderr
+    assert not result.stderr
 
 
-def test_without_any_way_to_install_one_line_says_what_to_do(venv, capsys):
-    venv.subprocess.fails = ["install"]
-    assert venv.main(".venv") == 1
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "run the same again" in said and not Path(".venv", "ready").exists()
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [({"FAILS": "install"}, "run the same again"), ({"VERSION": "3 10"}, "Python 3.11, 3.12 or 3.13 is needed")],
+)
+def test_what_can_not_be_set_up_is_told_in_one_line(machine, environment, message):
+    result = machine(**environment)
+    assert result.returncode == 1 and result.stderr.count("\n") == 1 and message in result.stderr
+    assert not (machine.clone / ".venv" / "ready").exists()
 
 
-def test_of_two_at_once_the_second_waits(venv):
-    pytest.importorskip("fcntl")
-    venv.subprocess.seconds = 0.1
+def test_a_folder_that_is_no_environment_is_not_cleared(machine):
+    (machine.clone / "mine").mkdir()
+    result = machine("mine")
+    assert result.returncode == 1 and "is no environment of Python" in result.stderr and not machine.installs()
+
+
+@linux
+def test_of_two_at_once_the_second_waits(machine):
     with ThreadPoolExecutor() as pool:
-        assert list(pool.map(venv.main, [".venv"] * 2)) == [0, 0]
-    assert venv.subprocess.installs() == ["uv"]
-
-
-@pytest.mark.parametrize("why", [errno.EBADF, errno.ENOLCK])
-def test_a_network_file_system_is_no_reason_to_stop(venv, monkeypatch, why):
-    """NFS locks only what is open for writing (flock(2)), and not every server has locks at all."""
-
-    def flock(file, _):
-        if why == errno.ENOLCK or not file.writable():
-            raise OSError(why, os.strerror(why))
-
-    monkeypatch.setattr(venv, "fcntl", SimpleNamespace(flock=flock, LOCK_EX=2))
-    assert venv.main(".venv") == 0 and venv.subprocess.installs() == ["uv"]
+        jobs = [pool.submit(machine, SECONDS_OF_VENV="0.2") for _ in range(2)]
+    assert [job.result().returncode for job in jobs] == [0, 0]
+    assert machine.installs() == ["uv"]
 
 
 # ------------------------------------------------------------------------------------------------------- what is pinned
-def test_the_lock_has_every_pin_and_names_no_place():
-    text = (ROOT / "requirements.lock").read_text("utf-8")
-    locked = dict(re.findall(r"^([\w-]+)==(\S+)", text, re.M))
-    pins = {}
-    for name in ("requirements.txt", "requirements-dev.txt"):
-        pins |= dict(re.findall(r"^([\w-]+)==(\S+)", (ROOT / name).read_text("utf-8"), re.M))
-    assert pins.items() <= locked.items(), "run: make lock"
-    assert len(locked) > 2 * len(pins) and "os_name == 'nt'" in text and "sys_platform == 'darwin'" in text
-    assert not re.search(r"//|^--|[\w.]+/", text, re.M)
+def pins(lines):
+    """{package: version} of lines as in a requirements file."""
+    return dict(re.match(r"([\w-]+)==([^\s;]+)", line).groups() for line in lines if not line.startswith("#"))
 
 
-def test_the_recipe_for_colab_can_be_run_twice(tmp_path):
-    """The second time the folder is there; `-e` makes helpers importable from whatever folder a restart leaves."""
-    (cell,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), re.S | re.M)
-    lines = [line.removeprefix("!") for line in cell.splitlines()]
-    for name, does in {"git": '[ ! -e "$3" ] && mkdir "$3"', "pip": "test -d bundle && echo $@ >> log"}.items():
-        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
-        (tmp_path / name).chmod(0o755)
-    environment = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
-    for _ in range(2):
-        for line in lines:
-            subprocess.run(["sh", "-c", line], cwd=tmp_path, env=environment, check=True)
-    assert (tmp_path / "log").read_text().count("-e bundle") == 2
+def test_all_versions_are_pinned_once_and_no_file_names_a_registry():
+    run, dev = ((ROOT / name).read_text("utf-8").splitlines() for name in ("requirements.txt", "requirements-dev.txt"))
+    direct, tools = PROJECT["project"]["dependencies"], PROJECT["dependency-groups"]["dev"]
+    assert pins(direct).items() <= pins(run).items() <= pins(dev).items(), "run: make pins"
+    assert pins(tools).items() <= pins(dev).items() and not pins(tools).keys() & pins(direct).keys()
+    assert PROJECT["tool"]["uv"]["constraint-dependencies"] == [line for line in dev if not line.startswith("#")]
+    assert len(dev) > 2 * len(direct + tools)
+    assert any("os_name == 'nt'" in line for line in dev) and any("sys_platform == 'darwin'" in line for line in dev)
+    assert not re.search(r"//|^--|[\w.]+/", "\n".join(run + dev), re.M)
+    assert "uv.lock" in (ROOT / ".gitignore").read_text("utf-8").split()
+
+
+def test_the_newest_versions_go_into_the_project_and_nowhere_else(monkeypatch):
+    from tools import pins as program
+
+    def choose(folder, target, *options):
+        assert "keras\n" in (folder / "pyproject.toml").read_text("utf-8").replace('",', "\n")
+        packages = PROJECT["project"]["dependencies"] + PROJECT["dependency-groups"]["dev"]
+        newest = [f"{package.split('==')[0]}==99.9" for package in packages]
+        (folder / target).write_text("\n".join(newest))
+
+    monkeypatch.setattr(program, "choose_versions", choose)
+    before = (ROOT / "pyproject.toml").read_text("utf-8")
+    after = program.raised(before)
+    changed = tomllib.loads(after)
+    assert set(pins(changed["project"]["dependencies"]).values()) == {"99.9"}
+    assert changed["tool"] == PROJECT["tool"] and len(after.splitlines()) == len(before.splitlines())
+
+
+def test_on_windows_the_tests_of_the_grading_are_left_out():
+    """No other test needs what Windows lacks: `import fcntl` alone would stop pytest there."""
+    posix = re.compile(r"^(?:import|from) (?:fcntl|resource|pwd|grp|termios)\b", re.M)
+    for path in [ROOT / "conftest.py", *(ROOT / "tests").glob("*.py"), *(ROOT / "tools").glob("*.py")]:
+        assert tests_the_grading(path) or not posix.search(path.read_text("utf-8")), path
+    left = {path.name for path in (ROOT / "tests").glob("test_*.py") if not tests_the_grading(path)}
+    assert {"test_run.py", "test_trace.py", "test_training.py"} < left and "test_grading.py" not in left
+
+
+# --------------------------------------------------------------------------------------------------------- the package
+INSTALLED = """
+import sys
+from pathlib import Path
+import helpers
+import coursework.reader
+from coursework import files
+site = Path(sys.argv[1])
+assert Path(helpers.__file__).parent == site, helpers.__file__
+assert files.RUNS == Path.cwd() / "runs", files.RUNS
+ours = (path for path in (site / "coursework").rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+print(*sorted(path.relative_to(site).as_posix() for path in ours))
+"""
+
+
+def uv(*arguments):
+    result = python("-m", "uv", "--offline", *arguments, "--python", sys.executable, UV_NO_CONFIG="1")
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_wheel_holds_all_that_is_needed_and_works_from_anywhere(tmp_path):
+    """Built and installed as `pip install .` does it, without network."""
+    source, site, elsewhere = tmp_path / "source", tmp_path / "site-packages", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copytree(ROOT / "coursework", source / "coursework", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("helpers.py", "pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, source)
+    uv("build", "--wheel", "--no-build-isolation", "--out-dir", tmp_path, source)
+    (wheel,) = tmp_path.glob("*.whl")
+    uv("pip", "install", "--no-deps", "--target", site, wheel)
+    result = python("-c", INSTALLED, site, cwd=elsewhere, PYTHONPATH=str(site), COURSEWORK_RUNS=None)
+    assert result.returncode == 0, result.stderr
+    files = (path for path in (source / "coursework").rglob("*") if path.is_file())
+    assert result.stdout.split() == sorted(path.relative_to(source).as_posix() for path in files)
 
 
 # -------------------------------------------------------------------------------------------------- odd machines, users
@@ -207,6 +293,7 @@ def four_gigabytes():
     group.rmdir()
 
 
+@pytest.mark.long
 @linux
 def test_an_odd_folder_locale_mask_home_memory_and_a_single_core(usual, tmp_path, four_gigabytes):
     """A copy of the code with blanks and letters of any alphabet in its path, started from another folder.
@@ -230,6 +317,7 @@ def test_an_odd_folder_locale_mask_home_memory_and_a_single_core(usual, tmp_path
     assert result["bits"] == usual[0]["bits"] and (code / "runs" / "tables.csv").is_file()
 
 
+@pytest.mark.long
 @linux
 def test_another_user_reads_the_models_and_nothing_else(usual):
     """A user without an entry, a home or a right to write here: what is trained is used, what isn't is refused."""

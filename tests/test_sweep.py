@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import ROOT, cases, python, refused, tiny, wait_for
-from coursework import backend, files, store, sweep, training
+from coursework import backend, files, machine, store, sweep, training
 from helpers import train_all
 
 
@@ -72,13 +72,20 @@ def test_a_call_that_can_not_work_gets_one_line(data, arguments, message):
 def test_as_many_workers_as_the_containers_memory_allows(limit, workers, tmp_path, monkeypatch):
     """On a machine of 16 cores and 64 GB, in a process that has taken 1 GB."""
     gigabytes = psutil.virtual_memory()._replace(available=64 * 10**9)
-    monkeypatch.setattr(sweep.psutil, "virtual_memory", lambda: gigabytes)
-    monkeypatch.setattr(sweep.psutil.Process, "memory_info", lambda self: type("Memory", (), {"rss": 10**9}))
+    monkeypatch.setattr(machine.psutil, "virtual_memory", lambda: gigabytes)
+    monkeypatch.setattr(machine.psutil.Process, "memory_info", lambda self: type("Memory", (), {"rss": 10**9}))
     monkeypatch.setattr(sweep.joblib, "cpu_count", lambda: 16)
-    monkeypatch.setattr(sweep, "MEMORY_LIMITS", (tmp_path / "none", tmp_path / "limit"))
+    monkeypatch.setattr(machine, "MEMORY_LIMITS", (tmp_path / "none", tmp_path / "limit"))
     if limit:
         (tmp_path / "limit").write_text(f"{limit}\n")
     assert sweep._usual_jobs() == workers
+
+
+def test_a_worker_of_another_kind_is_named(data, runs, monkeypatch, capsys):
+    """Its last bits may differ; here two threads of one machine, of which this one is told another name."""
+    monkeypatch.setattr(sweep, "processor", iter(["an older one", "this one"]).__next__)
+    train_all([tiny()], data, n_jobs=1)
+    assert "softmax was trained on an older one" in capsys.readouterr().out
 
 
 def test_only_what_is_missing_is_trained_and_the_order_is_kept(at_hand, data, monkeypatch, capsys):
@@ -291,7 +298,7 @@ def test_a_model_with_code_in_it_is_not_run(result, data):
     trap.save(result.path)
     facts = json.loads(result.path.with_suffix(".json").read_text()) | {"sha256": store._sha256(result.path)}
     result.path.with_suffix(".json").write_text(json.dumps(facts))
-    with pytest.raises(ValueError, match="holds other weights than those of softmax$"):
+    with pytest.raises(ValueError, match=r"holds other weights than those of softmax$"):
         _ = store.stored(tiny(), data).model
 
 
@@ -312,6 +319,7 @@ def dask(tmp_path):
         process.wait()
 
 
+@pytest.mark.long
 def test_a_cluster(data, runs, tmp_path, dask, monkeypatch):
     """Without workers, with workers of other code, and with one that is killed in the middle, which costs its model."""
     here, known = ("--host", "127.0.0.1", "--no-dashboard"), tmp_path / "scheduler.json"

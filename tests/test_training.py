@@ -230,8 +230,9 @@ def test_no_dataset_has_an_autotuner_whose_sleep_the_end_of_a_training_waits_for
     """benchmarks/autotune.md has what it costs. Keras sets nothing of its own on datasets that it is given."""
     datasets = []
 
-    def look(self, batches, validation_data, **options):
+    def look(self, batches, validation_data, shuffle, **options):
         datasets.extend([batches, validation_data])
+        assert not shuffle  # or Keras warns that it can't
         raise StopIteration
 
     monkeypatch.setattr(keras.Sequential, "fit", look)

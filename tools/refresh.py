@@ -9,13 +9,14 @@ import os
 import re
 import shutil
 import sys
+from pathlib import Path
 
 import nbclient
 import nbformat
 from nbclient.exceptions import CellExecutionError
 
 from coursework.files import NOTEBOOKS, ROOT, RUNS, replacing, write_csv, write_text
-from run import QUIET, data, in_one_line
+from run import KERNEL_SECONDS, QUIET, data, in_one_line
 from tools.report import results_table, without_widgets
 
 RESULTS = ROOT / "docs" / "results.csv"
@@ -37,17 +38,45 @@ def refresh() -> int:
     """Execute the notebooks where they are, with their own parameters, and store the outputs in them."""
     for path in NOTEBOOKS:
         notebook = nbformat.read(path, as_version=4)
-        options = {"kernel_name": "python3", "extra_arguments": QUIET, "record_timing": False}
         try:
-            nbclient.execute(notebook, str(path.parent), **options, store_widget_state=False)
+            nbclient.execute(
+                notebook,
+                str(path.parent),
+                kernel_name="python3",
+                startup_timeout=KERNEL_SECONDS,
+                extra_arguments=QUIET,
+                record_timing=False,
+                store_widget_state=False,
+            )
         except CellExecutionError as error:
             why = f"{error.ename}: {error.evalue}"
             print(f"{path.name}: a cell failed: {why}; its outputs were not stored", file=sys.stderr)
             return 1
-        without_widgets(notebook)
-        write_text(path, nbformat.writes(notebook) + "\n")
+        if not store_outputs(notebook, path):
+            print(f"{path.name} was changed while it ran: no outputs were stored, refresh again", file=sys.stderr)
+            return 1
         print(f"{path.name}: outputs stored")
     return publish()
+
+
+def store_outputs(executed: nbformat.NotebookNode, path: Path) -> bool:
+    """Put outputs into the notebook as it is now; False if its code is no longer what was executed."""
+    now = nbformat.read(path, as_version=4)
+    cells, done = code_cells(now), code_cells(executed)
+    if [cell.source for cell in cells] != [cell.source for cell in done]:
+        return False
+    for cell, fresh in zip(cells, done, strict=True):
+        cell.outputs = fresh.outputs
+        cell.execution_count = fresh.execution_count
+    now.metadata.language_info = executed.metadata.language_info
+    without_widgets(now)
+    write_text(path, nbformat.writes(now) + "\n")
+    return True
+
+
+def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """The cells that are executed."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
 def publish() -> int:
@@ -57,7 +86,7 @@ def publish() -> int:
             with replacing(RESULTS.parent / name) as copy:
                 shutil.copyfile(RUNS / source, copy)
     header, *rows = results_table(RUNS / "summary.csv")
-    write_csv(RESULTS, header, rows)
+    write_csv(str(RESULTS), header, rows)
     return write_readme_table()
 
 
@@ -65,7 +94,7 @@ def write_readme_table() -> int:
     """Put the results of `docs/results.csv` between the two marks in README.md."""
     try:
         header, *rows = results_table(RESULTS)
-    except (TypeError, ValueError):
+    except ValueError:
         print(f"{RESULTS} is missing or no table of results: make refresh writes it", file=sys.stderr)
         return 1
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]

@@ -1,7 +1,11 @@
 """The HTML report of a run: a page for each notebook and an index, which load nothing from anywhere."""
 
+import os
+import platform
 import re
 import shutil
+from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import jinja2
@@ -11,8 +15,11 @@ from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from coursework.files import RUNS, read_csv, replacing, write_text
+from coursework.machine import processor
 
 TEMPLATES = jinja2.FileSystemLoader(Path(__file__).parent)
+MARKED_WORDS = re.compile(r"≈\[([^\]\n]*)\]")  # as `helpers.measured` marks words, for nbval alone
+PACKAGES = ("tensorflow", "keras", "numpy", "sympy")  # whose versions the first page tells
 
 
 def without_widgets(notebook: nbformat.NotebookNode) -> None:
@@ -61,65 +68,117 @@ class OfflineExporter(HTMLExporter):
         """Markdown to HTML."""
         return MarkdownWithMath(renderer=OfflineRenderer(escape=False)).render(source)
 
-    def from_notebook_node(self, notebook, resources=None, **options):
+    def from_notebook_node(self, nb, resources=None, **options):
         """Prepare the outputs, then convert."""
-        without_widgets(notebook)
+        without_widgets(nb)
         text = ""
-        for cell in notebook.cells:
+        for cell in nb.cells:
             if cell.cell_type == "markdown":
                 text = cell.source.strip().splitlines()[-1]
                 continue
             for output in cell.get("outputs", []):
-                data = output.get("data", {})
-                if "image/png" in data:  # without a text of its own, the sentence that leads into the cell
-                    output.metadata.setdefault("image/png", {}).setdefault("alt", text)
-                elif "text/latex" in data:
-                    latex = data["text/latex"].strip().strip("$").replace(r"\displaystyle", "")
-                    data["text/html"] = mathml(latex, "block")
-        return super().from_notebook_node(notebook, resources, **options)
+                prepare(output, text)
+        return super().from_notebook_node(nb, resources, **options)
+
+
+def prepare(output: nbformat.NotebookNode, text: str) -> None:
+    """Make an output of a cell fit for a page without network; `text` is for a picture that has none of its own."""
+    data = output.get("data", {})
+    if "text" in output:
+        output.text = MARKED_WORDS.sub(r"\1", output.text)
+    if "image/png" in data:
+        output.metadata.setdefault("image/png", {}).setdefault("alt", text)
+    elif "text/latex" in data:
+        latex = data["text/latex"].strip().strip("$").replace(r"\displaystyle", "")
+        data["text/html"] = mathml(latex, "block")
+    elif "text/plain" in data:
+        data["text/plain"] = MARKED_WORDS.sub(r"\1", data["text/plain"])
 
 
 def report(executed: list[Path]) -> Path:
     """Write `runs/report/`: a page per notebook, the reader if there is one, `index.html`; returns the index's path."""
     folder = RUNS / "report"
     folder.mkdir(parents=True, exist_ok=True)
-    pages, data = [], None
-    for path in executed:
-        notebook = nbformat.read(path, as_version=4)
-        title = next(cell.source for cell in notebook.cells if cell.cell_type == "markdown").splitlines()[0].strip("# ")
-        notebook.metadata["title"] = title
-        body, _ = OfflineExporter().from_notebook_node(notebook)
-        page = folder / f"{path.stem}.html"
-        write_text(page, body)
-        pages.append((page.name, title, *thumbnail(notebook)))
-        outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-        text = "\n".join(output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs)
-        chosen = notebook.metadata.get("papermill", {}).get("parameters", {}).get("data")
-        data = data or chosen or next(iter(re.findall(r"^Data: ≈\[(.*)\]$", text, re.M)), None)
+    notebooks = [nbformat.read(path, as_version=4) for path in executed]
+    facts = facts_of(notebooks)
+    pages = [page(notebook, folder / f"{path.stem}.html") for notebook, path in zip(notebooks, executed, strict=True)]
     if reader := (RUNS / "reader.html").is_file():
         with replacing(folder / "reader.html") as copy:
             shutil.copyfile(RUNS / "reader.html", copy)
     index = folder / "index.html"
     table = results_table(RUNS / "summary.csv")
     contents = jinja2.Environment(loader=TEMPLATES, autoescape=True).get_template("contents.html.j2")
-    write_text(index, contents.render(pages=pages, reader=reader, table=table, data=data))
+    write_text(index, contents.render(pages=pages, reader=reader, table=table, facts=facts))
     return index
 
 
-def thumbnail(notebook):
+def page(notebook: nbformat.NotebookNode, path: Path) -> tuple[str, str, bool, str | None, str | None]:
+    """Write the page of a notebook; returns its name and title, whether it failed, its picture and the text for it."""
+    texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    title = texts[0].splitlines()[0].strip("# ")
+    notebook.metadata["title"] = title
+    body, _ = OfflineExporter().from_notebook_node(notebook)
+    write_text(path, body)
+    kinds = {output.output_type for output in outputs_of(notebook)}
+    picture, text = thumbnail(notebook)
+    return path.name, title, "error" in kinds, picture, text
+
+
+def outputs_of(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """The outputs of all cells, in order."""
+    return [output for cell in notebook.cells for output in cell.get("outputs", [])]
+
+
+def facts_of(notebooks: list[nbformat.NotebookNode]) -> dict[str, str]:
+    """What the first page says of a run: its data, day and time, versions, processor."""
+    runs = [notebook.metadata.get("papermill", {}) for notebook in notebooks]
+    facts = {"Data": data_taken(notebooks)}
+    ends = [run["end_time"] for run in runs if run.get("end_time")]
+    if ends:
+        last = datetime.fromisoformat(max(ends)).astimezone()
+        facts["Run on"] = f"{last:%d %B %Y, %H:%M}"
+    seconds = sum(run.get("duration") or 0 for run in runs)
+    if seconds:
+        facts["Time"] = f"{seconds:,.0f} seconds"
+    versions = [f"{package} {version(package)}" for package in PACKAGES]
+    facts["Versions"] = ", ".join([f"Python {platform.python_version()}", *versions])
+    facts["Processor"] = f"{processor()}, {os.cpu_count()} cores"
+    return facts
+
+
+def data_taken(notebooks: list[nbformat.NotebookNode]) -> str:
+    """The data that the notebooks took: as "auto" says in a line of its own, else as it was chosen."""
+    for notebook in notebooks:
+        for output in outputs_of(notebook):
+            text = output.get("text") or output.get("data", {}).get("text/plain", "")
+            said = re.search(r"^Data: (.*)$", text, re.M)
+            if said:
+                return MARKED_WORDS.sub(r"\1", said[1])
+    for notebook in notebooks:
+        chosen = notebook.metadata.get("papermill", {}).get("parameters", {})
+        if "data" in chosen:
+            return Path(chosen["data"]).name
+    return "as in the notebooks"
+
+
+def thumbnail(notebook: nbformat.NotebookNode) -> tuple[str | None, str | None]:
     """(PNG in base64, text for it) of the cell tagged `thumbnail`, else of the last picture; (None, None) without."""
-    pictures = [
-        ("thumbnail" in cell.metadata.get("tags", []), output.data["image/png"], output.metadata["image/png"]["alt"])
-        for cell in notebook.cells
-        for output in cell.get("outputs", [])
-        if "image/png" in output.get("data", {})
-    ]
-    return sorted(pictures, key=lambda picture: picture[0])[-1][1:] if pictures else (None, None)
+    last: tuple[str | None, str | None] = (None, None)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                last = output.data["image/png"], output.metadata["image/png"]["alt"]
+                if "thumbnail" in cell.metadata.get("tags", []):
+                    return last
+    return last
 
 
-def results_table(path: Path) -> list[list[str]] | None:
-    """The rows of a results file with numbers of four decimals, or None if there is no such file."""
+def results_table(path: Path) -> list[list[str]]:
+    """The header and the rows of a results file with numbers of four decimals; empty if there is no such file."""
     if not path.is_file():
-        return None
+        return []
     header, *rows = read_csv(path)
-    return [header, *([name, *(f"{float(value):.4f}" for value in values)] for name, *values in rows)]
+    table = [header]
+    for name, *values in rows:
+        table.append([name, *(f"{float(value):.4f}" for value in values)])
+    return table

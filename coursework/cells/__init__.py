@@ -9,7 +9,7 @@ import pkgutil
 from coursework.formulas import RESERVED, Cell
 
 _FILES = [importlib.import_module(f"{__name__}.{file.name}") for file in pkgutil.iter_modules(__path__)]
-_FILES.sort(key=lambda file: (file.CELL.keras is None, file.__name__))  # those that Keras has stand first
+_FILES.sort(key=lambda file: (not file.CELL.keras.name, file.__name__))  # those that Keras has stand first
 
 CELLS: dict[str, Cell] = {file.CELL.name: file.CELL for file in _FILES}
 _VARIANTS = {file.CELL.name: getattr(file, "VARIANTS", {}) for file in _FILES}

@@ -20,6 +20,18 @@ export function floats(base64) {
   return new Float32Array(view.byteLength / 4).map((_, k) => view.getFloat32(4 * k, true));
 }
 
+/** float16 numbers from base64: a sign, five bits of exponent, ten of fraction. */
+export function halves(base64) {
+  const view = new DataView(bytes(base64).buffer);
+  return new Float32Array(view.byteLength / 2).map((_, k) => {
+    const bits = view.getUint16(2 * k, true);
+    const sign = bits >> 15 ? -1 : 1;
+    const [exponent, fraction] = [(bits >> 10) & 31, bits & 1023];
+    const size = exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24;
+    return sign * size;
+  });
+}
+
 // --- Equations -------------------------------------------------------------------------------------------------------
 
 const OPERATIONS = {
@@ -85,6 +97,19 @@ function compile(tree, length, units, weights) {
   };
 }
 
+/** The number that a tree stands for at unit k; `known` has the arrays by name, weights too. */
+export function valueAt(tree, k, known, units) {
+  if (typeof tree === "number") return tree;
+  if (typeof tree === "string") return known[tree][k];
+  const [operation, ...parts] = tree;
+  if (operation !== "dot") return OPERATIONS[operation](...parts.map((part) => valueAt(part, k, known, units)));
+  const [name, vector] = parts;
+  const matrix = known[name];
+  let sum = 0;
+  for (let i = 0; i < matrix.length / units; i++) sum += valueAt(vector, i, known, units) * matrix[i * units + k];
+  return sum;
+}
+
 /** One time step of a cell: a function of x, the old state {h, c} and what is held, to the arrays of all equations.
  *
  * Weights by name: matrices as (inputs x units), row by row; vectors (units). `hold`: {gate: number}, in place of the
@@ -104,17 +129,24 @@ export function compileStep(cell, units, weights) {
 
 // --- The network -----------------------------------------------------------------------------------------------------
 
-/** A network from its packed form, as reader.py makes it. */
-export function openNetwork({ label, cell, layers, head, weights, probe }) {
-  const all = floats(weights);
-  let start = 0;
-  const take = (shape) => all.subarray(start, (start += product(shape)));
+/** A network from its packed form, as reader.py makes it; `stage`: number of an epoch's weights, null: the last ones.
+ *
+ * Without a head it is a cell with weights set by hand, which begins at a state other than 0. */
+export function openNetwork(packed, stage = null) {
+  const { label, cell, layers, head, weights, probe, epochs, start } = packed;
+  const decode = stage !== null && packed.halves ? halves : floats;
+  const all = decode(stage === null ? weights : epochs[stage].weights);
+  let place = 0;
+  const take = (shape) => all.subarray(place, (place += product(shape)));
   const recurrent = layers.map(({ units, shapes }) => {
     const named = Object.fromEntries(shapes.map(([name, shape]) => [name, take(shape)]));
-    return { units, weights: named, step: compileStep(cell, units, named) };
+    const first = { h: zeros(units), c: zeros(units) };
+    if (start) first[cell.memory] = Float64Array.from(start);
+    return { units, weights: named, first, step: compileStep(cell, units, named) };
   });
-  const dense = head.map(([kernel, bias]) => [take(kernel), take(bias)]);
-  return { label, cell, recurrent, head: dense, probe: probe ? floats(probe) : null };
+  const dense = head && head.map(([kernel, bias]) => [take(kernel), take(bias)]);
+  const probes = probe && stage === null ? floats(probe) : null; // the probes were fitted to the last weights
+  return { label, cell, recurrent, head: dense, probe: probes };
 }
 
 export function softmax(logits) {
@@ -134,15 +166,15 @@ function classify(head, h) {
 /** What a network computes over `rows`: {layers, head, probe}, each with one entry per row.
  *
  * layers[k][t] holds the gates and states of recurrent layer k; head[t] the ten probabilities that the classification
- * layers read from the last layer's h, as if row t were the last; probe[t] those of the linear probe, which has weights
+ * layers read from the last layer's h, as if row t were the last (null without such layers); probe[t] those of the linear probe, which has weights
  * for each of the 28 rows of an image (null where none was fitted). `hold`, {gate: number}, holds gates at a value, in
  * all layers and at all steps. */
 export function read(network, rows, hold = {}) {
   const unknown = Object.keys(hold).find((name) => !network.cell.gates.includes(name));
   if (unknown) throw new Error(`${unknown} is no gate of ${network.label}: ${network.cell.gates.join(", ")}`);
   let inputs = rows;
-  const layers = network.recurrent.map(({ units, step }) => {
-    let state = { h: zeros(units), c: zeros(units) };
+  const layers = network.recurrent.map(({ first, step }) => {
+    let state = first;
     const states = inputs.map((x) => (state = step(x, state, hold)));
     inputs = states.map(({ h }) => h);
     return states;
@@ -154,7 +186,7 @@ export function read(network, rows, hold = {}) {
   };
   return {
     layers,
-    head: inputs.map((h) => classify(network.head, h)),
+    head: network.head && inputs.map((h) => classify(network.head, h)),
     probe: network.probe && inputs.slice(0, ROWS).map(probed),
   };
 }

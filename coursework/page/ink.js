@@ -5,6 +5,7 @@ import { ROWS, bytes, each, inRange, range, zeros } from "./arithmetic.js";
 export const PAD = 4 * ROWS; // the drawing pad has 4 x 4 points for each pixel
 export const PEN = 5.5; // radius of the pen, in points of the pad
 const THRESHOLD = 0.1; // the sheet's: a pixel with more ink than this is 1
+const FINE = 255 / PAD; // points of a stroke are kept as bytes, so that an address can hold them
 
 /** A stroke of the pen from (x0, y0) to (x1, y1), in points of the pad, with an edge that is one point soft. */
 export function stroke(ink, [x0, y0], [x1, y1]) {
@@ -21,27 +22,74 @@ export function stroke(ink, [x0, y0], [x1, y1]) {
   }
 }
 
+/** The nearest point that an address can hold. */
+export const onGrid = (point) => point.map((v) => inRange(Math.round(v * FINE), 0, 255) / FINE);
+
+/** Strokes as text for an address: for each its number of points in two bytes, then x and y in one each. */
+export function packStrokes(strokes) {
+  const numbers = strokes.flatMap((points) => [
+    points.length >> 8,
+    points.length & 255,
+    ...points.flat().map((v) => inRange(Math.round(v * FINE), 0, 255)),
+  ]);
+  return btoa(String.fromCharCode(...numbers)).replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "");
+}
+
+/** The strokes that `packStrokes` wrote; what is no such text gives as many whole strokes as it holds. */
+export function unpackStrokes(text) {
+  let numbers;
+  try {
+    numbers = bytes(text.replace(/-/g, "+").replace(/_/g, "/"));
+  } catch {
+    return [];
+  }
+  const strokes = [];
+  for (let k = 0; k + 4 <= numbers.length; ) {
+    const count = 256 * numbers[k] + numbers[k + 1];
+    const end = k + 2 + 2 * count;
+    if (!count || end > numbers.length) break;
+    strokes.push(range(count).map((n) => [numbers[k + 2 + 2 * n] / FINE, numbers[k + 3 + 2 * n] / FINE]));
+    k = end;
+  }
+  return strokes;
+}
+
 /** The part of the pad that has ink, or null. */
 function inkBox(ink) {
-  const inked = range(PAD * PAD).filter((k) => ink[k] > 0);
-  if (!inked.length) return null;
-  const [ys, xs] = [inked.map((k) => Math.floor(k / PAD)), inked.map((k) => k % PAD)];
-  const [top, left] = [Math.min(...ys), Math.min(...xs)];
-  return { top, left, height: Math.max(...ys) + 1 - top, width: Math.max(...xs) + 1 - left };
+  let [top, left, bottom, right] = [PAD, PAD, -1, -1];
+  for (let y = 0; y < PAD; y++) {
+    for (let x = 0; x < PAD; x++) {
+      if (!(ink[y * PAD + x] > 0)) continue;
+      [top, bottom] = [Math.min(top, y), y];
+      [left, right] = [Math.min(left, x), Math.max(right, x)];
+    }
+  }
+  return bottom < 0 ? null : { top, left, height: bottom + 1 - top, width: right + 1 - left };
+}
+
+/** Of each of `parts` equal parts of a length: the points that it touches, and how much of each it covers. */
+function split(length, parts) {
+  return range(parts).map((k) => {
+    const [start, end] = [(k * length) / parts, ((k + 1) * length) / parts];
+    const touched = [];
+    for (let y = Math.floor(start); y < end; y++) touched.push([y, Math.min(end, y + 1) - Math.max(start, y)]);
+    return touched;
+  });
 }
 
 /** Mean ink of a box of the pad in each of rows x columns equal parts. */
 function scaled(ink, { top, left, height, width }, rows, columns) {
-  // Of each part of a side: the points it touches, and how much of them it covers.
-  const split = (length, parts) => range(parts).map((k) => {
-    const [start, end] = [(k * length) / parts, ((k + 1) * length) / parts];
-    const overlap = (y) => [y, Math.min(end, y + 1) - Math.max(start, y)];
-    return range(length).map(overlap).filter(([, share]) => share > 0);
-  });
-  const [down, across] = [split(height, rows), split(width, columns)];
-  const sum = (terms, value) => terms.reduce((total, [k, share]) => total + share * value(k), 0);
-  const row = (ys, xs) => sum(ys, (y) => sum(xs, (x) => ink[(top + y) * PAD + left + x]));
-  return down.map((ys) => each(columns, (j) => (row(ys, across[j]) * rows * columns) / (height * width)));
+  const across = split(width, columns);
+  const size = (height * width) / (rows * columns);
+  return split(height, rows).map((ys) =>
+    each(columns, (j) => {
+      let sum = 0;
+      for (const [y, share] of ys) {
+        const start = (top + y) * PAD + left;
+        for (const [x, part] of across[j]) sum += share * part * ink[start + x];
+      }
+      return sum / size;
+    }));
 }
 
 /** The pad as an image, 28 rows of 28, every pixel with the mean of its ink. */
@@ -54,8 +102,12 @@ export function asMnist(ink) {
   const size = (length) => Math.max(1, Math.round((20 * length) / Math.max(box.height, box.width)));
   const [rows, columns] = [size(box.height), size(box.width)];
   const small = scaled(ink, box, rows, columns);
-  const mass = small.flatMap((row, i) => Array.from(row, (value, j) => [value, value * i, value * j]));
-  const [sum, sumI, sumJ] = [0, 1, 2].map((part) => mass.reduce((total, entry) => total + entry[part], 0));
+  let [sum, sumI, sumJ] = [0, 0, 0];
+  small.forEach((row, i) => row.forEach((value, j) => {
+    sum += value;
+    sumI += value * i;
+    sumJ += value * j;
+  }));
   // Half a pixel is rounded down, with room for rounding errors: a full box of 20 gets margins of 4 on both sides.
   const start = (length, centre) => inRange(Math.ceil(13.5 - centre - 1e-6), 0, ROWS - length);
   const [top, left] = [start(rows, sumI / sum), start(columns, sumJ / sum)];
@@ -67,6 +119,12 @@ export function asMnist(ink) {
 /** Plain arrays of 0 and 1, which travel to Python as JSON. */
 export const binarized = (image) => image.map((row) => Array.from(row, (value) => (value > THRESHOLD ? 1 : 0)));
 
+/** The image moved down by so many rows; what leaves it at the bottom is lost. */
+export function movedDown(image, rows) {
+  const blank = () => Array(ROWS).fill(0);
+  return [...range(rows).map(blank), ...image.slice(0, ROWS - rows)];
+}
+
 /** The 28 rows of an image that travels as 784 bits in base64. */
 export function unpackImage(base64) {
   const packed = bytes(base64);
@@ -74,13 +132,16 @@ export function unpackImage(base64) {
   return Array.from({ length: ROWS }, (_, y) => each(ROWS, (x) => bit(y * ROWS + x)));
 }
 
-/** An image of the content on the pad: its strokes drawn with the pen, or its pixels, each as 4 x 4 points. */
-export function padOf({ strokes, pixels }) {
+/** The ink of strokes, each a list of points. */
+export function inkOf(strokes) {
   const ink = zeros(PAD * PAD);
-  if (pixels) {
-    const rows = unpackImage(pixels);
-    return ink.map((_, k) => rows[Math.floor(k / PAD / 4)][Math.floor((k % PAD) / 4)]);
-  }
   for (const points of strokes) points.forEach((point, k) => stroke(ink, points[Math.max(k - 1, 0)], point));
   return ink;
+}
+
+/** An image of the content on the pad: its strokes drawn with the pen, or its pixels, each as 4 x 4 points. */
+export function padOf({ strokes, pixels }) {
+  if (!pixels) return inkOf(strokes);
+  const rows = unpackImage(pixels);
+  return each(PAD * PAD, (k) => rows[Math.floor(k / PAD / 4)][Math.floor((k % PAD) / 4)]);
 }

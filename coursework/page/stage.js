@@ -1,0 +1,631 @@
+// The stage: one place for the pad, the image that is read, the sweep over it and the guess; all that follows from them.
+
+import { ROWS, commitStep, each, inRange, mostProbable, openNetwork, range, read, zeros } from "./arithmetic.js";
+import { gradient, grey, make, options, paint, paintInk, palette, place, setText } from "./draw.js";
+import { PAD, asDrawn, asMnist, binarized, inkOf, movedDown, onGrid, padOf, stroke } from "./ink.js";
+import { listenToKeys, listenToPen } from "./hand.js";
+import { build, keepKeys } from "./parts.js";
+import { BLANK, ROUND, beginning, fromAddress, score, toAddress } from "./state.js";
+import { CHAPTERS } from "./story.js";
+import { buildBars, buildStrips, drawAnswers, drawBars, drawChart, drawLearning, drawMarks, drawStrips, drawSum, drawTable, scaleOfState } from "./views.js";
+
+const PAUSE = 350; // milliseconds between the last stroke and the sweep: a digit may take several strokes
+const UNUSED = ["answers", "bars", "guess", "settings"]; // where there are tasks in place of answers
+const [BLACK, PALE] = [grey(1), grey(0.25)]; // ink that was read, and ink that was not
+const capital = (text) => text[0].toUpperCase() + text.slice(1);
+const isStill = () => globalThis.matchMedia?.("(prefers-reduced-motion: reduce)").matches;
+
+export class Stage {
+  /** `model` and `content` as in the anywidget contract; `tasks`: what stands in place of answers (playground.js). */
+  constructor(model, content, tasks = null) {
+    Object.assign(this, { model, content, tasks });
+    const map = (base64) => ({ full: palette(base64), faded: palette(base64, 0.3), bar: gradient(base64) });
+    this.maps = { sequential: map(content.viridis), diverging: map(content.diverging) };
+    this.labels = content.networks.map(({ label }) => label);
+    this.pads = content.images.map(padOf);
+    this.guesses = []; // of this round: {image, guess, row}
+    this.timer = null; // while it plays
+    this.waiting = null; // between a stroke and the sweep
+    this.drawing = false; // while the pen is down
+    this.aiming = false; // while a row is guessed
+    this.networks = new Map(); // opened, by number and epoch
+    Object.assign(this, build(tasks ? "Hold the gates of a cell" : "A network reads a digit row by row"));
+    const restored = this.restored();
+    this.isFresh = !restored;
+    this.state = restored ?? this.opened();
+    this.listen();
+    if (tasks) for (const name of UNUSED) this.part[name].hidden = true;
+    this.open();
+    keepKeys(this.root);
+    if (this.isFresh && !tasks) this.sweep();
+  }
+
+  opened() {
+    const state = beginning(this.content.opening);
+    const all = ROWS;
+    return Object.assign(state, { step: all, seen: all }, this.content.begin ?? {});
+  }
+
+  // --- The address
+
+  restored() {
+    if (!this.model.get("address")) return null;
+    const state = fromAddress(location.hash, this.labels, this.content.images.length);
+    if (!state) return null;
+    if (state.image === null && !state.strokes.length && !location.hash.includes("ink=")) state.image = null;
+    const { epochs } = this.content.networks[state.network];
+    if (state.epoch !== null && state.epoch >= (epochs?.length ?? 0) - 1) state.epoch = null;
+    return state;
+  }
+
+  keepAddress() {
+    if (!this.model.get("address")) return;
+    const hash = `#${toAddress(this.state, this.labels)}`;
+    if (hash !== location.hash) history.replaceState(null, "", hash);
+    this.kept = location.hash;
+  }
+
+  // --- What is read
+
+  /** Open the networks that the state names, and build what shows them. */
+  open() {
+    const { state } = this;
+    const numbers = state.other === null ? [state.network] : [state.network, state.other];
+    this.readings = numbers.map((number, n) => ({ number, network: this.opening(number, n ? null : state.epoch) }));
+    this.buildViews();
+    this.readAgain();
+  }
+
+  opening(number, epoch) {
+    const key = `${number} ${epoch}`;
+    if (!this.networks.has(key)) this.networks.set(key, openNetwork(this.content.networks[number], epoch));
+    return this.networks.get(key);
+  }
+
+  /** All networks read what is on the pad now. `finished`: the image is complete, so Python may have it. */
+  readAgain(finished = true) {
+    const { state } = this;
+    if (finished) this.ink = state.image === null ? inkOf(state.strokes) : this.pads[state.image];
+    this.image = this.placed(this.ink);
+    const blank = Array(ROWS).fill(0);
+    this.rows = [...this.image, ...Array(state.longer ? BLANK : 0).fill(blank)];
+    state.step = Math.min(state.step, this.rows.length);
+    state.seen = inRange(state.seen, state.step, this.rows.length);
+    for (const reading of this.readings) reading.result = read(reading.network, this.rows, this.heldIn(reading));
+    this.draw();
+    if (!finished) return;
+    this.drawAtRest();
+    this.model.set("image", this.image);
+    this.model.save_changes();
+  }
+
+  /** The ink as 28 rows of 0 and 1, after all that the switches do to it. */
+  placed(ink) {
+    const { image, asDrawn: stays, down, erased } = this.state;
+    const exact = image !== null && this.content.images[image].pixels; // a test image stays as it is
+    const rows = movedDown(binarized(stays || exact ? asDrawn(ink) : asMnist(ink)), down);
+    return rows.map((row, t) => (t < ROWS - erased ? row : row.map(() => 0)));
+  }
+
+  heldIn({ network }) {
+    return Object.fromEntries(Object.entries(this.state.hold).filter(([gate]) => network.cell.gates.includes(gate)));
+  }
+
+  layerOf({ network }) {
+    return inRange(this.state.layer ?? Infinity, 0, network.recurrent.length - 1);
+  }
+
+  /** Gates and states of the layer shown after each row. */
+  statesOf(reading) {
+    return reading.result.layers[this.layerOf(reading)];
+  }
+
+  scaleOf(name, values) {
+    return this.tasks ? this.tasks.scale(name) : scaleOfState(name, values);
+  }
+
+  /** What the image shows, null where nobody knows. */
+  get digit() {
+    const { image, drew } = this.state;
+    return image === null ? drew : this.content.images[image].label;
+  }
+
+  // --- What one does
+
+  /** Change the state, and read again. */
+  set(changes) {
+    this.pause();
+    Object.assign(this.state, changes);
+    this.readAgain();
+  }
+
+  choose(image) {
+    const length = this.state.longer ? ROWS + BLANK : ROWS;
+    this.set({ image, strokes: [], drew: null, guess: null, step: length, seen: length });
+    if (this.wantsGuess) this.askGuess();
+    else this.play();
+  }
+
+  goTo(step) {
+    this.state.step = inRange(step, 0, this.rows.length);
+    this.state.seen = Math.max(this.state.seen, this.state.step);
+    const atEnd = this.state.step === this.rows.length;
+    if (atEnd) this.pause();
+    this.draw();
+    if (!this.timer) this.drawAtRest();
+    if (atEnd) this.countGuess();
+  }
+
+  stopAt(step) {
+    this.pause();
+    this.goTo(step);
+    this.announce(this.rowInWords());
+  }
+
+  /** Sweep over the rows from where it stands, or from the top; at once where motion is not wanted. */
+  play() {
+    this.pause();
+    if (this.state.step >= this.rows.length) this.state.step = 0;
+    if (isStill()) {
+      this.stopAt(this.rows.length);
+      return;
+    }
+    const rowsPerSecond = Number(this.part.speed.value);
+    this.timer = setInterval(() => {
+      this.goTo(this.state.step + 1);
+      if (this.part.aloud.checked || !this.timer) this.announce(this.rowInWords());
+    }, 1000 / rowsPerSecond);
+    this.draw();
+  }
+
+  pause() {
+    clearInterval(this.timer);
+    clearTimeout(this.waiting);
+    this.timer = this.waiting = null;
+  }
+
+  // --- Drawing
+
+  beginStroke(points) {
+    this.pause();
+    const { state } = this;
+    if (state.image !== null) Object.assign(state, { image: null, strokes: [], drew: null });
+    if (!state.strokes.length) this.ink = zeros(PAD * PAD);
+    this.drawing = true;
+    state.guess = null;
+    state.step = state.seen = this.rows.length;
+    state.strokes.push([]);
+    this.continueStroke(points);
+  }
+
+  continueStroke(points) {
+    const line = this.state.strokes[this.state.strokes.length - 1];
+    for (const point of points.map(onGrid)) {
+      const last = line[line.length - 1];
+      if (last && last[0] === point[0] && last[1] === point[1]) continue;
+      stroke(this.ink, last ?? point, point);
+      line.push(point);
+    }
+    this.readAgain(false);
+  }
+
+  endStroke() {
+    if (!this.drawing) return;
+    this.drawing = false;
+    this.readAgain();
+    if (isStill()) this.announce(this.rowInWords());
+    else this.waiting = setTimeout(() => this.sweep(), PAUSE);
+  }
+
+  sweep() {
+    this.state.step = 0;
+    this.play();
+  }
+
+  undo() {
+    if (this.state.image === null && this.state.strokes.length) this.set({ strokes: this.state.strokes.slice(0, -1), drew: null });
+  }
+
+  clear() {
+    this.set({ image: null, strokes: [], drew: null, guess: null, step: this.rows.length, seen: this.rows.length });
+  }
+
+  // --- Guessing
+
+  /** Hide the reading, and let the next click on a row of the pad be the guess. */
+  askGuess() {
+    this.pause();
+    this.aiming = true;
+    Object.assign(this.state, { guess: null, step: 0, seen: 0 });
+    this.aimedAt = ROWS / 2;
+    this.draw();
+    this.drawAtRest();
+  }
+
+  aim(row) {
+    this.aimedAt = inRange(row, 1, ROWS);
+    this.drawAim();
+  }
+
+  aimByKey(key) {
+    const moves = { ArrowUp: -1, ArrowLeft: -1, ArrowDown: 1, ArrowRight: 1, Home: -ROWS, End: ROWS };
+    if (key === "Enter" || key === " ") this.takeGuess(this.aimedAt);
+    else if (key === "Escape") this.leaveGuess();
+    else if (moves[key]) this.aim(this.aimedAt + moves[key]);
+    else return false;
+    if (this.aiming) this.announce(`row ${this.aimedAt}; Enter takes it`);
+    return true;
+  }
+
+  takeGuess(row) {
+    this.aiming = false;
+    this.state.guess = inRange(row, 1, ROWS);
+    this.pending = true;
+    this.play();
+  }
+
+  leaveGuess() {
+    this.aiming = this.wantsGuess = false;
+    this.stopAt(this.rows.length);
+  }
+
+  /** A guess counts once, when the reading has come to its end. */
+  countGuess() {
+    if (!this.pending || this.state.guess === null) return;
+    this.pending = false;
+    if (this.guesses.length === ROUND) this.guesses = [];
+    this.guesses.push({ guess: this.state.guess, row: commitStep(this.readings[0].result.head) });
+    setText(this.part.score, score(this.guesses));
+  }
+
+  // --- The story
+
+  get digits() {
+    const first = range(10).map((digit) => this.content.images.findIndex(({ label }) => label === digit));
+    return first.filter((image) => image >= 0).map((image) => {
+      const { label, pixels } = this.content.images[image];
+      const rows = binarized(pixels ? asDrawn(this.pads[image]) : asMnist(this.pads[image]));
+      return { image, label, rows };
+    });
+  }
+
+  tell(number) {
+    this.pause();
+    this.wantsGuess = this.aiming = false;
+    if (number === null || number < 0 || number >= CHAPTERS.length) {
+      this.state.story = null;
+    } else {
+      this.chapter = CHAPTERS[number](this.digits, this.readings[0].network);
+      const image = this.state.image ?? this.content.opening;
+      const plain = { image, strokes: [], hold: {}, erased: 0, down: 0, longer: false, guess: null, drew: null };
+      Object.assign(this.state, plain, { story: number }, this.chapter.set);
+      if (this.chapter.open) this.part[this.chapter.open].open = true;
+    }
+    this.readAgain();
+    if (number !== null && this.chapter?.guess) this.askGuess();
+  }
+
+  // --- Building
+
+  buildViews() {
+    const { part, readings, content, state } = this;
+    const [{ network }] = readings;
+    options(part.network, this.labels, state.network);
+    options(part.other, ["none", ...this.labels], state.other === null ? 0 : state.other + 1);
+    options(part.layer, network.recurrent.map((_, k) => `${k + 1}`), this.layerOf(readings[0]));
+    const equations = network.cell.lines.map(([name]) => name);
+    options(part.line, equations.map((name) => network.cell.titles[name] ?? name), Math.max(0, equations.indexOf(state.line)));
+    const { epochs } = content.networks[state.network];
+    part.others.hidden = Boolean(this.tasks) || this.labels.length < 2;
+    part.layers.hidden = network.recurrent.length === 1;
+    part.epochs.hidden = part.learning.hidden = !epochs;
+    part.epoch.max = epochs ? epochs.length - 1 : 0;
+    state.unit = Math.min(state.unit, network.recurrent[0].units - 1);
+    part.unit.max = network.recurrent[0].units;
+    if (network.head) buildBars(part.bars, readings);
+    this.holds = {};
+    const groups = readings.map((reading) => buildStrips(reading, this, (gate, cell) => this.buildHold(gate, cell)));
+    part.groups.replaceChildren(...groups);
+    this.root.classList.toggle("reader-two", readings.length > 1);
+    this.root.style.setProperty("--strips", Math.max(...readings.map(({ strips }) => strips.length)));
+    keepKeys(part.groups);
+  }
+
+  /** The control that holds a gate at a number: any movement of the slider holds it, the button sets it free. */
+  buildHold(gate, cell) {
+    const title = cell.titles[gate];
+    const first = !this.holds[gate];
+    const slider = make("input", {
+      type: "range", min: 0, max: 1, step: 0.01, "aria-label": `hold ${title} at`,
+      "data-part": first ? `hold-${gate}` : null,
+      input: ({ target }) => this.set({ hold: { ...this.state.hold, [gate]: Number(target.value) } }),
+    });
+    const free = make("button", {
+      type: "button", "aria-label": `set ${title} free`, title: "set free",
+      click: () => {
+        const { [gate]: _, ...others } = this.state.hold;
+        this.set({ hold: others });
+        slider.focus();
+      },
+    }, "\u00d7");
+    const text = make("span");
+    (this.holds[gate] ??= []).push({ slider, free, text });
+    return make("div", { class: "reader-hold" }, slider, text, free);
+  }
+
+  listen() {
+    const { part } = this;
+    const actions = {
+      network: ({ selectedIndex }) => this.change({ network: selectedIndex, epoch: null }),
+      other: ({ selectedIndex }) => this.change({ other: selectedIndex ? selectedIndex - 1 : null }),
+      layer: ({ selectedIndex }) => this.set({ layer: selectedIndex }),
+      epoch: ({ value, max }) => this.change({ epoch: value === max ? null : Number(value) }),
+      row: ({ value }) => this.stopAt(Number(value)),
+      play: () => (this.timer ? this.stopAt(this.state.step) : this.play()),
+      stepOn: () => this.stopAt(this.state.step < this.rows.length ? this.state.step + 1 : 1),
+      speed: () => this.timer && this.play(),
+      guess: () => this.toggleGuess(),
+      undo: () => this.undo(),
+      clear: () => this.clear(),
+      drew: ({ selectedIndex }) => this.set({ drew: selectedIndex ? selectedIndex - 1 : null }),
+      placing: ({ selectedIndex }) => this.set({ asDrawn: selectedIndex === 1 }),
+      erased: ({ value }) => this.set({ erased: Number(value) }),
+      down: ({ value }) => this.set({ down: Number(value) }),
+      longer: ({ checked }) => this.lengthen(checked),
+      unit: ({ value }) => value && this.pickUnit(Number(value) - 1),
+      line: ({ selectedIndex }) => this.pickLine(this.readings[0].network.cell.lines[selectedIndex][0]),
+      tell: () => this.tell(this.state.story === null ? 0 : null),
+      back: () => this.tell(this.state.story - 1),
+      next: () => this.tell(this.state.story + 1),
+      leave: () => this.tell(null),
+    };
+    for (const [name, act] of Object.entries(actions)) {
+      const control = part[name];
+      control.addEventListener(control.localName === "button" ? "click" : "input", () => act(control));
+    }
+    part.row.addEventListener("keydown", (event) => this.moveByKey(event));
+    part.unit.addEventListener("change", () => (part.unit.value = this.state.unit + 1));
+    for (const name of ["inside", "data", "learning"]) part[name].addEventListener("toggle", () => this.drawAtRest());
+    this.listenToSamples();
+    listenToPen(part.pad, this);
+    listenToKeys(part.pad, part.cursor, this);
+    if (this.model.get("address")) addEventListener("hashchange", () => this.follow());
+  }
+
+  /** The rows run down, so keys that point down or right read on. */
+  moveByKey(event) {
+    const moves = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1, PageDown: 5, PageUp: -5, Home: -99, End: 99 };
+    if (!moves[event.key]) return;
+    event.preventDefault();
+    this.stopAt(this.state.step + moves[event.key]);
+  }
+
+  /** One of the digits has the focus; arrows go to its neighbours and choose them. */
+  listenToSamples() {
+    this.samples = this.content.images.map(({ label }, number) => {
+      const picture = make("canvas", { "aria-hidden": "true" });
+      paintInk(picture, this.pads[number]);
+      const attributes = { type: "button", role: "radio", "aria-label": `a ${label}, image ${number + 1}` };
+      return make("button", { ...attributes, click: () => this.choose(number) }, picture);
+    });
+    const { images } = this.part;
+    images.hidden = this.samples.length < 2;
+    images.append(...this.samples);
+    images.addEventListener("keydown", (event) => {
+      const count = this.samples.length;
+      const at = this.samples.indexOf(document.activeElement);
+      const to = { ArrowRight: at + 1, ArrowDown: at + 1, ArrowLeft: at - 1, ArrowUp: at - 1, Home: 0, End: count - 1 }[event.key];
+      if (to === undefined) return;
+      event.preventDefault();
+      const next = (to + count) % count;
+      this.samples[next].focus();
+      this.choose(next);
+    });
+  }
+
+  /** Another network: what is on the pad, the row, the guess and what is held stay. */
+  change(changes) {
+    this.pause();
+    Object.assign(this.state, changes);
+    if (this.state.other === this.state.network) this.state.other = null;
+    this.open();
+  }
+
+  lengthen(longer) {
+    const end = this.state.step >= this.rows.length;
+    this.set({ longer });
+    if (end) this.stopAt(this.rows.length);
+  }
+
+  toggleGuess() {
+    if (this.aiming) {
+      this.leaveGuess();
+      return;
+    }
+    this.wantsGuess = true;
+    this.askGuess();
+    this.part.pad.focus();
+  }
+
+  pickUnit(unit) {
+    this.state.unit = inRange(Math.floor(unit) || 0, 0, this.readings[0].network.recurrent[0].units - 1);
+    this.draw();
+    this.drawAtRest();
+  }
+
+  pickLine(line) {
+    this.state.line = line;
+    this.drawAtRest();
+  }
+
+  /** A cell of a strip: its unit, its row and its equation. */
+  pickCell(canvas, name, event) {
+    const [x, y] = place(canvas, event);
+    this.state.line = name;
+    this.state.unit = inRange(Math.floor(x * canvas.width), 0, this.readings[0].network.recurrent[0].units - 1);
+    this.part.line.selectedIndex = this.readings[0].network.cell.lines.findIndex(([other]) => other === name);
+    this.part.inside.open = true;
+    this.stopAt(Math.ceil(y * this.rows.length));
+  }
+
+  follow() {
+    if (location.hash === this.kept) return;
+    const state = this.restored();
+    if (!state) return;
+    this.pause();
+    this.state = state;
+    this.open();
+  }
+
+  // --- Showing
+
+  announce(text) {
+    setText(this.part.live, text);
+  }
+
+  rowInWords() {
+    const { step } = this.state;
+    const [{ result }] = this.readings;
+    if (!step || !result.head) return `Row ${step}`;
+    return `Row ${step}: ${mostProbable(result.head[step - 1])}, ${Math.max(...result.head[step - 1]).toFixed(2)}`;
+  }
+
+  /** All that changes while it plays. */
+  draw() {
+    const { state, rows, part, root } = this;
+    const { units } = this.readings[0].network.recurrent[0];
+    const sizes = { rows: rows.length, step: state.step, erased: state.erased, unit: (state.unit + 0.5) / units };
+    for (const [name, value] of Object.entries(sizes)) root.style.setProperty(`--${name}`, value);
+    part.row.max = rows.length;
+    part.row.value = state.step;
+    part.row.setAttribute("aria-valuetext", `${state.step} of ${rows.length} rows read`);
+    setText(part.play, this.timer ? "Pause" : "Play");
+    part.sheet.classList.toggle("reader-drawing", this.drawing);
+    part.sheet.classList.toggle("reader-aiming", this.aiming);
+    part.guess.setAttribute("aria-pressed", this.aiming);
+    if (this.drawing) paintInk(part.pad, this.ink);
+    paint(part.image, this.rows, (value, t) => (value ? (t < state.step ? BLACK : PALE) : undefined));
+    for (const reading of this.readings) drawStrips(reading, this);
+    if (this.readings[0].network.head) {
+      drawAnswers(part.answers, this);
+      drawBars(part.bars, this);
+    }
+    setText(part.say, this.tasks ? "" : this.sentence());
+    if (part.inside.open) drawChart(part.chart, part.chartKey, this);
+  }
+
+  /** What changes only when something was done: controls, marks, sums and tables, which need no sixty frames. */
+  drawAtRest() {
+    const { state, part, content } = this;
+    const digit = state.image === null ? "your drawing" : `a ${this.digit}`;
+    const how = this.aiming
+      ? "Arrow keys choose the row from which you expect the answer to stay, Enter takes it"
+      : "Arrow keys move the pen, space sets it down and lifts it";
+    part.pad.setAttribute("aria-label", `Pad with ${digit}. ${how}.`);
+    paintInk(part.pad, this.ink);
+    part.invite.hidden = state.image !== null || state.strokes.length > 0;
+    part.undo.disabled = state.image !== null || !state.strokes.length;
+    part.drewLabel.hidden = Boolean(this.tasks) || state.image !== null || !state.strokes.length;
+    part.drew.selectedIndex = state.drew === null ? 0 : state.drew + 1;
+    part.placing.selectedIndex = Number(state.asDrawn);
+    part.layer.selectedIndex = this.layerOf(this.readings[0]);
+    for (const name of ["erased", "down"]) {
+      part[name].value = state[name];
+      setText(part[`${name}Says`], `${state[name]} rows`);
+    }
+    part.longer.checked = state.longer;
+    const { epochs } = content.networks[state.network];
+    if (epochs) {
+      part.epoch.value = state.epoch ?? epochs.length - 1;
+      setText(part.epochSays, `${epochs[part.epoch.value].epoch}`);
+      part.epoch.setAttribute("aria-valuetext", `epoch ${epochs[part.epoch.value].epoch}`);
+      if (part.learning.open) drawLearning(part.learned, part.learningSays, this);
+    }
+    if (part.unit !== document.activeElement) part.unit.value = state.unit + 1;
+    this.samples.forEach((sample, k) => {
+      sample.setAttribute("aria-checked", k === state.image);
+      sample.tabIndex = k === (state.image ?? 0) ? 0 : -1;
+    });
+    this.drawHolds();
+    this.drawAim();
+    drawMarks(part.marks, this);
+    this.drawChapter();
+    if (part.inside.open) {
+      drawChart(part.chart, part.chartKey, this);
+      drawSum(part.sum, this);
+    }
+    this.tasks?.draw(this);
+    clearTimeout(this.later); // what nobody looks at while a slider moves
+    this.later = setTimeout(() => {
+      drawTable(part.table, this);
+      this.keepAddress();
+    }, 100);
+  }
+
+  drawHolds() {
+    for (const [gate, controls] of Object.entries(this.holds)) {
+      const value = this.state.hold[gate];
+      const isFree = value === undefined;
+      for (const { slider, free, text } of controls) {
+        if (isFree) slider.value = 0.5;
+        else slider.value = value;
+        slider.parentElement.classList.toggle("reader-free", isFree);
+        const words = isFree ? "free" : (this.tasks?.says(gate, value) ?? value.toFixed(2));
+        setText(text, words);
+        slider.setAttribute("aria-valuetext", words);
+        free.disabled = isFree;
+        free.hidden = Boolean(this.tasks);
+      }
+    }
+  }
+
+  drawAim() {
+    const { aim, say } = this.part;
+    aim.hidden = !this.aiming;
+    aim.style.setProperty("--aimed", this.aimedAt ?? 0);
+    aim.textContent = `row ${this.aimedAt}`;
+    setText(say, this.tasks ? "" : this.sentence());
+  }
+
+  drawChapter() {
+    const { part, state } = this;
+    const isTold = state.story !== null;
+    if (isTold) this.chapter ??= CHAPTERS[Math.min(state.story, CHAPTERS.length - 1)](this.digits, this.readings[0].network);
+    part.tell.hidden = Boolean(this.tasks);
+    part.tell.setAttribute("aria-expanded", isTold);
+    part.chapter.hidden = !isTold;
+    part.say.hidden = isTold || Boolean(this.tasks);
+    if (!isTold) return;
+    setText(part.chapterTitle, this.chapter.title);
+    setText(part.chapterText, this.chapter.text);
+    part.back.disabled = state.story === 0;
+    setText(part.next, state.story === CHAPTERS.length - 1 ? "End" : "Next");
+  }
+
+  /** What to look for now, in words. */
+  sentence() {
+    const { state: { step, seen, guess, image }, rows, digit, readings: [{ network: { label }, result }] } = this;
+    const what = image === null ? "your drawing" : `this ${digit}`;
+    const says = (t) => `${mostProbable(result.head[t - 1])} (${Math.max(...result.head[t - 1]).toFixed(2)})`; // t > 0
+    const ink = rows.reduce((last, row, t) => (row.includes(1) ? t + 1 : last), 0);
+    if (this.aiming) return "From which row on will its answer stay the same? Click that row, and watch.";
+    if (!ink) return `There is no ink in any row, and ${label} answers all the same: ${says(ROWS)}. Draw a digit.`;
+    if (seen < Math.min(ROWS, rows.length)) {
+      if (!step) return "No row is read yet.";
+      const expected = guess ? ` You expect its answer to stay from row ${guess} on.` : "";
+      return `After ${step} of ${ROWS} rows of ${what}, ${label} says ${says(step)}.${expected}`;
+    }
+    if (step > ROWS) {
+      return `${step - ROWS} blank rows past the last row, where the training never asked for an answer: ${label} now \
+says ${says(step)}. After row ${ROWS} it said ${says(ROWS)}.`;
+    }
+    if (step < ROWS) return step ? `After row ${step}, ${label} says ${says(step)}.` : "No row is read yet.";
+    const answer = mostProbable(result.head[ROWS - 1]);
+    const right = digit === null ? "" : answer === digit ? ", which is right" : `, but it is a ${digit}`;
+    const stays = commitStep(result.head);
+    const yours = guess ? ` (you expected ${guess})` : "";
+    const late = stays > ink ? `; the ink ends in row ${ink}, so it changed with nothing left to read` : "";
+    const probe = result.probe ? ` The probe's answer, dashed, stays from row ${commitStep(result.probe)} on.` : "";
+    return `${capital(what)} is read as ${says(ROWS)}${right}. The answer stays from row ${stays} on${yours}${late}.${probe}`;
+  }
+}
