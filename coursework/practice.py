@@ -1,4 +1,4 @@
-"""Questions of the kind of Q1 without end: made-up cells, each decided by `properties`."""
+"""Questions of the kind of Q1 without end: made-up cells, each decided as `properties` decides."""
 
 import dataclasses
 import operator
@@ -8,7 +8,7 @@ import sympy as sp
 
 from coursework.checks_gates import check_gates
 from coursework.formulas import Cell, dot, sigmoid, symbols
-from coursework.properties import Property, properties
+from coursework.properties import Property, can
 from coursework.settings import setting_names
 from coursework.verdicts import Verdict
 from coursework.words import check_choice
@@ -81,7 +81,7 @@ def practice(seed: int, level: int = 1) -> Practice:
     behaviour, possible = chance.choice([*ASKED]), chance.random() < 2 / 3
     while True:
         cell = _Draft(chance, level).cell(f"practice {level}.{seed}", behaviour, possible)
-        solution = properties(cell)[behaviour]
+        solution = can(cell, behaviour)
         if solution.possible == possible and _is_as_hard(solution, level):
             return Practice(seed, int(level), cell, behaviour, solution)
 
@@ -120,9 +120,9 @@ FORMS = {
     ("store_input", True, 1): [lambda s: (s, 1 - s), lambda s: (s, 1)],
     ("store_input", False, 1): [lambda s: (1, s), lambda s: (s, s)],
     ("store_input", True, 2): [lambda s, t: (s, t), lambda s, t: (s, (1 - s) * t)],
-    ("store_input", False, 2): [lambda s, t: (s, s * t), lambda s, t: (sp.Max(s, t), s * t)],
+    ("store_input", False, 2): [lambda s, t: (s, s * t), lambda s, t: (1 - s * t, 1 - s)],
     ("store_input", True, 3): [lambda s, t, u: (s, t * u), lambda s, t, u: (s, (1 - s) * t * u)],
-    ("store_input", False, 3): [lambda s, t, u: (s, s * t * u), lambda s, t, u: (sp.Max(s, t), s * t * u)],
+    ("store_input", False, 3): [lambda s, t, u: (s, s * t * u), lambda s, t, u: (1 - s * t, (1 - s) * u)],
 }
 
 

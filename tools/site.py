@@ -173,15 +173,10 @@ def nav(here: str) -> str:
 
 
 def write_stage(folder: Path) -> str:
-    """The page that reads what one draws, of the last run or else the committed one, in front."""
-    page = RUNS / "reader-small.html"
-    if not page.is_file():
-        page = ROOT / "docs" / "reader.html"
-    text = page.read_text("utf-8")
+    """The committed page that reads what one draws, in front; returns it as it was."""
+    text = (ROOT / "docs" / "reader.html").read_text("utf-8")
     write_text(folder / "index.html", text.replace("<body>", f"<body>{nav('index.html')}", 1))
-    picture = ROOT / "docs" / "reader.png"
-    if picture.is_file():
-        shutil.copyfile(picture, folder / picture.name)
+    shutil.copyfile(ROOT / "docs" / "reader.png", folder / "reader.png")  # for those who pass the address on
     return text
 
 

@@ -21,6 +21,7 @@ const waiting = new Map(); // number of a request to what it is for
 
 function start() {
   isReady = false;
+  say("status", "Loading Python ...");
   worker = new Worker(`${content.python}/worker.js`, { type: "module" });
   worker.onmessage = ({ data }) => hear(data);
   worker.onerror = () => fail("Python could not be started here: load this page again, or use a newer browser.");
@@ -109,6 +110,7 @@ function showQuestion() {
   const used = isCounter ? NUMBERS : names;
   say("names", used.join(", "));
   say("example", `${used[0]} = 0`);
+  say("example-dict", `{"${used[0]}": 0}`);
   forget();
 }
 
@@ -279,7 +281,6 @@ window.onhashchange = readAddress;
 
 if (typeof WebAssembly === "object") {
   part("progress").hidden = false;
-  say("status", "Loading Python ...");
   start();
 } else {
   say("status", "This browser has no WebAssembly, which the checks need: use a newer one, or the notebooks of the bundle.");
