@@ -95,7 +95,7 @@ def _is_as_hard(solution, level):
 
 # --- Cells at random --------------------------------------------------------------------------------------------------
 
-x, h_prev, g, c = symbols("x h_prev g c")
+x, h_prev, c_prev, g, c = symbols("x h_prev c_prev g c")
 LETTERS = "adfikmnoqrsvz"  # names of gates; the others are taken, or hard to tell from 1 and 0
 NEEDED = {1: 2, 2: 2, 3: 3}  # names in a setting that does it
 
@@ -140,15 +140,19 @@ class _Draft:
         self.gates = {}
 
     def cell(self, name, behaviour, possible):
+        """A cell for a question that can be answered with a setting, or can't."""
         ways = WAYS[self.level, behaviour]
-        quick = [way for way in ways if way[1] != "Uc"]  # there, a proof that nothing does it takes seconds
-        count, past = self.chance.choice(ways if possible else quick)
+        if not possible:  # with "Uc", a proof that nothing does it takes seconds
+            ways = [way for way in ways if way[1] != "Uc"]
+        count, past = self.chance.choice(ways)
         form = self.chance.choice(FORMS[behaviour, possible, count])
-        kept, taken = map(self.perhaps_tied, form(*(self.share() for _ in range(count))))
-        old = symbols("c_prev" if "c" in past else "h_prev")
+        shares = [self.share() for _ in range(count)]
+        kept, taken = map(self.perhaps_tied, form(*shares))
         candidate = self.candidate(past)
-        output = self.gate() * sp.tanh(c) if "c" in past else None
-        return Cell(name, self.gates, candidate, kept * old + taken * g, output)
+        if "c" not in past:
+            return Cell(name, self.gates, candidate, kept * h_prev + taken * g)
+        output = self.gate() * sp.tanh(c)
+        return Cell(name, self.gates, candidate, kept * c_prev + taken * g, output)
 
     def gate(self):
         """A new gate, which reads x and h_prev, most often through a sigmoid."""

@@ -144,7 +144,7 @@ def cell_of(text: str) -> Cell:
     try:
         cell = cell_from_data(json.loads(text)) if text.startswith("{") else _written_cell(ast.parse(text))
     except SyntaxError as error:
-        raise ValueError(f"line {error.lineno} can't be read: write equations such as g = tanh(dot(W, x) + b)") from None
+        raise ValueError(f"line {error.lineno} can't be read: write such as g = tanh(dot(W, x) + b)") from None
     except RecursionError:
         raise ValueError("this is nested too deeply for a cell") from None
     except json.JSONDecodeError as error:
@@ -183,15 +183,20 @@ def _assigned(tree) -> Iterator[tuple[str, ast.expr]]:
 def _called_cell(call):
     """The cell of `Cell("mine", gates={...}, candidate=..., state=..., output=...)`."""
     order = ("name", "gates", "candidate", "state", "output")
-    given = dict(zip(order, call.args, strict=False)) | {word.arg: word.value for word in call.keywords}
-    name = given["name"].value if isinstance(given.get("name"), ast.Constant) else "mine"
-    gates = given.get("gates", ast.Dict([], []))
-    if not isinstance(gates, ast.Dict):
-        raise ValueError("gates must be a dict from symbol to formula, such as {z: sigmoid(dot(W_z, x) + b_z)}")
-    pairs = zip(gates.keys, gates.values, strict=True)
-    held = {symbols(_name_of(gate)): _formula(formula) for gate, formula in pairs}
+    given = dict(zip(order, call.args, strict=False))
+    given |= {word.arg: word.value for word in call.keywords}
+    name, gates = given.get("name"), given.get("gates")
+    name = name.value if isinstance(name, ast.Constant) else "mine"
+    held = {} if gates is None else _called_gates(gates)
     parts = {part: _formula(given[part]) for part in order[2:] if part in given}
     return Cell(name, held, **parts)
+
+
+def _called_gates(node):
+    if not isinstance(node, ast.Dict):
+        raise ValueError("gates must be a dict from symbol to formula, such as {z: sigmoid(dot(W_z, x) + b_z)}")
+    pairs = zip(node.keys, node.values, strict=True)
+    return {symbols(_name_of(gate)): _formula(formula) for gate, formula in pairs}
 
 
 def _formula(node):

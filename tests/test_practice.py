@@ -5,6 +5,7 @@ import random
 import time
 
 import pytest
+from test_properties import settings_on_grid, shows
 
 from conftest import LONG, python, refused
 from coursework.cells import CELLS
@@ -13,7 +14,6 @@ from coursework.formulas import Cell
 from coursework.practice import LEVELS, practice
 from coursework.settings import follows, setting_names
 from coursework.typed import answer_of, cell_of
-from test_properties import settings_on_grid, shows
 
 SEEDS = range(1000 if LONG else 20)  # of each level
 
@@ -115,9 +115,35 @@ def test_answers_as_they_are_typed(text, answer):
     assert answer_of(text) == answer
 
 
-NO_ANSWERS = ["f", "f = 0,5", "f = 0 i = 1", "f = 1/0", "f = 'a' + 1", "f = 10.0 ** 1000", "f = 0, f = 1", "1: 2", "{**f}"]
-NO_ANSWERS += ["f = __import__('os').getcwd()", "f = (lambda: 0)()", "f = open('x')", "f = i", "f = 1 if 1 else 0", "f = 1 < 2"]
-NO_ANSWERS += ["(" * 5000, "f = " + "-" * 9000 + "1", "f = 1" * 9000, "\0", "f = f'{1}'", "dict(*[1])", "dict(**f)", "f = [x for x in y]"]
+NO_ANSWERS = [
+    "f",
+    "f = 0,5",
+    "f = 0 i = 1",
+    "f = 1/0",
+    "f = 'a' + 1",
+    "f = 10.0 ** 1000",
+    "f = 0, f = 1",
+    "1: 2",
+    "{**f}",
+]
+NO_ANSWERS += [
+    "f = __import__('os').getcwd()",
+    "f = (lambda: 0)()",
+    "f = open('x')",
+    "f = i",
+    "f = 1 if 1 else 0",
+    "f = 1 < 2",
+]
+NO_ANSWERS += [
+    "(" * 5000,
+    "f = " + "-" * 9000 + "1",
+    "f = 1" * 9000,
+    "\0",
+    "f = f'{1}'",
+    "dict(*[1])",
+    "dict(**f)",
+    "f = [x for x in y]",
+]
 
 
 @pytest.mark.parametrize("text", NO_ANSWERS, ids=range(len(NO_ANSWERS)))
@@ -136,9 +162,32 @@ def test_cells_come_back_from_text(cell):
     assert cell_of(f"from helpers import Cell\nmine = {written}\nmine") == cell
 
 
-NO_CELLS = ["", "g = 1", "import os", "g = open('x')", "g = x.y", "g = tanh(dot(W, x))\nh = g + 'a'", "{", "{}", "[]", "z = ("]
-NO_CELLS += ['{"lines": [["g", {"a": 1}]], "memory": "h", "gates": []}', "g += 1", "g = h = x", "Cell()", "Cell('a', gates=3)"]
-NO_CELLS += ["g = " + "(" * 300 + "x", "g = x if x else x", "g = tanh(dot(W, x), evaluate=False)\nh = g", "g = x % 2\nh = g", "g = not x"]
+NO_CELLS = [
+    "",
+    "g = 1",
+    "import os",
+    "g = open('x')",
+    "g = x.y",
+    "g = tanh(dot(W, x))\nh = g + 'a'",
+    "{",
+    "{}",
+    "[]",
+    "z = (",
+]
+NO_CELLS += [
+    '{"lines": [["g", {"a": 1}]], "memory": "h", "gates": []}',
+    "g += 1",
+    "g = h = x",
+    "Cell()",
+    "Cell('a', gates=3)",
+]
+NO_CELLS += [
+    "g = " + "(" * 300 + "x",
+    "g = x if x else x",
+    "g = tanh(dot(W, x), evaluate=False)\nh = g",
+    "g = x % 2\nh = g",
+    "g = not x",
+]
 BAD_NAME = CELLS["GRU"].as_data()
 BAD_NAME = json.dumps(BAD_NAME).replace('"W_z"', '"W<img>"')
 NO_CELLS += [BAD_NAME]

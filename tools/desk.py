@@ -9,8 +9,15 @@ import mpmath
 import sympy as sp
 
 from coursework.cells import CELLS, equations
-from coursework.checks_gates import COUNTEREXAMPLE_NAMES, as_interval, check_counterexample, check_gates, exact
-from coursework.checks_gates import gru_step, reachable_by_lstm
+from coursework.checks_gates import (
+    COUNTEREXAMPLE_NAMES,
+    as_interval,
+    check_counterexample,
+    check_gates,
+    exact,
+    gru_step,
+    reachable_by_lstm,
+)
 from coursework.formulas import Cell, symbols
 from coursework.practice import IMPOSSIBLE, practice
 from coursework.settings import setting_names

@@ -1,10 +1,11 @@
-"""The site: the stage in front, Q1 with its checks in the page, the notebooks as pages. It loads nothing from elsewhere.
+"""The site: the stage in front, Q1 with its checks in the page, the notebooks as pages; all from one place.
 
 python -m tools.site            build runs/site/
 python -m tools.site --serve    show it on the loopback address
 """
 
 import argparse
+import contextlib
 import hashlib
 import html
 import importlib.metadata
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -34,8 +36,8 @@ CORE = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip
 FETCHED = ("pyodide.asm.wasm", "python_stdlib.zip", "pyodide-lock.json", "packages.zip")  # what the bar counts
 # Taken from this environment, where the lock file has pinned them: the page checks with what the grading checks with.
 PACKAGES = ("sympy", "mpmath", "latex2mathml")
-ROOMS = ("__init__", "checks_gates", "files", "formulas", "impossible", "practice", "properties", "settings", "text", "typed")
-ROOMS += ("verdicts", "words")
+ROOMS = ("__init__", "checks_gates", "files", "formulas", "impossible", "practice", "properties", "settings")
+ROOMS += ("text", "typed", "verdicts", "words")
 NAV = [("index.html", "Draw a digit"), ("q1.html", "Set the gates"), ("notebooks.html", "Notebooks")]
 
 
@@ -71,22 +73,18 @@ def build() -> Path:
     return SITE
 
 
-class replacing_folder:  # noqa: N801 (used like a function)
+@contextlib.contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
     """A folder to fill, which replaces `path` at the end of the block; on an error it is removed."""
-
-    def __init__(self, path: Path):
-        self.path, self.aside = path, path.with_name(f".unfinished-{path.name}")
-
-    def __enter__(self):
-        shutil.rmtree(self.aside, ignore_errors=True)
-        self.aside.mkdir(parents=True)
-        return self.aside
-
-    def __exit__(self, kind, *_):
-        if kind is None:
-            shutil.rmtree(self.path, ignore_errors=True)
-            self.aside.rename(self.path)
-        shutil.rmtree(self.aside, ignore_errors=True)
+    aside = path.with_name(f".unfinished-{path.name}")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        yield aside
+        shutil.rmtree(path, ignore_errors=True)
+        aside.rename(path)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def size_of(folder: Path) -> int:
@@ -228,7 +226,7 @@ def contents(body: str) -> str:
     """A folded list of links to the sections of a notebook's page."""
     headings = re.findall(r'<h[23] id="([^"]+)">(.*?)<a class="anchor-link"', body, re.S)
     links = (f'<li><a href="#{html.escape(anchor)}">{title}</a></li>' for anchor, title in headings)
-    return f'<details><summary>Contents</summary><ul>{"".join(links)}</ul></details>'
+    return f"<details><summary>Contents</summary><ul>{''.join(links)}</ul></details>"
 
 
 # --- Serve ------------------------------------------------------------------------------------------------------------

@@ -10,10 +10,16 @@ sys.path.insert(0, "/packages")
 
 from tools.desk import reply  # noqa: E402
 
+NUMBERS = "x=1, h_prev=0, c_prev=0, w=1, u=1, b=0, z=0, r=0"
 EXERCISE = [
     {"ask": "judge", "cell": "LSTM", "question": "keep_state", "answer": "f = 1, i = 1/2"},
     {"ask": "judge", "cell": "GRU", "question": "store_input", "answer": "z = 0, r = 0"},
-    {"ask": "judge", "cell": "GRU", "question": "counterexample", "answer": "x=1, h_prev=0, c_prev=0, w=1, u=1, b=0, z=0, r=0"},
+    {
+        "ask": "judge",
+        "cell": "GRU",
+        "question": "counterexample",
+        "answer": NUMBERS,
+    },
     {"ask": "show_practice", "seed": 0, "level": 3},
     {"ask": "show_cell", "text": "g = tanh(dot(W, x) + dot(U, h_prev))\nh = g"},
 ]
