@@ -234,6 +234,7 @@ def test_by_keyboard_alone(page, address):
     page.focus("#question")
     page.keyboard.press("Tab")
     assert page.locator("#answer:focus").count() == 1
+    page.keyboard.press("Control+a")
     page.keyboard.type("f = 1, ")
     page.keyboard.press("Shift+Enter")
     page.keyboard.type("i = 0")
