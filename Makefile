@@ -35,7 +35,7 @@ SWITCHES = $(VARIED) $(if $(filter-out 0,$(REGRADE)),--regrade) $(if $(filter-ou
 student: setup ## the hand-out without solutions, in runs/student/ [EPOCHS= VARIANTS=1]
 	@$(PY) -m teaching student $${EPOCHS:+--epochs "$$EPOCHS"} $(VARIED)
 
-grade: setup ## marks for SUBMISSIONS=folder [DATA= EPOCHS= VARIANTS=1 REGRADE=1 UNSAFE=1]
+grade: setup ## marks for SUBMISSIONS=folder [DATA= EPOCHS= VARIANTS=1 REGRADE=1 UNSAFE=1 SCHEDULER=]
 	@$(if $(SUBMISSIONS)$(filter-out 0,$(REGRADE)),,$(error say whose: make grade SUBMISSIONS=folder))$(PY) -m teaching grade $${DATA:+--data "$$DATA"} $${EPOCHS:+--epochs "$$EPOCHS"} $(SWITCHES) "$$SUBMISSIONS"
 
 setup: ## the environment alone [PYTHON=python3.12]

@@ -35,10 +35,10 @@ def pytest_configure(config):
 
 def pytest_ignore_collect(collection_path):
     """Grading needs Linux or macOS: on Windows, the tests that import it are left out."""
-    return True if os.name == "nt" and tests_the_grading(collection_path) else None
+    return True if os.name == "nt" and imports_the_grading(collection_path) else None
 
 
-def tests_the_grading(path):
+def imports_the_grading(path):
     """Does a test file import `teaching`, or what the tests of it share?"""
     if path.suffix != ".py":
         return False

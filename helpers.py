@@ -37,7 +37,7 @@ from coursework.playground import gate_playground
 # Notebook 1: figures
 from coursework.figures_gates import plot_gate_error, plot_imitation, plot_panels, plot_reachable
 # Notebook 2: what decides a network
-from coursework.experiment import Experiment, MODEL_SIZES, quick, recipe_for, tuned
+from coursework.experiment import Experiment, MODEL_SIZES, by_label, quick, recipe_for, tuned
 from coursework.training import build_model, compile_model
 # Notebook 2: train what is not trained yet
 from coursework.sweep import train_all

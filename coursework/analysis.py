@@ -21,7 +21,7 @@ def first_ink(x: np.ndarray) -> np.ndarray:
     x = as_numbers("x", x, IMAGES)
     if x.min() < 0:
         raise ValueError(f"x holds {x.min():g}: a blank pixel must be 0, and one with ink above it")
-    ink = x.any(-1)
+    ink = x.max(-1) > 0
     first = ink.argmax(1) + 1
     none = x.shape[1] + 1
     return np.where(ink.any(1), first, none)

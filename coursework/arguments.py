@@ -40,12 +40,19 @@ def as_numbers(name: str, value, shape: tuple | None = None, low: float = -np.in
         raise ValueError(f"{name} has shape {array.shape}, expected {_shape_text(shape)}{hint}")
     if array.size == 0:
         return array
+    _check_range(name, array, low, high)
+    return array
+
+
+def _check_range(name, array, low, high):
+    """ValueError if an array holds NaN, what is no number in float32, or values outside the range."""
     smallest, largest = float(array.min()), float(array.max())
-    if array.dtype.kind == "f" and not (smallest >= -LARGEST and largest <= LARGEST):  # NaN is neither
+    is_float = array.dtype.kind == "f"
+    if is_float and not (smallest >= -LARGEST and largest <= LARGEST):  # NaN is neither
         raise ValueError(f"{name} holds NaN, or values that are infinite in float32")
     if smallest < low or largest > high:
-        raise ValueError(f"{name} holds values from {smallest:g} to {largest:g}, expected {low:g} to {high:g}")
-    return array
+        found = f"from {smallest:g} to {largest:g}"
+        raise ValueError(f"{name} holds values {found}, expected {low:g} to {high:g}")
 
 
 LARGEST = float(np.finfo(np.float32).max)
@@ -110,7 +117,7 @@ def check_names(name: str, wanted: Iterable, value: Mapping) -> None:
         raise ValueError(f"{name} has no {short_repr(missing[0])}; it has {', '.join(map(str, value))}")
 
 
-def check_count(images: Sequence, **others: Sequence) -> None:
+def check_count(images: Sequence | np.ndarray, **others: Sequence | np.ndarray) -> None:
     """ValueError in one line unless each of the named sequences has a value for each image."""
     for name, values in others.items():
         if np.ndim(values) != 1:

@@ -321,13 +321,13 @@ def _read_answer(answer, names):
 
 def _entries(value):
     """The numbers in an array, a tensor, a matrix or a list, in one list; a single number stands for itself."""
-    if isinstance(value, (sp.MatrixBase, sp.NDimArray)):
-        value = value.tolist()
-    elif hasattr(type(value), "__array__") and not isinstance(value, (sp.Basic, Number)):
-        import numpy as np  # here: without arrays, tensors and tables, the checks do without NumPy
+    if hasattr(type(value), "__array__") and not isinstance(value, (sp.Basic, sp.MatrixBase, Number)):
+        import numpy as np  # here: without arrays, the checks do without NumPy
 
         array = np.asarray(value)
         return list((array.astype(int) if array.dtype == bool else array).flat)
+    if isinstance(value, (sp.MatrixBase, sp.NDimArray)):
+        value = value.tolist()
     if isinstance(value, SEQUENCES):
         return [entry for part in value for entry in _entries(part)]
     return [value]
@@ -343,7 +343,7 @@ def exact(name: str, value) -> sp.Expr:
     if len(entries) > MOST_ENTRIES:
         raise Wrong(f"{name} has more than {MOST_ENTRIES} entries; a single number is enough")
     numbers = {_exact_number(name, entry) for entry in entries}
-    if len(numbers) != 1 or hasattr(value, "mask"):
+    if len(numbers) != 1 or type(value).__name__ == "MaskedArray":
         shape = f" of shape {getattr(value, 'shape', (len(value),))}" if numbers else ""
         raise Wrong(f"{name} is an array{shape} whose entries do not all agree; a single number is needed")
     return numbers.pop()

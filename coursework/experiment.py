@@ -2,7 +2,8 @@
 
 import dataclasses
 import numbers
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from coursework.formulas import Cell
 RECURRENT = ("LSTM", "GRU")  # the sheet's networks, which are Keras's layers
 FAMILIES = (*RECURRENT, "softmax", "MLP", "CNN")
 NUMBERS = {"learning_rate": "positive", "clipnorm": "positive (0: any)", "gate_bias": "finite"}
+
+T = TypeVar("T")
 
 
 class Size(NamedTuple):
@@ -116,6 +119,30 @@ class Experiment:
         if isinstance(self.family, Cell):
             facts["family"] = {"equations": self.family.key}
         return facts
+
+
+def by_label(results: Mapping[Experiment, T]) -> dict[str, T]:
+    """The values under the labels of their Experiments, in the same order.
+
+    Experiments that share a label are told apart by the settings in which they differ: "GRU 32, learning rate 0.01".
+    Notebooks 2 and 3.
+    """
+    named = {}
+    for experiment, value in results.items():
+        alike = [other for other in results if other.label == experiment.label]
+        label = ", ".join([experiment.label, *_differences(experiment, alike)])
+        if label in named:
+            raise ValueError(f"two cells have the name {experiment.name!r}: give one of them another")
+        named[label] = value
+    return named
+
+
+def _differences(experiment, others):
+    """The settings of an Experiment, in words, that are not the same in all the others."""
+    for field in dataclasses.fields(experiment)[1:]:
+        value = getattr(experiment, field.name)
+        if any(getattr(other, field.name) != value for other in others):
+            yield f"{field.name.replace('_', ' ')} {value}"
 
 
 def _family(family):

@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import IPython
 import matplotlib.figure
@@ -25,7 +26,7 @@ class Figure(matplotlib.figure.Figure):
             show_figure(self, self.alt)
 
 
-def new_figure(size: tuple, rows: int = 1, columns: int = 1, **options: object) -> tuple:
+def new_figure(size: tuple, rows: int = 1, columns: int = 1, **options: Any) -> tuple:
     """A figure and its axes, as of `plt.subplots`, but no backend knows it: `show_figure` shows it.
 
     Args:
@@ -43,7 +44,7 @@ def new_figure(size: tuple, rows: int = 1, columns: int = 1, **options: object) 
     return figure, figure.subplots(rows, columns, **options)
 
 
-def new_row(size: tuple, count: int, **options: object) -> tuple:
+def new_row(size: tuple, count: int, **options: Any) -> tuple:
     """A figure of so many inches, and its panels beside each other: an array of `count` axes that share y."""
     figure, (panels,) = new_figure(
         size,

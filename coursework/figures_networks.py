@@ -122,7 +122,7 @@ def show_comparisons(pairs: Iterable[tuple[str, str]], right: Mapping[str, np.nd
     for a, b in pairs:
         check_names("right", (a, b), right)
         results[a, b] = mcnemar(right[a], right[b])
-    adjusted = holm([result.p for result in results.values()])
+    adjusted = holm(np.array([result.p for result in results.values()]))
     rows, verdicts = [], {}
     for pair, p in zip(results, adjusted, strict=True):
         result = results[pair]

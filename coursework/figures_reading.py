@@ -1,6 +1,7 @@
 """Figures of notebook 3: what is read out after each row."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -306,7 +307,7 @@ def save_reading(name: str, image: np.ndarray, h: np.ndarray, chances: np.ndarra
     last = len(image)
     rows = [*range(1, last + 1), *[last] * 8]
     # Every frame has the same size.
-    fixed = {"savefig.bbox": "standard", "figure.constrained_layout.use": False}
+    fixed: Any = {"savefig.bbox": "standard", "figure.constrained_layout.use": False}
     with matplotlib.rc_context(fixed), replacing(files.RUNS / name) as path:
         figure, panels = new_figure((2.8, 4.4), 3, height_ratios=[2, 0.6, 1])
         figure.subplots_adjust(

@@ -93,13 +93,15 @@ def final_state(layer: keras.layers.Layer, x: np.ndarray, old_state: np.ndarray 
     Notebook 1, Q1.3.
     """
     x = input_of(layer, x).astype(layer.dtype)
+    has_c = cell_of(layer).memory == "c"
     start = None
     if old_state is not None:
         old = as_numbers("old_state", old_state, (len(x), layer.cell.units)).astype(layer.dtype)
-        has_c = cell_of(layer).memory == "c"
         start = [np.zeros_like(old), old] if has_c else [old]
     with set_to(layer, return_sequences=False, return_state=True):
-        return np.asarray(layer(x, initial_state=start)[-1])
+        h, *states = layer(x, initial_state=start)
+    # A GRU's state is its output; as a state it has come out in another shape on GPUs (keras-team/keras#20173).
+    return np.asarray(states[-1] if has_c else h)
 
 
 def measure_gate_error(

@@ -4,7 +4,7 @@ import numpy as np
 
 from coursework.arguments import as_labels
 from coursework.backend import keras, tf
-from coursework.layers import every_step, input_of, layer_outputs, parts, recurrent_layer, rest_of
+from coursework.layers import every_step, input_for, layer_outputs, parts, recurrent_layer, rest_of
 from coursework.readout import read_out
 
 
@@ -21,13 +21,15 @@ def row_influence(model: keras.Model, x: np.ndarray, classes: np.ndarray) -> tup
     Notebook 3, Q3.3.
     """
     layer = recurrent_layer(model)
-    x = input_of(layer, x).astype(np.float32)
+    x = input_for(model, x).astype(np.float32)
     classes = as_labels("classes", classes, len(x))
-    if read_out(model, layer_outputs(layer, x[:1])).shape[-1] != 10:
+    h = layer_outputs(layer, x[:1])
+    if read_out(model, h).shape[-1] != 10:
         raise ValueError("row_influence needs logits of ten classes")
     steps = x.shape[1]
     read = _reader(model, layer, steps)
-    gradient, erasure = np.empty((2, len(x), steps, steps), np.float32)
+    gradient = np.empty((len(x), steps, steps), np.float32)
+    erasure = np.empty_like(gradient)
     for some in parts(len(x), 50):
         gradient[some], after = _gradients(read, x[some], classes[some])
         erasure[some] = after[:, :, None] - _without_a_row(read, x[some], classes[some])
@@ -36,17 +38,21 @@ def row_influence(model: keras.Model, x: np.ndarray, classes: np.ndarray) -> tup
 
 def _reader(model, layer, steps):
     """A function: log p(class) after each step, (images, copies, T), of (images, copies, T, pixels) and (images,)."""
-    rest, one_state = rest_of(model, layer, steps), not layer.return_sequences
+    rest = rest_of(model, layer, steps)
+    one_state = not layer.return_sequences
 
     def read(images, classes):
-        sequences = keras.ops.reshape(images, (-1, *images.shape[2:]))
+        count, copies, *image = images.shape
+        sequences = tf.reshape(images, (-1, *image))
         with every_step(layer):
             h = layer(sequences)
-        logits = rest(keras.ops.reshape(h, (-1, h.shape[-1])) if one_state else h)
-        values = keras.ops.log_softmax(keras.ops.cast(logits, "float32"))
-        values = keras.ops.reshape(values, (*images.shape[:2], steps, 10))
-        chosen = keras.ops.one_hot(classes, 10)[:, None, None]
-        return keras.ops.sum(values * chosen, -1)
+        if one_state:
+            h = tf.reshape(h, (-1, h.shape[-1]))
+        logits = tf.cast(rest(h), tf.float32)
+        values = tf.nn.log_softmax(logits)
+        values = tf.reshape(values, (count, copies, steps, 10))
+        chosen = tf.one_hot(classes, 10)
+        return tf.einsum("ncsk,nk->ncs", values, chosen)
 
     return read
 

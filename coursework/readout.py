@@ -9,6 +9,7 @@ from coursework.layers import (
     check_steady,
     far_apart,
     in_parts,
+    input_for,
     input_shape,
     layer_outputs,
     recurrent_layer,
@@ -72,30 +73,48 @@ def _check_depends_on_the_layer_alone(model, rest, state):
 
 def _check_no_step_looks_ahead(rest, h, logits, model):
     """ValueError if other steps after t change what is read out up to t: tried for each t, with one image."""
-    steps = h.shape[1]
-    other = np.random.default_rng(0).uniform(-1, 1, (steps, *h.shape[1:])) * max(1, np.abs(h).max())
+    _, steps, units = h.shape
+    size = max(1, np.abs(h).max())
+    other = np.random.default_rng(0).uniform(-size, size, (steps, steps, units))
     known = np.tri(steps, dtype=bool)  # of copy t, the steps up to t
-    moved = in_parts(rest, np.where(known[:, :, None], h, other), steps)
-    if far_apart(moved[known], np.repeat(logits, steps, axis=0)[known], model.compute_dtype):
+    copies = np.where(known[:, :, None], h, other)
+    moved = in_parts(rest, copies, steps)
+    expected = np.repeat(logits, steps, axis=0)
+    if far_apart(moved[known], expected[known], model.compute_dtype):
         raise ValueError("the layers after the recurrent one mix the steps: what is read out moves with later ones")
 
 
 def _check_logits(model, answers):
     """ValueError if the answers are probabilities, as the last layer says, or as sums show that are all 1."""
-    last = model.layers[-1]
-    while inner := getattr(last, "layer", None) or getattr(last, "layers", [None])[-1]:  # a wrapper, a model in a model
-        last = inner
-    kind = getattr(getattr(last, "activation", None), "__name__", type(last).__name__.lower())
+    last = _innermost(model.layers[-1])
+    activation = getattr(last, "activation", None)
+    kind = getattr(activation, "__name__", type(last).__name__.lower())
     sums = answers.sum(-1, dtype=np.float64)
-    sum_to_one = (answers >= 0).all() and not far_apart(sums, np.ones_like(sums), last.compute_dtype)
-    if kind in ("softmax", "sigmoid", "hard_sigmoid") or sum_to_one:
-        raise ValueError(f"the model gives probabilities ({kind}); read_out needs logits: leave the last {kind} out")
+    is_one = not far_apart(sums, np.ones_like(sums), last.compute_dtype)
+    if kind in ("softmax", "sigmoid", "hard_sigmoid") or (is_one and answers.min() >= 0):
+        raise ValueError(f"the model gives probabilities; read_out needs logits: leave the last softmax out ({kind})")
+
+
+def _innermost(layer):
+    """The layer that a wrapper holds, or the last one of a model in the model."""
+    if inner := getattr(layer, "layer", None):
+        return _innermost(inner)
+    if inside := getattr(layer, "layers", None):
+        return _innermost(inside[-1])
+    return layer
 
 
 def predictions_by_step(model: keras.Model, x: np.ndarray) -> np.ndarray:
     """The class read out after each row of x (N, T, 28), as if it were the last: (N, T). Notebook 3, Q3.3."""
     layer = recurrent_layer(model)
-    return read_out(model, layer_outputs(layer, x)).argmax(-1)
+    x = input_for(model, x)
+    logits = read_out(model, layer_outputs(layer, x))
+    few = x[:4]
+    own = in_parts(lambda part: ask(model, part), few, 4)
+    last = logits if layer.return_sequences else logits[:, -1]
+    if far_apart(last[:4], own, model.compute_dtype):
+        raise ValueError(f"the model {model.name!r} answers otherwise than its layers one after the other")
+    return logits.argmax(-1)
 
 
 def predictions_of(model: keras.Model, x: np.ndarray) -> np.ndarray:
@@ -104,7 +123,7 @@ def predictions_of(model: keras.Model, x: np.ndarray) -> np.ndarray:
     The model gives logits (N, classes), or (N, T, classes) with `every_step`; ValueError for one with several outputs,
     with one number for each image, or with other answers when it is asked again. Notebooks 2 and 3.
     """
-    x = as_numbers("x", x, input_shape(model))
+    x = input_for(model, x)
 
     def answer(part):  # `predict` would warn of a new graph for each of several models
         return ask(model, part)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import matplotlib
 import numpy as np
+from matplotlib.rcsetup import cycler
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from coursework.arguments import as_numbers
@@ -50,7 +51,7 @@ matplotlib.rcParams.update(
         "grid.alpha": 0.3,
         "image.cmap": "viridis",  # perceptually uniform, and monotone in grey
         "image.interpolation": "nearest",
-        "axes.prop_cycle": matplotlib.cycler(color=[color for color, _, _ in LINES]),
+        "axes.prop_cycle": cycler(color=[color for color, _, _ in LINES]),
     }
 )
 

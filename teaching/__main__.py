@@ -22,6 +22,7 @@ from teaching.feedback import configure, write_feedback
 from teaching.grading import Grader
 from teaching.handout import NAMES, make_course, student
 from teaching.people import same_person
+from teaching.spread import graders
 from teaching.submissions import WHO, Collection, Submission, collect
 from teaching.versions import notebooks_of
 
@@ -168,8 +169,8 @@ def chosen_name(submission: Submission, handout: who.HandOut) -> str:
 
 def graded(grader: Grader, submissions: list[Submission], jobs: int) -> Iterator[tuple[Submission, Result]]:
     """(submission, what came of it), in the order in which they are ready."""
-    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        waiting = {pool.submit(grader.grade, submission): submission for submission in submissions}
+    with graders(grader, jobs) as (grade_one, many), concurrent.futures.ThreadPoolExecutor(many) as pool:
+        waiting = {pool.submit(grade_one, submission): submission for submission in submissions}
         try:
             for job in concurrent.futures.as_completed(waiting):
                 yield waiting[job], job.result()

@@ -93,8 +93,13 @@ def on_disk(path: Path, parts: tuple[str, ...]) -> Iterator[File]:
     elif path.is_file():
         facts = path.stat()
         when = tuple(time.localtime(facts.st_mtime)[:6])
-        file = File(parts, when, facts.st_size, functools.partial(open, path, "rb"))
+        file = File(parts, when, facts.st_size, path_opener(path))
         yield from unpacked(file, Budget(), DEPTH)
+
+
+def path_opener(path: Path) -> Callable[[], BinaryIO]:
+    """A function that opens a file on disk."""
+    return lambda: open(path, "rb")
 
 
 def unpacked(file: File, budget: Budget, depth: int) -> Iterator[File]:
@@ -142,7 +147,8 @@ def one_member(
 
 def opened(file: File, member: zipfile.ZipInfo) -> BinaryIO:
     """A member of a zip as a binary file; the zips of a whole class would fill the memory, so each is opened anew."""
-    content = zipfile.ZipFile(file.open()).open(member)
+    archive = zipfile.ZipFile(file.open())
+    content = archive.open(member)
     if member.filename.lower().endswith(".zip"):  # to seek in what is compressed would inflate it again and again
         return io.BytesIO(content.read(MOST_BYTES))
     return content  # type: ignore[return-value]

@@ -97,8 +97,11 @@ def is_prose(text: str) -> bool:
 # What tools write into a notebook, and what says who handed it in.
 LINKS = r"colab\.research\.google|colab-badge|deepnote|mybinder|kaggle\.com|open in (vs ?code|colab)|view in colab"
 TOOLS = re.compile(rf"({LINKS}|(created|generated|made|exported|converted) (in|with|by|from|using) \w+)", re.I)
-LABELS = r"(full |first |last |student'?s? )?names?|students?|authors?|matri\w*|(student )?(id|number|no)|date|group|team"
-LABELS += r"|course|class|e-?mail|tutor|teacher|version|last (updated|modified|edited)|due|semester|university|assignment"
+LABELS = r"(full |first |last |student'?s? )?names?|students?|authors?|date|group|team"
+LABELS += r"|((student|matri\w*) )?(id|number|no\.?)|matri\w*"
+LABELS += (
+    r"|course|class|e-?mail|tutor|teacher|version|last (updated|modified|edited)|due|semester|university|assignment"
+)
 LABEL = re.compile(rf"^\W*({LABELS})\W*:.{{0,80}}$", re.I)
 HEADING = re.compile(r"^\s*(#{1,6}\s|<h\d)")
 
@@ -107,7 +110,9 @@ def own_lines(text: str) -> str:
     """A text without the lines that tools write, and those that say who the student is; a heading alone is none."""
     text = re.sub(r"<!--.*?-->", "", text, flags=re.S)
     lines = [line for line in text.split("\n") if not LABEL.match(line)]
-    lines = [line for line in lines if not (TOOLS.search(line) and count_words(re.sub(r"<.*?>|\(.*?\)", "", line)) < 10)]
+    lines = [
+        line for line in lines if not (TOOLS.search(line) and count_words(re.sub(r"<.*?>|\(.*?\)", "", line)) < 10)
+    ]
     said = [line for line in lines if line.strip() and not (HEADING.match(line) and count_words(line) < PROSE)]
     return "\n".join(lines).strip() if any(re.search(r"\w|!\[", line) for line in said) else ""
 
@@ -146,6 +151,8 @@ def own_words(cell: NotebookNode, name: str | None, handout: NotebookNode) -> st
     if WORDS.match(source):
         return WORDS.sub("", source)
     parts = nodes(source)
+    if len(parts) == 1:  # comments alone
+        return "\n\n".join(comments_in(source))
     if parts and all(isinstance(part, (ast.Module, ast.Expr, ast.Constant)) for part in parts):
         return own_lines(source) if any(map(str.isalpha, source)) else ""
     return source if is_prose(source) else ""

@@ -23,10 +23,13 @@ MOST_TAGS = 20_000  # a parser of HTML takes quadratic time for some nested ones
 MOST_SOURCE = 200_000  # of a cell of code
 PICTURE = re.compile(r"data:image/(png|jpeg|gif|webp|svg\+xml);base64,[A-Za-z0-9+/=\s]*", re.I)
 LINK = re.compile(r"(https?://|mailto:|#)", re.I)
-ANCHOR = re.compile(r'<a class="anchor-link" href="[^"]*">¶</a>')  # Markdown's, at each heading
+ANCHOR = re.compile(r'<a class="anchor-link" href="[^"]*">(¶|&#182;)</a>')  # Markdown's, at each heading
+UNCLOSED = re.compile(r"<!--(?!.*?-->)", re.S)  # a comment that would take all that follows
 PICTURES = ("image/png", "image/jpeg")
 # Macros with which a formula makes links, loads more, or takes a place and a look that are not its own.
-MACRO = re.compile(r"\\(?=(href|url|style|class|cssId|data|require|unicode|mmlToken|html\w*|enclose|toggle|action\w*)\b)")
+MACRO = re.compile(
+    r"\\(?=(href|url|style|class|cssId|data|require|unicode|mmlToken|html\w*|enclose|toggle|action\w*)\b)"
+)
 
 
 def attribute(tag: str, name: str, value: str) -> str | None:
@@ -38,14 +41,17 @@ def attribute(tag: str, name: str, value: str) -> str | None:
     return None if name in ("cite", "background") else value
 
 
-CLEANER = nh3.Cleaner(attribute_filter=attribute, url_schemes={"http", "https", "mailto", "data"})
+SCHEMES = {"http", "https", "mailto", "data"}
+OF_OUTPUTS = nh3.Cleaner(attribute_filter=attribute, url_schemes=SCHEMES)  # a table's <style> goes
+# Nothing of a text goes: what stands in a <style> that is never closed may be all of an answer.
+OF_TEXTS = nh3.Cleaner(attribute_filter=attribute, url_schemes=SCHEMES, clean_content_tags=set())
 
 
-def clean_html(text: str) -> str:
+def clean_html(text: str, cleaner: nh3.Cleaner = OF_OUTPUTS) -> str:
     """HTML without anything that could run, load or post."""
     if len(text) > MOST_HTML or text.count("<") > MOST_TAGS:
         return typed(text)
-    return MACRO.sub("", CLEANER.clean(text))
+    return MACRO.sub("", cleaner.clean(text))
 
 
 def typed(text: str) -> str:
@@ -59,7 +65,8 @@ def clean_markdown(text: str) -> str:
     shown = typed(text)
     if len(text) <= MOST_MARKDOWN:
         with contextlib.suppress(Exception):  # nested too deep, for one
-            shown = clean_html(ANCHOR.sub("", markdown2html(text)))
+            rendered = ANCHOR.sub("", markdown2html(text))
+            shown = clean_html(UNCLOSED.sub("&lt;!--", rendered), OF_TEXTS)
     block = f"<div>{shown.strip()}</div>".replace("\n", "&#10;")
     return block if is_shown_as_it_is(block) else f"<div>{typed(text)}</div>"
 

@@ -46,8 +46,8 @@ MOST_CLEANED = 5_000_000  # characters of a page that are cleaned; what follows 
 MOST_VALUES = 10  # of one check, of which the best counts
 ATTEMPTS = 5  # of a run in which cells end their process
 # A second try does not help after these.
-FINAL = ("Limit", "LeftOut", "SyntaxError", "IndentationError", "AssertionError", "ModuleNotFoundError", "MemoryError")
-FINAL += ("CalledProcessError",)
+FINAL = {"Limit", "LeftOut", "SyntaxError", "IndentationError", "AssertionError", "ModuleNotFoundError"}
+FINAL |= {"MemoryError", "CalledProcessError"}
 DIED = "the kernel died, or could not be stopped"
 
 Answers = dict[str, str]  # from the name of an answer to its value, as an expression
@@ -254,7 +254,7 @@ class Grading:
         ran.current = 0
         with contextlib.ExitStack() as stack:
             inmate = None if self.options.unsafe else stack.enter_context(sandbox.sandbox(own, [*OURS, *given]))
-            request = {"job": str(folder / "job.json"), "result": str(result), "log": str(log), "inmate": inmate}
+            request: dict = {"job": str(folder / "job.json"), "result": str(result), "log": str(log), "inmate": inmate}
             request |= {"environment": self.grader.environment(own), "work": str(own / "work")}
             request |= {"runs": str(own / "runs"), "memory_mib": self.options.memory_mib}
             process = self.grader.nursery.fork(request)

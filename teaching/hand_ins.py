@@ -71,7 +71,8 @@ def pack(archive: zipfile.ZipFile, file: File, name: str) -> None:
     except Exception:  # a damaged file is told of already
         return
     when = file.when if file.when and 1980 <= file.when[0] < 2108 else (1980, 1, 1, 0, 0, 0)
-    archive.writestr(zipfile.ZipInfo(name, tuple((*when, 0)[:6])), content, zipfile.ZIP_DEFLATED)  # type: ignore[arg-type]
+    year, month, day, hour, minute, second = (*when, 0)[:6]
+    archive.writestr(zipfile.ZipInfo(name, (year, month, day, hour, minute, second)), content, zipfile.ZIP_DEFLATED)
 
 
 def kept(course: Path, who: str, facts: dict[str, Any]) -> Submission | None:

@@ -53,7 +53,8 @@ def reduced(path, texts, epochs, variants):
     Kept are the cells that nbgrader knows (given, answer, check), with the texts of docs/handout.md in place of ours.
     If each student has a variant, cells and texts say so.
     """
-    master, cells, pictures = nbformat.read(path, as_version=4), [], {}
+    master, cells = nbformat.read(path, as_version=4), list[nbformat.NotebookNode]()
+    pictures: dict[str, str] = {}
     for cell in master.cells:
         for output in cell.get("outputs", []):
             pictures |= {cell.id: output.data["image/png"]} if "image/png" in output.get("data", {}) else {}

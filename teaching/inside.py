@@ -71,11 +71,12 @@ class Shell(InteractiveShell):
         super().__init__(config=config)
         self.outputs: list[dict] = []
         self.written, self.written_before = 0, 0
-        self.display_trap.hook, self.display_pub.publish = self.value, self.display
-        self.display_pub.clear_output = lambda wait=False: self.outputs.clear()
-        self.ask_exit = self.enable_gui = lambda *_: None  # exit() in a cell ends nothing
+        places: Any = self
+        places.display_trap.hook, places.display_pub.publish = self.value, self.display
+        places.display_pub.clear_output = lambda wait=False: self.outputs.clear()
+        places.ask_exit = places.enable_gui = lambda *_: None  # exit() in a cell ends nothing
         for name in ("pip", "conda", "mamba", "uv", "matplotlib"):
-            self.register_magic_function(lambda line: None, "line", name)
+            places.register_magic_function(lambda line: None, "line", name)
 
     def system(self, cmd: str) -> None:
         """What `!` runs."""
@@ -101,7 +102,7 @@ class Shell(InteractiveShell):
 
     def value(self, value: object) -> None:
         """Show the value of a cell's last line."""
-        if value is not None:
+        if value is not None and self.display_formatter:
             data, metadata = self.display_formatter.format(value)
             self.displayhook.update_user_ns(value)
             self.add("execute_result", data=data, metadata=metadata, execution_count=None)
@@ -118,7 +119,7 @@ class Shell(InteractiveShell):
         """Run a cell; returns its outputs."""
         self.outputs, self.written_before, self.written = [], self.written_before + min(self.written, MOST_OUTPUT), 0
         out, err = (Stream(functools.partial(self.add, "stream", name)) for name in ("stdout", "stderr"))
-        faulthandler.dump_traceback_later(seconds + GRACE, exit=True, file=sys.__stderr__)
+        faulthandler.dump_traceback_later(seconds + GRACE, exit=True, file=2)
         signal.setitimer(signal.ITIMER_REAL, seconds)
         with contextlib.suppress(BaseException), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             self.run_cell(source)
@@ -208,7 +209,9 @@ def questions_in(source: str, names: list[str]) -> list[Question]:
         function = getattr(helpers, name, None)
         if not isinstance(node, ast.Call) or not inspect.isfunction(function):
             continue
-        bound = inspect.signature(function).bind(*node.args, **{word.arg: word.value for word in node.keywords})
+        bound = inspect.signature(function).bind(
+            *node.args, **{word.arg: word.value for word in node.keywords if word.arg}
+        )
         fixed, answers = {}, {}
         for parameter, part in bound.arguments.items():
             if isinstance(part, ast.Name) and part.id in names:
@@ -380,7 +383,8 @@ def nursery(talk: int) -> None:
 def warm_up() -> None:
     """What every child would do first, but nothing of TensorFlow's: its threads don't survive a fork."""
     figure = matplotlib.figure.Figure()
-    figure.text(0, 0, "$x$").figure.savefig(io.BytesIO())
+    figure.text(0, 0, "$x$")
+    figure.savefig(io.BytesIO())
     helpers.check_gates("LSTM", "store_input", {"f": 0, "i": 1, "U": 0})
     helpers.check_gates("GRU", "keep_state", {"z": 1})
 

@@ -38,7 +38,8 @@ def settle(options: argparse.Namespace, remembered: dict) -> None:
 def key_of(course: Path, options: argparse.Namespace) -> dict[str, dict]:
     """The key of a grading with these options; `course` is a course folder with its hand-out."""
     release = course / "release" / ASSIGNMENT
-    checks, given = {}, {}
+    checks: dict[str, nbformat.NotebookNode] = {}
+    given: dict[str, str] = {}
     for path in sorted(release.glob("*.ipynb")):
         cells = nbformat.read(path, as_version=4).cells
         checks |= {cell.id: cell for cell in cells if is_grade(cell)}

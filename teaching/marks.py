@@ -205,7 +205,7 @@ def with_headings(page: NotebookNode) -> NotebookNode:
     cells: list[NotebookNode] = []
     for cell in page.cells:
         if is_grade(cell):
-            place = len(cells) - (bool(cells) and cells[-1].source.startswith("**Taken"))
+            place = len(cells) - (bool(cells) and text_of(cells[-1]).startswith("**Taken"))
             title = f"### {question_of(cell.metadata.nbgrader.grade_id)}: {kind(cell)}"
             if not place or not cells[place - 1].metadata.get("heading"):
                 cells.insert(place, new_markdown_cell(title, metadata={"heading": True}))

@@ -30,7 +30,54 @@ GRADESCOPE = re.compile(r"submission_(?P<number>\d+)")
 NEUTRAL = re.compile(r"\.(csv|tsv|xlsx?|ods|txt|md|ya?ml|json|log|ini|html?)$", re.I)
 # Words for the state of a work, which name no person.
 STATES = set(
-    ["draft", "drafts", "old", "final", "new", "backup", "copy", "copies", "version", "versions", "attempt", "try", "entwurf", "entwurfe", "kopie", "versuch", "brouillon", "ancien", "copie", "borrador", "viejo", "nuevo", "tmp", "temp", "archive", "homework", "hw", "work", "notebook", "notebooks", "submission", "submitted", "assignment", "abgabe", "solution", "lstm", "gru", "gates", "gate", "lab", "exercise", "task", "finished", "fertig", "v", "q"]
+    [
+        "draft",
+        "drafts",
+        "old",
+        "final",
+        "new",
+        "backup",
+        "copy",
+        "copies",
+        "version",
+        "versions",
+        "attempt",
+        "try",
+        "entwurf",
+        "entwurfe",
+        "kopie",
+        "versuch",
+        "brouillon",
+        "ancien",
+        "copie",
+        "borrador",
+        "viejo",
+        "nuevo",
+        "tmp",
+        "temp",
+        "archive",
+        "homework",
+        "hw",
+        "work",
+        "notebook",
+        "notebooks",
+        "submission",
+        "submitted",
+        "assignment",
+        "abgabe",
+        "solution",
+        "lstm",
+        "gru",
+        "gates",
+        "gate",
+        "lab",
+        "exercise",
+        "task",
+        "finished",
+        "fertig",
+        "v",
+        "q",
+    ]
 )
 
 
@@ -196,7 +243,7 @@ def letters(name: str) -> str:
 
 
 def same_person(written: str, name: str) -> bool:
-    """Is a name as its bearer writes it the one that an LMS made of it? Canvas: 'doejane', Moodle: 'Group 1-Jane Doe'."""
+    """Is a name as its bearer writes it the one that an LMS made 'doejane' of, or 'Group 1-Jane Doe'?"""
     words = re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", written).casefold())
     for made in (name, name.partition("-")[2]):
         letters = "".join(filter(str.isalnum, unicodedata.normalize("NFKC", made).casefold()))

@@ -197,4 +197,3 @@ def new_grader(setting: Setting) -> Grader:
             (grader.models[number] / name).write_bytes(content)
     grader.reached = dict(setting.reached)
     return grader
-

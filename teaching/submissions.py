@@ -311,7 +311,7 @@ class Collector:
         return len(held) > len(set(held))
 
     def is_one_student(self, works: list[str], boxes: dict[str, list[File]]) -> bool:
-        """Is the folder itself a student's? Its files are called by the notebooks' names, its folders by no person's."""
+        """Is the folder itself a student's? Its files have the notebooks' names, its folders no person's."""
         if not works or any(left_of(name) for name in works):
             return False
         with_work = [name for name, files in boxes.items() if any(self.which(file) for file in files if file.parts[-1])]

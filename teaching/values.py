@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import sympy as sp
@@ -126,7 +127,7 @@ def _array(value: np.ndarray | np.generic, part: Part) -> str:
 
 
 def _sequence(value: Iterable, part: Part) -> str:
-    kind = next(kind for kind in (*SEQUENCES, set) if isinstance(value, kind))
+    kind: Any = next(kind for kind in (*SEQUENCES, set) if isinstance(value, kind))  # not what a class of theirs has
     return f"{kind.__name__}([{', '.join(map(part, kind.__iter__(value)))}])"
 
 

@@ -4,6 +4,7 @@ Finished beats noted: what counts is the number of answers in their places. Of t
 """
 
 import ast
+import itertools
 import warnings
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -57,7 +58,7 @@ class Known:
         self.answers = set(answer_names(handouts[name]))
         self.questions = {cell.id for cell in cells if cell.cell_type == "markdown" and is_solution(cell)}
         self.asked_in: dict[str, str] = {}  # from the text of a question to its answer's cell
-        for before, cell in zip(cells, cells[1:], strict=False):
+        for before, cell in itertools.pairwise(cells):
             if cell.id in self.questions:
                 self.asked_in[plain(before.source)] = cell.id
 
@@ -251,13 +252,13 @@ def notebooks_of(
 
 def names_written(notebook: NotebookNode) -> set[str]:
     """The names that a student has filled in: `student = "Kim Lee"`."""
-    found = set()
+    found = set[str]()
     for cell in notebook.cells:
         lines = nodes(cell.source) if cell.cell_type == "code" and "student" in cell.source else []
-        for line in filter(lambda node: isinstance(node, ast.Assign), lines):
-            value = getattr(line.value, "value", None)
-            if ast.unparse(line.targets[0]) == "student" and isinstance(value, str):
-                found.add(value)
+        for line in lines:
+            if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == "student":
+                value = getattr(line.value, "value", None)
+                found |= {value} if isinstance(value, str) else set()
     return found
 
 

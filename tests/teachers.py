@@ -4,6 +4,7 @@
 """
 
 import re
+from typing import ClassVar
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -21,7 +22,7 @@ ONE, TWO, THREE = NAMES
 class Quick:
     """What stands for the grader."""
 
-    graded: list = []  # the keys of all that were graded
+    graded: ClassVar[list] = []  # the keys of all that were graded
     fails = ()  # the keys whose grading fails
 
     def __init__(self, course, place, options):

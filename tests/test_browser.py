@@ -92,6 +92,27 @@ def lab(tmp_path_factory):
             server.wait(30)
 
 
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory):
+    """The source of npm's axe-core, fetched once for these tests; the environment variable AXE may name its file."""
+    if given := os.environ.get("AXE"):
+        return Path(given).read_text(encoding="utf-8")
+    folder, npm = tmp_path_factory.mktemp("axe"), shutil.which("npm")
+    if not npm:
+        pytest.skip("needs npm, to fetch axe-core")
+    command = [npm, "install", "--no-save", "--prefix", str(folder), "axe-core@4"]
+    if subprocess.run(command, capture_output=True, timeout=300).returncode:
+        pytest.skip("npm could not fetch axe-core")
+    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+
+
+def violations(page, axe):
+    """What axe-core finds on a page: WCAG 2.2 A and AA, and best practice."""
+    page.evaluate(axe)
+    found = "axe.run().then(({ violations }) => violations.map(({ id, nodes }) => [id, nodes[0].html]))"
+    return page.evaluate(found)
+
+
 def cells_without_number(page):
     return page.evaluate(
         """() => [...document.querySelectorAll('.jp-CodeCell')].filter(cell =>
@@ -174,16 +195,16 @@ def test_run_all_in_jupyterlab(browser, lab, name):
     assert not complaints, complaints
 
 
-def test_the_report_without_network(browser, lab):
+def test_the_report_without_network(browser, lab, axe):
     """Opened from disk with the network off: everything is drawn, and nothing is asked of the web."""
     environment = {**os.environ, "COURSEWORK_RUNS": str(lab[2] / "runs")}
     command = [sys.executable, str(ROOT / "run.py"), "--data", "digits", "--epochs", "2"]
     result = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    look_at_report(browser, lab[2] / "runs" / "report")
+    look_at_report(browser, lab[2] / "runs" / "report", axe)
 
 
-def look_at_report(browser, folder):
+def look_at_report(browser, folder, axe):
     context = browser.new_context(offline=True, viewport={"width": 1280, "height": 900})
     page, asked = context.new_page(), []
     page.on("request", lambda request: asked.append(request.url))
@@ -191,6 +212,8 @@ def look_at_report(browser, folder):
     page.goto((folder / "index.html").as_uri())
     page.screenshot(path=SHOTS / "report.png")
     assert page.locator("td", has_text="GRU 3 x 32").count() == 1
+    assert violations(page, axe) == []
+    assert page.locator("li").count() >= 3  # what this run found
     pages = page.eval_on_selector_all(".notebooks a", "links => links.map(link => link.href)")
     assert len(pages) == 3
     for address in pages:
@@ -208,5 +231,9 @@ def look_at_report(browser, folder):
             page.locator("mtd").first.scroll_into_view_if_needed()
             page.screenshot(path=SHOTS / f"report-{name}-equations.png")
         assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+        assert violations(page, axe) == []
+        assert page.locator("[tabindex='0']").count() == 0  # Tab stops at links alone
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "Skip to the notebook"
     assert all(url.startswith(("file:", "data:")) for url in asked), asked
     context.close()

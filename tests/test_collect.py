@@ -74,7 +74,7 @@ def found(place, **options):
     return {(each.name, each.number): len(each.work) for each in collection.submissions}
 
 
-# The systems' own rules -----------------------------------------------------------------------------------------------
+# The systems' own rules -------------------------------------------------------------------------------------
 MOODLE = {
     f"First Last_12345_assignsubmission_file_/{ONE}.ipynb": ("First Last", "12345"),
     f"Ana María Núñez_12346_assignsubmission_file/{ONE}.ipynb": ("Ana María Núñez", "12346"),
@@ -206,7 +206,7 @@ def test_a_surname_a_year_and_a_number_are_not_canvas(tmp_path, ending):
         assert len(found(lay(tmp_path / style[0], files))) == 2
 
 
-# One folder too high, or too deep --------------------------------------------------------------------------------------
+# One folder too high, or too deep ---------------------------------------------------------------------------
 @pytest.mark.parametrize("above", ["submissions/", "a/b/", "Abgaben/"])
 def test_a_folder_too_high_is_looked_through(tmp_path, above):
     files = {f"{above}{name}/{ONE}.ipynb": work(name) for name in ("anna", "ben", "cleo")}
@@ -263,7 +263,7 @@ def test_a_class_in_one_of_several_folders_is_a_question(tmp_path):
     assert set(found(place)) == {("monday", ""), ("cleo", "")}
 
 
-# What is not clear, and the line that decides --------------------------------------------------------------------------
+# What is not clear, and the line that decides ---------------------------------------------------------------
 def questions(place):
     return {unclear.path: unclear.line for unclear in collect(place).unclear}
 
@@ -304,7 +304,8 @@ def test_names_of_emoji_only_are_two(tmp_path):
     place = lay(tmp_path, {f"{name}/{ONE}.ipynb": work(name) for name in "🦊🐼"})
     keys = {each.name: each.key for each in collect(place).submissions}
     assert len(set(keys.values())) == 2
-    assert [each.key for each in collect(lay(tmp_path / "b", {f"🐼/{ONE}.ipynb": work(2)})).submissions] == [keys["🐼"]]
+    alone = collect(lay(tmp_path / "b", {f"🐼/{ONE}.ipynb": work(2)})).submissions
+    assert [each.key for each in alone] == [keys["🐼"]]
 
 
 @pytest.mark.parametrize("archive", ["cy.tar.gz", "di.7z", "ed.rar"])
@@ -359,7 +360,7 @@ def test_the_teachers_list_may_come_from_excel_and_names_its_columns(tmp_path):
         collect(place)
 
 
-# What can't be read ----------------------------------------------------------------------------------------------------
+# What can't be read -----------------------------------------------------------------------------------------
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
 def test_a_damaged_zip_costs_its_own_student_only(tmp_path, handout, method):
     for name in ("kim", "lee"):
@@ -402,9 +403,46 @@ def test_a_link_is_told_and_not_followed(tmp_path):
     assert not submissions["ben"].work and "a link" in submissions["ben"].trouble[0]
 
 
-# A class of 300 --------------------------------------------------------------------------------------------------------
-FIRST = ["Anna", "Ben", "Cleo", "Dan", "Eve", "Finn", "Gwen", "Hal", "Ida", "Jon", "Kim", "Léa", "Max", "Nora", "Olaf", "Pia", "Quin", "Rosa", "Sam", "Zoë"]
-LAST = ["Abel", "Braun", "Costa", "Diaz", "Ek", "Fox", "Garcia", "Hall", "Ito", "Jansen", "Khan", "Lee", "Müller", "Novak", "O'Neil"]
+# A class of 300 ---------------------------------------------------------------------------------------------
+FIRST = [
+    "Anna",
+    "Ben",
+    "Cleo",
+    "Dan",
+    "Eve",
+    "Finn",
+    "Gwen",
+    "Hal",
+    "Ida",
+    "Jon",
+    "Kim",
+    "Léa",
+    "Max",
+    "Nora",
+    "Olaf",
+    "Pia",
+    "Quin",
+    "Rosa",
+    "Sam",
+    "Zoë",
+]
+LAST = [
+    "Abel",
+    "Braun",
+    "Costa",
+    "Diaz",
+    "Ek",
+    "Fox",
+    "Garcia",
+    "Hall",
+    "Ito",
+    "Jansen",
+    "Khan",
+    "Lee",
+    "Müller",
+    "Novak",
+    "O'Neil",
+]
 
 
 def test_of_a_class_of_300_nobody_is_lost_and_nobody_there_twice(tmp_path, handout, solved):
@@ -488,7 +526,7 @@ def test_of_a_class_of_300_nobody_is_lost_and_nobody_there_twice(tmp_path, hando
     assert not any(cell.startswith("=") for cell in table.rows.values.ravel())
 
 
-# Which version ---------------------------------------------------------------------------------------------------------
+# Which version ----------------------------------------------------------------------------------------------
 def versions(tmp_path, handout, files, dates=()):
     place = lay(tmp_path, {})
     with zipfile.ZipFile(place / "kim.zip", "w") as archive:
@@ -496,7 +534,7 @@ def versions(tmp_path, handout, files, dates=()):
             archive.writestr(zipfile.ZipInfo(name, when), text)
     (place / WHO).write_text("file,student\nkim.zip,kim\n")
     (submission,) = collect(place / "kim.zip", handout.which()).submissions
-    taken, notes = notebooks_of(submission, handout.notebooks, handout.known)
+    _, notes = notebooks_of(submission, handout.notebooks, handout.known)
     return {name: submission.names[file] for file, names in submission.counts.items() for name in names}, notes
 
 

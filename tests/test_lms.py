@@ -15,6 +15,7 @@ def person(name, number="", total=50.0, system="", also=(), waits=0):
 
 MOODLERS = [person("First Last", "12345", 104.5, "Moodle"), person("Zoë O'Neil", "77", 50, "Moodle")]
 CANVASSERS = [person("lastfirst", "12345", 104.5, "Canvas"), person("oneilzoë", "9", 50, "Canvas")]
+LOGINS = [person("x", "jdoe", 60, "Blackboard"), person("y", "rroe", 70, "Blackboard")]
 FOLDERS = [person("First Last", total=104.5), person("O'Neil, Zoë")]
 # The words of the four languages' packs: identifier, participant, name, e-mail, state, grade, maximum.
 WORDS = {
@@ -108,7 +109,7 @@ def test_moodles_worksheet_is_filled_in_in_every_language(tmp_path, capsys, lang
     ("text", "people", "column", "expected"),
     [
         (CANVAS, CANVASSERS, "LSTM", ["110", "104.5", "50", ""]),
-        (BLACKBOARD, [person("x", "jdoe", 60, "Blackboard"), person("y", "rroe", 70, "Blackboard")], "Gates", ["60", "70"]),
+        (BLACKBOARD, LOGINS, "Gates", ["60", "70"]),
         (GITHUB, [person("gates-janedoe", total=60)], "points_awarded", ["60"]),
         (moodle(), FOLDERS, "Grade", ["104.5", "50", ""]),
         (table([["SID", "Email", "Grade"], ["s1", "j@x", ""], ["s2", "r@x", ""]]),
@@ -152,7 +153,7 @@ def test_two_columns_that_could_be_the_numbers_are_a_question(tmp_path):
         filled(tmp_path, text, CANVASSERS)
 
 
-# The maximum ------------------------------------------------------------------------------------------------------------
+# The maximum ------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("most", ["20.00", "20,00", "100", "109.9"])
 def test_a_smaller_maximum_is_refused_and_scaled_on_request(tmp_path, capsys, most):
     with pytest.raises(Refused, match="SCALE=1"):
@@ -188,7 +189,7 @@ def test_who_still_waits_is_told(tmp_path, capsys):
     assert "3 answers of 1 students still wait" in capsys.readouterr().err
 
 
-# The file ---------------------------------------------------------------------------------------------------------------
+# The file ---------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("start", ["", "sep=;\r\n"])
 def test_what_a_spreadsheet_makes_of_the_table_is_read(tmp_path, encoding, start):

@@ -98,7 +98,7 @@ class Room:
             gradebook.add_source_cell(data.grade_id, name, ASSIGNMENT, source=cell.source, cell_type=cell.cell_type)
 
 
-# Points by hand --------------------------------------------------------------------------------------------------------
+# Points by hand ---------------------------------------------------------------------------------------------
 @pytest.mark.pages
 def test_points_by_hand_stay_and_wait_where_the_answer_has_changed(room):
     room.hand_in("kim", answers({"q31-answer": TEXT, "q32-answer": OTHER}, q11_check="5"))
@@ -144,7 +144,7 @@ def test_the_same_files_again_are_not_graded_again(room):
     assert {who: row["total"] for who, row in room.rows().items()} == {"kim": "4", "lee": "5", "max": "3"}
 
 
-# One hand-in after the other --------------------------------------------------------------------------------------------
+# One hand-in after the other --------------------------------------------------------------------------------
 @pytest.mark.parametrize("dates", [(None, None), (2e9, 1e9)], ids=["seen before", "by its date"])
 def test_an_older_hand_in_never_replaces_a_newer_one(room, capsys, dates):
     first = answers(q11_check="2")
@@ -199,7 +199,7 @@ def test_a_damaged_second_hand_in_replaces_nothing(room):
     assert room.rows()["kim"]["total"] == "4" and "failed" in room.rows()["kim"]["notes"]
 
 
-# One key ----------------------------------------------------------------------------------------------------------------
+# One key ----------------------------------------------------------------------------------------------------
 def test_a_grading_takes_the_options_of_the_last_one_or_says_what_differs(room, capsys):
     room.hand_in("kim", answers(q11_check="4"))
     assert room.grade("in", "--epochs", "1", "--seconds", "99") == 0
@@ -265,7 +265,7 @@ def test_each_part_of_the_key_counts(room, part):
     assert key.short(one) != key.short(other) and [line for line in key.differences(one, other) if "something" in line]
 
 
-# Questions come and go --------------------------------------------------------------------------------------------------
+# Questions come and go --------------------------------------------------------------------------------------
 def cell_of(book, name):
     return next((cell for cell in book.cells if cell.id == name), None)
 
@@ -323,7 +323,7 @@ def page(texts):
     return nbformat.v4.new_notebook(cells=cells)
 
 
-# Out of the course -------------------------------------------------------------------------------------------------------
+# Out of the course ------------------------------------------------------------------------------------------
 @pytest.mark.pages
 @pytest.mark.parametrize("wanted", ["Kim Lee_7", "7", "Kim_Lee_7"])
 def test_forget_removes_one_student_and_all_else_goes_on(room, capsys, wanted):
@@ -343,7 +343,7 @@ def test_forget_removes_one_student_and_all_else_goes_on(room, capsys, wanted):
     assert room.grade() == 0 and len(room.rows()) == 2
 
 
-# What goes back ----------------------------------------------------------------------------------------------------------
+# What goes back ---------------------------------------------------------------------------------------------
 def test_marks_open_in_a_spreadsheet_and_hold_no_formula(room):
     room.hand_in("=cmd()", answers(q11_check="4"))
     room.hand_in("Zoë", answers(q11_check="4"))
@@ -428,7 +428,7 @@ def test_a_group_is_graded_once_and_has_a_row_and_pages_for_each(room):
     assert not class_report.similar(room.course)
 
 
-# The class ---------------------------------------------------------------------------------------------------------------
+# The class --------------------------------------------------------------------------------------------------
 def test_nothing_in_the_class_report_stops_the_marks(room, monkeypatch):
     room.hand_in("kim", answers({"q31-answer": "? ? ? ? ? ? ? ?"}, q11_check="4"))
     assert room.grade() == 0
@@ -447,7 +447,8 @@ def test_texts_that_resemble_each_other_are_found_whatever_surrounds_them(room):
         cell.source for cell in marks.pages_in(room.made / "release" / ASSIGNMENT)[THREE].cells if "Q3.1" in cell.source
     )
     ours = class_report.texts_in(room.made / "source" / ASSIGNMENT)["q31-answer"]
-    chinese = "循环神经网络在所有行之间共享它的权重,而卷积网络在图像的不同位置之间共享权重,因此它们都比全连接网络少得多的参数。"
+    chinese = "循环神经网络在所有行之间共享它的权重,而卷积网络在图像的不同位置之间共享权重,"
+    chinese += "因此它们都比全连接网络少得多的参数。"
     texts = {
         "a": TEXT, "b": FILLER + TEXT.upper(), "c": OTHER, "d": chinese, "e": "我认为" + chinese, "f": "? ?",
         "g": given + " " + TEXT[::-1], "h": given + " " + OTHER[::-1], "i": ours, "j": "It is " + ours,
@@ -467,7 +468,7 @@ def test_all_pairs_over_the_bound_are_listed(room):
     assert "45 pairs" in (room.course / "class.html").read_text("utf-8")
 
 
-# Variants ----------------------------------------------------------------------------------------------------------------
+# Variants ---------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("written", "name", "same"),
     [

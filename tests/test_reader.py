@@ -255,7 +255,8 @@ def test_an_address_keeps_strokes_and_state():
     code = """
     const strokes = data.strokes.map((points) => points.map(reader.onGrid));
     const state = { ...reader.beginning(null), strokes, network: 1, other: 0, step: 17, seen: 28,
-      hold: { z: 0.25, r: 1 }, erased: 3, down: 2, longer: true, story: 4, unit: 30, line: "z", drew: 7, epoch: 1, layer: 0, guess: 12 };
+      hold: { z: 0.25, r: 1 },
+      erased: 3, down: 2, longer: true, story: 4, unit: 30, line: "z", drew: 7, epoch: 1, layer: 0, guess: 12 };
     const again = reader.fromAddress(`#${reader.toAddress(state, data.labels)}`, data.labels, 20);
     put("same", [Number(JSON.stringify(state) === JSON.stringify(again))]);
     put("strokes", again.strokes.flat(2));

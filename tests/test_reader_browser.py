@@ -6,17 +6,15 @@ Screenshots go to `runs/browser/`, for a person to look at.
 
 import base64
 import json
-import os
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
 from in_node import arrays, script
-from test_browser import SHOTS, browser, lab, open_and_run_all
+from test_browser import SHOTS, axe, browser, lab, open_and_run_all, violations
 from test_reader import assert_it_computes_what_keras_computes, data, networks, probes
 
 from coursework import reader
@@ -215,7 +213,7 @@ def test_the_same_numbers_as_keras(either, networks, probes, data, tmp_path):
     def run(code, content):
         return arrays(either.run(f"return {script(code, content)}"))
 
-    assert_it_computes_what_keras_computes(run, networks, probes, data.x_test[:50])
+    assert_it_computes_what_keras_computes(run, networks, probes, data.x_test[:20])
 
 
 def test_a_drawing_is_answered_at_once(either, page_file):
@@ -558,25 +556,15 @@ def test_odd_drawings(chromium):
     assert "which is right" in said(chromium) or "but it is a 3" in said(chromium)
 
 
-AXE = os.environ.get("AXE")  # the file axe.min.js of npm's axe-core, which `make browser-test` fetches
-
-
-@pytest.mark.skipif(not AXE, reason="needs the file axe.min.js of axe-core, named in the environment variable AXE")
 @pytest.mark.parametrize("chromium", [{"color_scheme": "light"}, {"color_scheme": "dark"}], indirect=True)
-def test_axe_finds_nothing(chromium):
+def test_axe_finds_nothing(chromium, axe):
     """WCAG 2.2 AA and best practice, with all that can be opened open, in the story and while a row is guessed."""
     page = chromium.page
     page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
     for act in ("Tell the story", "Next", "Guess the row"):
         page.get_by_role("button", name=act, exact=True).click()
         page.wait_for_timeout(300)
-        assert violations(page) == []
-
-
-def violations(page):
-    page.evaluate(Path(AXE).read_text(encoding="utf-8"))
-    found = "axe.run().then(({ violations }) => violations.map(({ id, nodes }) => [id, nodes[0].html]))"
-    return page.evaluate(found)
+        assert violations(page, axe) == []
 
 
 def test_scripts_off(browser, page_file):

@@ -26,7 +26,7 @@ def commands(text):
     blocks = re.findall(r"^```sh\n(.*?)^```", text, re.S | re.M)
     lines = [line.split(" #")[0].strip() for block in blocks for line in block.splitlines()]
     lines += re.findall(r"`(make [^`\n]+)`", text)
-    return [line for line in lines if line.split()[:1] == ["make"]]
+    return [line for line in lines if line.split()[:1] == ["make"] and "..." not in line]
 
 
 MAKE = sorted({command for page in PAGES for command in commands(page.read_text(encoding="utf-8"))})

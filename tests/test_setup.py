@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, python, tests_the_grading, wait_for
+from conftest import ROOT, python, imports_the_grading, wait_for
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's setpriv, or unshare")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -187,8 +187,8 @@ def test_on_windows_the_tests_of_the_grading_are_left_out():
     """No other test needs what Windows lacks: `import fcntl` alone would stop pytest there."""
     posix = re.compile(r"^(?:import|from) (?:fcntl|resource|pwd|grp|termios)\b", re.M)
     for path in [ROOT / "conftest.py", *(ROOT / "tests").glob("*.py"), *(ROOT / "tools").glob("*.py")]:
-        assert tests_the_grading(path) or not posix.search(path.read_text("utf-8")), path
-    left = {path.name for path in (ROOT / "tests").glob("test_*.py") if not tests_the_grading(path)}
+        assert imports_the_grading(path) or not posix.search(path.read_text("utf-8")), path
+    left = {path.name for path in (ROOT / "tests").glob("test_*.py") if not imports_the_grading(path)}
     assert {"test_run.py", "test_trace.py", "test_training.py"} < left and "test_grading.py" not in left
 
 

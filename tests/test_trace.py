@@ -175,6 +175,33 @@ def test_the_influence_of_a_row_is_what_its_definition_says():
         assert (slope <= 1.05 * gradient[:, :, row] + 1e-4).all() and gradient[:, row:, row].min() > 0
 
 
+def test_the_influence_in_a_network_that_answers_after_each_row():
+    model = helpers.build_model(helpers.Experiment("LSTM", 5, seed=2, every_step=True))
+    x = np.random.default_rng(0).random((3, 28, 28)).astype(np.float32)
+    _, erasure = helpers.row_influence(model, x, [4, 4, 4])
+    blank = x.copy()
+    blank[:, 9] = 0
+    fall = [log_softmax(np.asarray(model(images)), axis=-1)[:, :, 4] for images in (x, blank)]
+    assert np.allclose(erasure[:, :, 9], fall[0] - fall[1], atol=1e-5)
+
+
+def test_a_layer_is_as_it_was_even_if_its_answer_fails():
+    layer = random_layer("LSTM", return_state=True)
+    settings, attributes = layer.get_config(), set(vars(layer))
+    model = functional(lambda inputs: keras.layers.Dense(4)(layer(inputs)[0]))
+
+    def stop(*arguments, **options):
+        raise KeyboardInterrupt
+
+    for function in (lambda: helpers.trace(model, random_x()), lambda: helpers.read_out(model, random_x((2, 9, 7)))):
+        function()
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(keras.layers.Dense, "call", stop)
+            function()
+        assert layer.get_config() == settings and set(vars(layer)) == attributes
+    assert model.layers[1].output[0].shape == (None, 9, 7)  # in one graph only, as before
+
+
 # ---------------------------------------------------------------------------------------------------- what is refused
 EVERY = keras.layers.GRU(3, return_sequences=True)
 
@@ -243,6 +270,20 @@ def test_what_trace_refuses_of_a_chosen_layer():
 def test_x_that_does_not_fit(function, x, message):
     with refused(message):
         function(random_layer("GRU"), x)
+
+
+@pytest.mark.parametrize("by", [255, 16, 2])
+def test_pixels_of_another_scale_are_refused_at_each_door_of_a_network(by):
+    model, x = helpers.build_model(helpers.Experiment("GRU", 4)), by * IMAGES
+    doors = [helpers.trace, helpers.predictions_of, helpers.predictions_by_step]
+    doors.append(lambda model, x: helpers.row_influence(model, x, [1, 2, 3, 4]))
+    for door in doors:
+        door(model, IMAGES)
+        with refused(f"^x holds pixels up to {by}, and no layer scales them: give pixels from 0 to 1$"):
+            door(model, x)
+    scaled = network(keras.layers.Rescaling(1 / by), *model.layers, shape=(28, 28))
+    assert (helpers.predictions_of(scaled, x) == helpers.predictions_of(model, IMAGES)).all()
+    assert_h(helpers.trace(scaled, x), helpers.trace(model, IMAGES)["h"])
 
 
 def two_heads(inputs):

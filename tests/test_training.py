@@ -147,6 +147,20 @@ def test_an_epoch_shows_each_image_once_at_most_in_an_order_of_its_own(data, fed
     assert all(np.bincount(epoch.ravel()).max() <= 32 for epoch in (first[:3], first[3:]))
 
 
+def test_no_entry_of_a_dict_by_label_is_lost():
+    changes = [{}, {"learning_rate": 0.01}, {"seed": 1}, {"shift": 1, "learning_rate": 0.01}]
+    experiments = [Experiment("GRU", **change) for change in changes]
+    experiments += [Experiment("LSTM"), helpers.tuned(Experiment("GRU"))]
+    labels = helpers.by_label({e: number for number, e in enumerate(experiments)})
+    assert list(labels.values()) == list(range(6)) and list(labels)[4:] == ["LSTM 32", "GRU 32, tuned"]
+    assert list(labels)[1] == "GRU 32, learning rate 0.01, seed 0, shift 0"
+    alone = helpers.by_label({e: e for e in experiments[::4]})
+    assert list(alone) == ["GRU 32", "LSTM 32"]
+    mine = [dataclasses.replace(helpers.CELLS[name], name="mine") for name in ("MGU", "minGRU")]
+    with refused("two cells have the name 'mine'"):
+        helpers.by_label({Experiment(cell): 1 for cell in mine})
+
+
 def test_labels_and_the_tuned_recipe_which_changes_the_training_only():
     experiments = Experiment("GRU"), Experiment("LSTM", 32, 3), Experiment("softmax"), Experiment("MLP", layers=2)
     assert [e.label for e in experiments] == ["GRU 32", "LSTM 3 x 32", "softmax", "MLP 2 x 32"]

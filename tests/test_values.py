@@ -18,10 +18,46 @@ from coursework.experiment import Experiment
 from teaching.values import answers_of, decode, decoded, encode, written
 
 X = sp.Symbol("x")
-GOOD = [1, -(10**300), True, None, 0.1, float("inf"), "text", Fraction(1, 3), Decimal("0.1"), np.float32(0.5), np.int8(3)]
-GOOD += [[1, (2, {3: [4]})], {"f": 1, "i": 0.5}, {1, 2}, ..., sp.Rational(1, 3), sp.sqrt(2) / 3, sp.pi, sp.tanh(2), X + 1]
-GOOD += [sp.Float("0.1", 50), sp.exp(-sp.sqrt(2)), Experiment("GRU", 64, 1, 3), deque([1, 2]), np.float64(0.1), np.bool_(True)]
-GOOD += [sp.cos(1) / 2, sp.erf(1), sp.Max(sp.sqrt(2), sp.pi), sp.asinh(2), sp.Catalan, sp.Abs(sp.Rational(-1, 2), evaluate=False)]
+GOOD = [
+    1,
+    -(10**300),
+    True,
+    None,
+    0.1,
+    float("inf"),
+    "text",
+    Fraction(1, 3),
+    Decimal("0.1"),
+    np.float32(0.5),
+    np.int8(3),
+]
+GOOD += [
+    [1, (2, {3: [4]})],
+    {"f": 1, "i": 0.5},
+    {1, 2},
+    ...,
+    sp.Rational(1, 3),
+    sp.sqrt(2) / 3,
+    sp.pi,
+    sp.tanh(2),
+    X + 1,
+]
+GOOD += [
+    sp.Float("0.1", 50),
+    sp.exp(-sp.sqrt(2)),
+    Experiment("GRU", 64, 1, 3),
+    deque([1, 2]),
+    np.float64(0.1),
+    np.bool_(True),
+]
+GOOD += [
+    sp.cos(1) / 2,
+    sp.erf(1),
+    sp.Max(sp.sqrt(2), sp.pi),
+    sp.asinh(2),
+    sp.Catalan,
+    sp.Abs(sp.Rational(-1, 2), evaluate=False),
+]
 
 
 def travelled(value):
@@ -68,7 +104,16 @@ def test_a_long_list_of_numpys_numbers_stays_short():
 
 
 FORGED = ["array('AAAA')", "system('ls')", "sympify('1')", "exp", "Add('print(1)')", "Symbol(5)", "Rational(1, 0)"]
-FORGED += ["Experiment([('other', 'GRU')])", "().__class__", "lambda: 1", "[" * 10_000, "", "open('x')", "f'{1}'", {"a": 1}]
+FORGED += [
+    "Experiment([('other', 'GRU')])",
+    "().__class__",
+    "lambda: 1",
+    "[" * 10_000,
+    "",
+    "open('x')",
+    "f'{1}'",
+    {"a": 1},
+]
 FORGED += ["deque", "int64('x')", "Function('f')", "Lambda(1, 2)", "log(Symbol('__import__(1)'))", "Max('x')"]
 
 
@@ -89,7 +134,9 @@ NUMPY = st.one_of(
     REALS.map(np.float64), st.floats(width=32).map(np.float32), st.integers(0, 1).map(np.int16), st.booleans().map(np.bool_),
     REALS.map(np.longdouble), st.integers(0, 1).map(lambda n: np.timedelta64(n, "s")), st.just(np.str_("1")),
 )  # fmt: skip
-FUNCTIONS = st.sampled_from([sp.sin, sp.cos, sp.tanh, sp.exp, sp.log, sp.sqrt, sp.erf, sp.asinh, sp.gamma, sp.zeta, sp.floor])
+FUNCTIONS = st.sampled_from(
+    [sp.sin, sp.cos, sp.tanh, sp.exp, sp.log, sp.sqrt, sp.erf, sp.asinh, sp.gamma, sp.zeta, sp.floor]
+)
 SYMPY = st.one_of(
     FRACTIONS.map(sp.Rational), REALS.map(sp.Float), st.builds(lambda f, x: f(sp.Rational(x)), FUNCTIONS, FRACTIONS),
     st.sampled_from([sp.pi / 4, sp.E / 3, sp.Catalan, sp.I, sp.oo, sp.nan, sp.zoo, X, X - X + 1, sp.GoldenRatio - 1]),
@@ -115,7 +162,11 @@ GATES = st.sampled_from("fioUzr")
 
 
 @cases(300)
-@given(st.sampled_from(["LSTM", "GRU"]), st.sampled_from(["store_input", "keep_state"]), st.dictionaries(GATES, wrapped(SINGLE), max_size=4))
+@given(
+    st.sampled_from(["LSTM", "GRU"]),
+    st.sampled_from(["store_input", "keep_state"]),
+    st.dictionaries(GATES, wrapped(SINGLE), max_size=4),
+)
 def test_right_at_home_is_right_when_it_is_graded(cell, behaviour, answer):
     at_home, graded = check_gates(cell, behaviour, answer), check_gates(cell, behaviour, travelled(answer))
     assert at_home.ok == graded.ok, (at_home, graded)
@@ -132,7 +183,9 @@ def test_so_is_a_counterexample(changed):
 
 
 @pytest.mark.parametrize(
-    "value", [tf.constant(0.5), tf.Variable(0.5), sp.cos(1), deque([0.5]), sp.ImmutableMatrix([[0.5]]), sp.Max(0, 0.5)], ids=str
+    "value",
+    [tf.constant(0.5), tf.Variable(0.5), sp.cos(1), deque([0.5]), sp.ImmutableMatrix([[0.5]]), sp.Max(0, 0.5)],
+    ids=str,
 )
 def test_these_are_right_in_both_places(value):
     answer = {"f": 0, "i": value, "U": 0}
@@ -142,7 +195,9 @@ def test_these_are_right_in_both_places(value):
 def test_what_does_not_travel_is_refused_at_home():
     for value in (np.ones(MOST_ENTRIES + 1), [0.5] * (MOST_ENTRIES + 1), range(1), {0.5}):
         answer = {"f": 0, "i": value, "U": 0}
-        assert not check_gates("LSTM", "store_input", answer) and not check_gates("LSTM", "store_input", travelled(answer))
+        assert not check_gates("LSTM", "store_input", answer) and not check_gates(
+            "LSTM", "store_input", travelled(answer)
+        )
 
 
 def test_encoding_counts_parts():

@@ -1,9 +1,9 @@
 """The HTML report of a run: a page for each notebook and an index, which load nothing from anywhere."""
 
+import base64
 import os
 import platform
 import re
-import shutil
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,8 +14,9 @@ import nbformat
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
-from coursework.files import RUNS, read_csv, replacing, write_text
+from coursework.files import ROOT, RUNS, read_csv, write_text
 from coursework.machine import processor
+from tools.readable import Place, readable
 
 TEMPLATES = jinja2.FileSystemLoader(Path(__file__).parent)
 MARKED_WORDS = re.compile(r"≈\[([^\]\n]*)\]")  # as `helpers.measured` marks words, for nbval alone
@@ -66,6 +67,7 @@ class OfflineExporter(HTMLExporter):
     @jinja2.pass_context
     def markdown2html(self, context, source):
         """Markdown to HTML."""
+        source = source.replace("](../runs/", "](")  # what lies in runs/ lies beside the page
         return MarkdownWithMath(renderer=OfflineRenderer(escape=False)).render(source)
 
     def from_notebook_node(self, nb, resources=None, **options):
@@ -101,27 +103,55 @@ def report(executed: list[Path]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     notebooks = [nbformat.read(path, as_version=4) for path in executed]
     facts = facts_of(notebooks)
-    pages = [page(notebook, folder / f"{path.stem}.html") for notebook, path in zip(notebooks, executed, strict=True)]
+    places = [(f"{path.stem}.html", title_of(notebook)) for notebook, path in zip(notebooks, executed, strict=True)]
+    around = zip([None, *places[:-1]], [*places[1:], None], strict=True)
+    pages = [
+        page(notebook, folder / place[0], *beside)
+        for notebook, place, beside in zip(notebooks, places, around, strict=True)
+    ]
     if reader := (RUNS / "reader.html").is_file():
-        with replacing(folder / "reader.html") as copy:
-            shutil.copyfile(RUNS / "reader.html", copy)
+        stage = (RUNS / "reader.html").read_text(encoding="utf-8")
+        back = '<p class="about"><a href="index.html">All notebooks and results</a></p>'
+        write_text(folder / "reader.html", stage.replace("<!-- back -->", back, 1))
     index = folder / "index.html"
     table = results_table(RUNS / "summary.csv")
     contents = jinja2.Environment(loader=TEMPLATES, autoescape=True).get_template("contents.html.j2")
-    write_text(index, contents.render(pages=pages, reader=reader, table=table, facts=facts))
+    shown = {"reader": reader, "stage": stage_picture(), "conclusions": conclusions(notebooks)}
+    write_text(index, contents.render(pages=pages, table=table, facts=facts, **shown))
     return index
 
 
-def page(notebook: nbformat.NotebookNode, path: Path) -> tuple[str, str, bool, str | None, str | None]:
+def title_of(notebook: nbformat.NotebookNode) -> str:
+    """The title of a notebook: its first heading."""
+    first = next(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    return first.splitlines()[0].strip("# ")
+
+
+def page(
+    notebook: nbformat.NotebookNode, path: Path, before: Place | None = None, after: Place | None = None
+) -> tuple[str, str, bool, str | None, str | None]:
     """Write the page of a notebook; returns its name and title, whether it failed, its picture and the text for it."""
-    texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
-    title = texts[0].splitlines()[0].strip("# ")
+    title = title_of(notebook)
     notebook.metadata["title"] = title
     body, _ = OfflineExporter().from_notebook_node(notebook)
-    write_text(path, body)
-    kinds = {output.output_type for output in outputs_of(notebook)}
-    picture, text = thumbnail(notebook)
-    return path.name, title, "error" in kinds, picture, text
+    write_text(path, readable(body, before, after))
+    failed = any(output.output_type == "error" for output in outputs_of(notebook))
+    return path.name, title, failed, *thumbnail(notebook)
+
+
+def conclusions(notebooks: list[nbformat.NotebookNode]) -> list[str]:
+    """What the cells tagged `conclusion` say, as HTML: sentences with numbers from this run."""
+    cells = [cell for notebook in notebooks for cell in notebook.cells]
+    tagged = [cell for cell in cells if "conclusion" in cell.metadata.get("tags", [])]
+    outputs = [output.get("data", {}) for cell in tagged for output in cell.get("outputs", [])]
+    sentences = [re.sub(r"</?(p|span)[^>]*>", "", data.get("text/html", "")) for data in outputs]
+    return [sentence for sentence in sentences if sentence and "<" not in sentence]
+
+
+def stage_picture() -> str | None:
+    """The committed picture of the stage, in base64, or None."""
+    picture = ROOT / "docs" / "reader.png"
+    return base64.b64encode(picture.read_bytes()).decode() if picture.is_file() else None
 
 
 def outputs_of(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
