@@ -5,7 +5,7 @@ import operator
 import sys
 from collections import deque
 from decimal import Decimal
-from numbers import Complex, Integral, Number, Real
+from numbers import Integral, Number, Real
 
 import mpmath
 import sympy as sp
@@ -84,12 +84,13 @@ def _check_held(step, name, values, answer):
 
 def _check_follower(step, name, gate, values, shown):
     """A gate that is a formula of others is what that formula says."""
-    formula = step.gates[symbols(gate)]
-    settled = settings.gate_values(step, values)[symbols(gate)]
+    symbol = symbols(gate)
+    equation = f"{gate} = {step.gates[symbol]}"
+    settled = settings.gate_values(step, values)[symbol]
     if name != gate or settled.free_symbols:
-        raise Wrong(f"{name} is no free choice: {gate} = {formula} follows from other gates; set those")
+        raise Wrong(f"{name} is no free choice: {equation} follows from other gates; set those")
     if not settings.same(settled, values[name]):
-        raise Wrong(f"{shown} contradicts {gate} = {formula}, which is {settled} here")
+        raise Wrong(f"{shown} contradicts {equation}, which is {settled} here")
 
 
 class Explanation:
@@ -294,11 +295,11 @@ def _rounding(value):
     value = _entries(value)[0]
     if isinstance(value, sp.Float):
         return 2.0**-value._prec
-    if getattr(getattr(value, "dtype", None), "kind", "") in ("f", "c"):
+    if getattr(getattr(value, "dtype", None), "kind", "") == "f":
         import numpy as np
 
         return float(np.finfo(value.dtype).eps)
-    return sys.float_info.epsilon if isinstance(value, (float, complex)) else 0
+    return sys.float_info.epsilon if isinstance(value, float) else 0
 
 
 def _read_answer(answer, names):
@@ -308,15 +309,21 @@ def _read_answer(answer, names):
     if not isinstance(answer, dict):
         raise Wrong(f"the answer is {kind_of(answer)}; a dict from name to number is needed")
     for name in answer:
-        if not isinstance(name, str) and short_repr(name) in names:
-            raise Wrong(f"the name {name} is {kind_of(name)}; write it as text: '{name}'")
-        if not isinstance(name, str) or name not in names:
-            raise Wrong(f"unknown name {short_repr(name)}; the names are {', '.join(names) or 'none'}")
+        _check_name(name, names)
     told = [name for name in names if name in answer]
     open_names = [name for name in told if answer[name] is None or answer[name] is ...]
     if open_names:
         raise Wrong(f"not answered yet: {', '.join(open_names)}")
     return {name: exact(name, answer[name]) for name in told}
+
+
+def _check_name(name, names):
+    is_text = isinstance(name, str)
+    if not is_text and short_repr(name) in names:
+        raise Wrong(f"the name {name} is {kind_of(name)}; write it as text: '{name}'")
+    if not is_text or name not in names:
+        known = ", ".join(names) or "none"
+        raise Wrong(f"unknown name {short_repr(name)}; the names are {known}")
 
 
 def _entries(value):
@@ -373,8 +380,6 @@ def _exact_number(name, value):
 
 def _as_fraction(name, value, shown):
     """A number of Python or NumPy as the fraction that it is."""
-    if isinstance(value, Complex) and value.imag == 0:
-        value = value.real
     if not isinstance(value, (Real, Decimal)):
         raise Wrong(f"{name} is {kind_of(value)}; a real number is needed")
     if isinstance(value, Integral):

@@ -19,6 +19,7 @@ from coursework.settings import (
     interval_of,
     intervals,
     recurrent_weights,
+    setting_names,
     state_under,
     without_outer,
 )
@@ -48,7 +49,7 @@ def settings_left(cell: Cell, behaviour: str) -> Iterator[dict]:
         if any(_faces_forbid(demand, box) for demand in simpler):
             continue
         for part in _not_ruled_out(demands + simpler, box):
-            yield _nearby(part) | extra
+            yield _nearby(cell, part) | extra
 
 
 def worth_a_proof(cell: Cell, behaviour: str, settings: Iterable[dict]) -> Iterator[dict]:
@@ -232,7 +233,9 @@ def _not_ruled_out(demands, box):
     """The parts of a box that no demand rules out; each is narrow, or what was left when enough had been looked at."""
     zero = [tree_of(demand.zero) for demand in demands]
     other = [tree_of(demand.other) for demand in demands if demand.zero == 0]
-    waiting, seen = [box], 0
+    read = {symbol.name for demand in demands for symbol in demand.zero.free_symbols | demand.other.free_symbols}
+    waiting = [{name: interval for name, interval in box.items() if name in read}]
+    seen = 0
     while waiting:
         box = waiting.pop()
         seen += 1
@@ -269,10 +272,12 @@ def _halves(interval):
     return intervals.mpf([low, middle]), intervals.mpf([middle, high])
 
 
-def _nearby(box):
+def _nearby(cell, box):
     """The simplest fractions in a narrow box, as a setting."""
     setting = {}
     for name, interval in box.items():
+        name = name.replace(BEFORE, "_prev")
         middle = Fraction(float(interval.mid)) if interval.delta < math.inf else Fraction(0)
-        setting[name.replace(BEFORE, "_prev")] = sp.Rational(middle.limit_denominator(12))
+        if name in setting_names(cell):
+            setting[name] = sp.Rational(middle.limit_denominator(12))
     return setting

@@ -116,8 +116,9 @@ def _output_before(cell, setting):
     values = {read: before(read) for read in symbols("x h_prev c_prev")}
     values[symbols("c")] = symbols("c_prev")
     for gate, value in gate_values(cell, setting).items():
-        value = value.xreplace({free: before(free) for free in value.free_symbols})
-        values[gate] = setting.get(f"{gate.name}_prev", value)
+        earlier = {free: before(free) for free in value.free_symbols}
+        name = f"{gate.name}_prev"
+        values[gate] = setting.get(name, value.xreplace(earlier))
     return cell.output.xreplace(values)
 
 

@@ -70,7 +70,6 @@ NUMBER_TYPES += [
     lambda value: np.array(value, dtype=object),
     lambda value: Decimal(value.numerator) / Decimal(value.denominator),
     lambda value: sp.Float(float(value)),
-    lambda value: complex(float(value)),
     lambda value: np.full(3, float(value)),
     lambda value: [float(value)] * 2,
     lambda value: sp.ones(2) * as_rational(value),
@@ -198,7 +197,7 @@ ODD_VALUES = [
     sp.nan, sp.zoo, sp.true, sp.Matrix([0, sp.Symbol("q")]), Decimal("NaN"), Decimal("sNaN"), Decimal("Infinity"),
     Decimal("1e99999"), np.float32("nan"), np.longdouble("nan"), sp.Float("nan"), sp.exp(-sp.exp(sp.exp(100))),
     sp.exp(10**9), sp.Pow(sp.Float(2.5), sp.Integer(10) ** 8, evaluate=False), sp.Float("1e-3000"),
-    sp.sqrt(2) + sp.sqrt(3) - sp.sqrt(5 + 2 * sp.sqrt(6)), sp.sqrt(2) * sp.Integer(10) ** 5000,
+    sp.sqrt(2) + sp.sqrt(3) - sp.sqrt(5 + 2 * sp.sqrt(6)), sp.sqrt(2) * sp.Integer(10) ** 5000, 1 + 0j, np.complex64(0),
 ]  # fmt: skip
 ODD_NAMES = [1, None, ..., (), "f\ni", "x" * 10_000, 10**5000, Bomb(), sp.Symbol("f")]
 USUAL = st.sampled_from([0, 1, 0.5, -0.5, 0.25, 2, np.float32(0.1), sp.Rational(1, 3), Fraction(-2, 3), sp.pi / 4])

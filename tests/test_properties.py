@@ -226,7 +226,7 @@ def test_bounds_are_kept_and_missed(cell):
         for state in states_over_time(cell, extremes, lambda: rng.normal(0, 10, SIZE), 60):
             assert np.nanmax(np.abs(state), initial=0) <= bound + 1e-9
     elif "put no bound" not in bounded.why:
-        rows = np.array(list(itertools.product(*[(-1, 1) if name == "t" else (0, 1) for name in own])))
+        rows = np.array(list(itertools.product(*[(-1, 0.5, 1) if name == "t" else (0, 0.5, 1) for name in own])))
         corners = dict(zip(own, rows.T[:, :, None].astype(float), strict=True))
         *_, state = states_over_time(cell, lambda: corners, lambda: np.full(SIZE, 100.0), 200)
         assert np.nanmax(np.abs(state)) > 20
