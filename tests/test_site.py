@@ -254,10 +254,10 @@ def test_pages_load_little_and_nothing_from_elsewhere(browser, address):  # noqa
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"{address}/")
     links = page.eval_on_selector_all("nav a", "all => all.map(link => link.href)")
-    assert [link.rsplit("/")[-1] for link in links] == [name for name, _ in site.NAV]
+    assert [link.removeprefix(f"{address}/") for link in links] == [name for name, _ in site.NAV]
     front = [url for url in asked if url.startswith(address)]
     assert sum((site.SITE / (url.removeprefix(f"{address}/") or "index.html")).stat().st_size for url in front) < 1e6
-    page.goto(f"{address}/notebooks.html")
+    page.goto(f"{address}/notebooks/index.html")
     for link in page.eval_on_selector_all("li a", "all => all.map(link => link.href)"):
         page.goto(link)
         assert page.locator("details li a").count() > 3
@@ -276,7 +276,7 @@ def test_axe_finds_nothing(context, page, address, tmp_path_factory):
     subprocess.run(["tar", "xzf", f"axe-core-{AXE}.tgz", "package/axe.min.js"], cwd=folder, check=True)
     script = (folder / "package" / "axe.min.js").read_text("utf-8")
     typed(page, "f = 0")
-    for name in ("q1.html", "notebooks.html"):
+    for name in ("q1.html", "notebooks/index.html", "index.html"):
         if name not in page.url:
             page.goto(f"{address}/{name}")
         page.evaluate(script)

@@ -7,7 +7,6 @@ python -m tools.site --serve    show it on the loopback address
 import argparse
 import contextlib
 import hashlib
-import html
 import importlib.metadata
 import io
 import json
@@ -38,7 +37,7 @@ FETCHED = ("pyodide.asm.wasm", "python_stdlib.zip", "pyodide-lock.json", "packag
 PACKAGES = ("sympy", "mpmath", "latex2mathml")
 ROOMS = ("__init__", "checks_gates", "files", "formulas", "impossible", "practice", "properties", "settings")
 ROOMS += ("text", "typed", "verdicts", "words")
-NAV = [("index.html", "Draw a digit"), ("q1.html", "Set the gates"), ("notebooks.html", "Notebooks")]
+NAV = [("index.html", "Draw a digit"), ("q1.html", "Set the gates"), ("notebooks/index.html", "Notebooks")]
 
 
 class NotBuilt(Exception):
@@ -165,8 +164,9 @@ def is_needed(package: str, name: str) -> bool:
 
 def nav(here: str) -> str:
     """Links to the pages of the site."""
+    up = "../" * here.count("/")
     current = ' aria-current="page"'
-    links = (f'<a href="{page}"{current if page == here else ""}>{title}</a>' for page, title in NAV)
+    links = (f'<a href="{up}{page}"{current if page == here else ""}>{title}</a>' for page, title in NAV)
     return f'<nav aria-label="Site">{" ".join(links)}</nav>'
 
 
@@ -205,28 +205,19 @@ def digit_of(stage: str) -> dict:
 
 
 def write_notebooks(folder: Path) -> None:
-    """A page for each notebook, of the last run or else as committed, with its contents; and the list of them."""
-    from tools.report import OfflineExporter  # takes a second, which --serve need not wait for
+    """A page for each notebook with its contents, of the last run or else as committed, and the list of them."""
+    from tools.report import page, title_of  # takes a second, which --serve need not wait for
 
     executed = [RUNS / path.name for path in NOTEBOOKS]
-    pages = []
-    for path in executed if all(path.is_file() for path in executed) else NOTEBOOKS:
-        notebook = nbformat.read(path, as_version=4)
-        first = next(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-        title = notebook.metadata["title"] = first.splitlines()[0].strip("# ")
-        body, _ = OfflineExporter().from_notebook_node(notebook)
-        body = re.sub("<nav>.*?</nav>", lambda _, body=body: nav("") + contents(body), body, count=1)
-        write_text(folder / f"{path.stem}.html", body)
-        pages.append((f"{path.stem}.html", title))
+    paths = executed if all(path.is_file() for path in executed) else NOTEBOOKS
+    notebooks = [nbformat.read(path, as_version=4) for path in paths]
+    places = [(f"{path.stem}.html", title_of(notebook)) for path, notebook in zip(paths, notebooks, strict=True)]
+    before, after = [None, *places[:-1]], [*places[1:], None]
+    (folder / "notebooks").mkdir()
+    for notebook, place, *beside in zip(notebooks, places, before, after, strict=True):
+        page(notebook, folder / "notebooks" / place[0], *beside)
     template = jinja2.Environment(autoescape=True).from_string((PARTS / "notebooks.html").read_text("utf-8"))
-    write_text(folder / "notebooks.html", template.render(pages=pages, nav=nav("notebooks.html")))
-
-
-def contents(body: str) -> str:
-    """A folded list of links to the sections of a notebook's page."""
-    headings = re.findall(r'<h[23] id="([^"]+)">(.*?)<a class="anchor-link"', body, re.S)
-    links = (f'<li><a href="#{html.escape(anchor)}">{title}</a></li>' for anchor, title in headings)
-    return f"<details><summary>Contents</summary><ul>{''.join(links)}</ul></details>"
+    write_text(folder / NAV[2][0], template.render(pages=places, nav=nav(NAV[2][0])))
 
 
 # --- Serve ------------------------------------------------------------------------------------------------------------
