@@ -205,19 +205,27 @@ def digit_of(stage: str) -> dict:
 
 
 def write_notebooks(folder: Path) -> None:
-    """A page for each notebook with its contents, of the last run or else as committed, and the list of them."""
+    """A page for each notebook with its contents, and the list of them."""
     from tools.report import page, title_of  # takes a second, which --serve need not wait for
 
-    executed = [RUNS / path.name for path in NOTEBOOKS]
-    paths = executed if all(path.is_file() for path in executed) else NOTEBOOKS
-    notebooks = [nbformat.read(path, as_version=4) for path in paths]
-    places = [(f"{path.stem}.html", title_of(notebook)) for path, notebook in zip(paths, notebooks, strict=True)]
-    before, after = [None, *places[:-1]], [*places[1:], None]
     (folder / "notebooks").mkdir()
-    for notebook, place, *beside in zip(notebooks, places, before, after, strict=True):
-        page(notebook, folder / "notebooks" / place[0], *beside)
+    paths = notebooks_to_show()
+    notebooks = [nbformat.read(path, as_version=4) for path in paths]
+    places = []
+    for path, notebook in zip(paths, notebooks, strict=True):
+        places.append((f"{path.stem}.html", title_of(notebook)))
+    for number, notebook in enumerate(notebooks):
+        before = places[number - 1] if number else None
+        after = places[number + 1] if number + 1 < len(places) else None
+        page(notebook, folder / "notebooks" / places[number][0], before, after)
     template = jinja2.Environment(autoescape=True).from_string((PARTS / "notebooks.html").read_text("utf-8"))
     write_text(folder / NAV[2][0], template.render(pages=places, nav=nav(NAV[2][0])))
+
+
+def notebooks_to_show() -> list[Path]:
+    """Those of the last run if it has all, else the committed ones."""
+    executed = [RUNS / path.name for path in NOTEBOOKS]
+    return executed if all(path.is_file() for path in executed) else NOTEBOOKS
 
 
 # --- Serve ------------------------------------------------------------------------------------------------------------
