@@ -102,4 +102,4 @@ site: setup ## runs/site/: the stage, Q1 checked in the page, the notebooks; sta
 	@$(PY) -m tools.site
 
 serve: setup ## show the site at an address of this computer [PORT=]
-	@$(PY) -m tools.site --serve $${PORT:+--port "$$PORT"}
+	@$(PY) -m tools.site --serve $(if $(filter command%,$(origin PORT)),--port "$(PORT)")

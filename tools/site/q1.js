@@ -56,7 +56,9 @@ function begin() {
 
 function fail(text) {
   part("progress").hidden = true;
+  worker = null;
   say("status", text);
+  say("verdict", "");
 }
 
 /** A question to Python; one after the other, each with its time limit. */
@@ -138,6 +140,7 @@ function choose(name, shown) {
 
 async function check(event) {
   event.preventDefault();
+  if (!worker) return part("status").scrollIntoView(); // which says why
   const { task, text, is, z_keeps = 1 } = chosen();
   forget();
   say("verdict", isReady ? "Checking ..." : "Checked as soon as Python is loaded ...");
