@@ -3,6 +3,7 @@
 import dataclasses
 import operator
 import random
+from typing import Any
 
 import sympy as sp
 
@@ -41,7 +42,7 @@ class Practice:
         names = ", ".join(name for name in setting_names(self.cell) if not name.endswith("_prev"))
         return f'Which setting of {names} makes this cell {ASKED[self.behaviour]}? If none does: "{IMPOSSIBLE}".'
 
-    def check(self, answer: dict | str) -> Verdict:
+    def check(self, answer: Any) -> Verdict:
         """Is this a setting that does it, as in `check_gates`, or, where there is none, the word "impossible"?"""
         if not (isinstance(answer, str) and answer.strip().lower() == IMPOSSIBLE):
             return check_gates(self.cell, self.behaviour, answer)

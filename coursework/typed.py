@@ -3,7 +3,7 @@
 import ast
 import json
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import sympy as sp
 
@@ -11,14 +11,14 @@ from coursework.formulas import Cell, cell_from_data, dot, sigmoid, symbols
 
 LONGEST = 20_000  # characters; the largest cell of the bundle takes 800
 STRAIGHT = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "−": "-", "\N{NO-BREAK SPACE}": " "})
-ARITHMETIC = {
+ARITHMETIC: dict[type, Callable] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
     ast.Pow: operator.pow,
 }
-SIGNS = {ast.UAdd: operator.pos, ast.USub: operator.neg}
+SIGNS: dict[type, Callable] = {ast.UAdd: operator.pos, ast.USub: operator.neg}
 CALLED = {
     "sigmoid": sigmoid,
     "tanh": sp.tanh,
@@ -186,7 +186,7 @@ def _called_cell(call):
     given = dict(zip(order, call.args, strict=False))
     given |= {word.arg: word.value for word in call.keywords}
     name, gates = given.get("name"), given.get("gates")
-    name = name.value if isinstance(name, ast.Constant) else "mine"
+    name = str(name.value) if isinstance(name, ast.Constant) else "mine"
     held = {} if gates is None else _called_gates(gates)
     parts = {part: _formula(given[part]) for part in order[2:] if part in given}
     return Cell(name, held, **parts)
