@@ -242,8 +242,10 @@ function drawLine({ low, high, h }) {
 // --- Another cell, a cell of one's own -------------------------------------------------------------------------------
 
 async function practice(seed, level) {
+  const before = cell.value;
   say("verdict", isReady ? "" : "The cell is shown as soon as Python is loaded ...");
   const told = await ask({ ask: "show_practice", seed, level });
+  if (cell.value !== before) return; // another one was chosen meanwhile
   if (told.failed || !told.cell) return say("verdict", told.failed ?? told.verdict);
   part("level").value = String(level);
   choose(`practice ${level}.${seed}`, { ...told, task: { seed, level, text: told.text }, text: undefined });
