@@ -46,7 +46,19 @@ def imports_the_grading(path):
     return bool({"teaching", "situations"} & set(imported))
 
 
-LONGEST = ["test_run.py", "test_grading.py", "test_house.py", "test_sweep.py", "test_resilience.py", "test_setup.py"]
+LONGEST = [
+    "test_run.py",
+    "test_grading.py",
+    "test_inside.py",
+    "test_year.py",
+    "test_zoo.py",
+    "test_handout.py",
+    "test_house.py",
+    "test_sweep.py",
+    "test_figures.py",
+    "test_resilience.py",
+    "test_setup.py",
+]
 
 
 def pytest_collection_modifyitems(items):

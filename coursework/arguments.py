@@ -135,7 +135,7 @@ def check_steps(steps: Sequence[int], most: int) -> None:
 
 
 def _fits(found, wanted):
-    lengths = {}
+    lengths: dict[str, int] = {}
     return len(found) == len(wanted) and all(
         size == (lengths.setdefault(want, size) if isinstance(want, str) else want) and size > 0
         for size, want in zip(found, wanted, strict=True)

@@ -6,6 +6,7 @@ import sys
 from collections import deque
 from decimal import Decimal
 from numbers import Integral, Number, Real
+from typing import Any
 
 import mpmath
 import sympy as sp
@@ -104,9 +105,11 @@ class Explanation:
         self.step, self.answer, self.values = step, answer, values
         self.old = step.old_state
         self.setting = settings.gate_values(step, values)
-        self.shares = settings.shares(step)
+        found = settings.shares(step)
+        self.has_shares = found is not None
+        self.shares = found or (sp.S.Zero, sp.S.Zero)
         self.meaning = ""
-        if self.shares and has_conventions:
+        if self.has_shares and has_conventions:
             self.meaning = f"; in this convention the old state's share is {self.shares[0]}"
 
     def tell(self, behaviour):
@@ -114,7 +117,7 @@ class Explanation:
         new = settings.state_under(self.step, self.values)
         if settings.is_undefined(new):
             raise Wrong("with this setting the new state is 0/0, which is no number")
-        if self.shares:
+        if self.has_shares:
             kept_and_taken = [sp.expand(share.xreplace(self.setting)) for share in self.shares]
             requirements = self.keeping if behaviour == "keep_state" else self.storing
             requirements(*kept_and_taken)
@@ -192,7 +195,6 @@ class Explanation:
 COUNTEREXAMPLE_NAMES = ("x", "h_prev", "c_prev", "w", "u", "b", "z", "r")
 
 
-@judged
 def check_counterexample(values: dict) -> Verdict:
     """Do these numbers give a GRU step that no LSTM gates can reproduce (Q1.3)?
 
@@ -210,6 +212,11 @@ def check_counterexample(values: dict) -> Verdict:
 
     Notebook 1, Q1.3.
     """
+    return _judge_counterexample(values)
+
+
+@judged
+def _judge_counterexample(values):
     numbers = _read_answer(values, COUNTEREXAMPLE_NAMES)
     missing = [name for name in COUNTEREXAMPLE_NAMES if name not in numbers]
     if missing:
@@ -328,13 +335,13 @@ def _check_name(name, names):
 
 def _entries(value):
     """The numbers in an array, a tensor, a matrix or a list, in one list; a single number stands for itself."""
-    if hasattr(type(value), "__array__") and not isinstance(value, (sp.Basic, sp.MatrixBase, Number)):
-        import numpy as np  # here: without arrays, the checks do without NumPy
+    if isinstance(value, (sp.MatrixBase, sp.NDimArray)):
+        value = value.tolist()
+    elif hasattr(type(value), "__array__") and not isinstance(value, (sp.Basic, Number)):
+        import numpy as np  # here: without arrays, tensors and tables, the checks do without NumPy
 
         array = np.asarray(value)
         return list((array.astype(int) if array.dtype == bool else array).flat)
-    if isinstance(value, (sp.MatrixBase, sp.NDimArray)):
-        value = value.tolist()
     if isinstance(value, SEQUENCES):
         return [entry for part in value for entry in _entries(part)]
     return [value]
@@ -380,12 +387,14 @@ def _exact_number(name, value):
 
 def _as_fraction(name, value, shown):
     """A number of Python or NumPy as the fraction that it is."""
+    number: Any = value
     if not isinstance(value, (Real, Decimal)):
         raise Wrong(f"{name} is {kind_of(value)}; a real number is needed")
     if isinstance(value, Integral):
         return sp.Integer(operator.index(value))  # no time span, which NumPy counts among them, is an index
     try:
-        return sp.Rational(*map(int, value.as_integer_ratio()))
+        top, bottom = number.as_integer_ratio()
+        return sp.Rational(int(top), int(bottom))
     except (ValueError, OverflowError):
         raise Wrong(f"{shown} is not a finite number") from None
 

@@ -215,7 +215,7 @@ def _mnist(seconds=300):
 
 def with_timeout(function, seconds):
     """What `function` returns or raises; TimeoutError after so many seconds, and its thread is left to itself."""
-    outcome = Future()
+    outcome: Future = Future()
 
     def work():
         try:
@@ -243,12 +243,12 @@ def _read_npz(path):
     if missing:
         raise ValueError(f"{name} lacks the array {missing[0]!r}; it needs {', '.join(keys)}")
     x_train, y_train, x_test, y_test = arrays
-    x_train, x_test = _grey(name, x_train, x_test)
+    x_train, x_test = _grey(name, [x_train, x_test])
     y_train = as_labels(f"{name}: y_train", y_train, len(x_train))
     return x_train, y_train, x_test, as_labels(f"{name}: y_test", y_test, len(x_test))
 
 
-def _grey(file, *parts):
+def _grey(file, parts):
     """The images of both parts as float32 (N, 28, 28) in [0, 1], or a ValueError that names what is wrong."""
     names = [f"{file}: {name}" for name in ("x_train", "x_test")]
     parts = [as_numbers(name, x) for name, x in zip(names, parts, strict=True)]

@@ -52,11 +52,11 @@ def write_csv(name: str, header: Sequence, rows: Iterable[Sequence]) -> None:
 
 def rows_of(header: Sequence, rows: Iterable[Sequence]) -> list[list]:
     """The rows of a table as lists, or a ValueError if one has not a value for each column."""
-    rows = [[row] if isinstance(row, str) else list(row) for row in rows]
-    wrong = next((row for row in rows if isinstance(header, str) or len(row) != len(header)), None)
+    table = [[row] if isinstance(row, str) else list(row) for row in rows]
+    wrong = next((row for row in table if isinstance(header, str) or len(row) != len(header)), None)
     if wrong is not None:
         raise ValueError(f"a row of the table has {len(wrong)} values, its header {len(header)} names")
-    return rows
+    return table
 
 
 def read_csv(name):

@@ -75,7 +75,7 @@ def supported(layer):
     if not isinstance(layer, keras.layers.RNN) or not is_followed(cell):
         kind = type(layer).__name__ if cell is None else f"{type(layer).__name__} with {type(cell).__name__}"
         raise ValueError(f"expected an LSTM or GRU layer or a model with one, got {kind}")
-    if not cell.built:
+    if cell is None or not cell.built:
         raise ValueError(f"the layer {layer.name!r} has no weights yet; call it once, or build it")
     if layer.stateful:
         raise ValueError(f"the layer {layer.name!r} is stateful, which is not supported: its start is not zero")
@@ -85,6 +85,7 @@ def supported(layer):
 def layer_and_its_input(model, x, choice):
     """The chosen recurrent layer of a model, and what comes into it when the model reads x."""
     x = input_for(model, x)
+    check_plain(model)
     layer, calls = _chosen(model, choice), []
     call = layer.call
 
@@ -160,6 +161,12 @@ def input_shape(model):
     return "N", *(f"T{place or ''}" if size is None else size for place, size in enumerate(others))
 
 
+def check_plain(model):
+    """ValueError if a call is a `tf.function`: it would keep what `set_to` has put into a layer for a moment."""
+    if any(isinstance(part.call, tf.types.experimental.GenericFunction) for part in parts_of(model)):
+        raise ValueError(f"the model {model.name!r} calls a layer by a tf.function: make it without, and try again")
+
+
 def parts_of(layer):
     """A layer or model and all layers inside of it, at whatever depth."""
     return layer._flatten_layers()
@@ -181,6 +188,7 @@ def rest_of(model: keras.Model, layer: keras.layers.RNN, steps: int) -> Callable
 
     All else that the model reads is one input of so many steps, and the layer's states: of one value everywhere.
     """
+    check_plain(model)
     _, *sizes = input_shape(model)
     sizes = [steps if isinstance(size, str) else size for size in sizes]
 
@@ -257,11 +265,20 @@ def parts(count, size):
     return [slice(first, first + size) for first in range(0, count, size)]
 
 
+def _only(output):
+    """A model's one output, alone or in a list or a dict; ValueError if there are more."""
+    if isinstance(output, dict):
+        output = list(output.values())
+    if not isinstance(output, (list, tuple)):
+        return output
+    if len(output) != 1:
+        raise ValueError(f"the model has {len(output)} outputs; give one that has one: keras.Model(inputs, output)")
+    return output[0]
+
+
 def in_parts(function: Callable, x, size):
     """function(x) as an array, computed for `size` rows of x at a time, so that memory stays small; half as float32."""
-    outputs = [function(x[some]) for some in parts(len(x), size)]
-    if isinstance(outputs[0], (list, tuple, dict)):
-        raise ValueError(f"the model has {len(outputs[0])} outputs; give one that has one: keras.Model(inputs, output)")
+    outputs = [_only(function(x[some])) for some in parts(len(x), size)]
     values = np.concatenate([np.asarray(output) for output in outputs])
     if values.dtype.name in ("float16", "bfloat16"):
         values = values.astype(np.float32)

@@ -33,7 +33,7 @@ def gate_playground(digit: np.ndarray, cells: Sequence = ("LSTM", "GRU")) -> Rea
     Raises:
         ValueError: a digit of another shape, or no cell.
 
-    Notebook 1, before Q1.1.
+    Notebook 1.
     """
     digit = as_numbers("digit", digit, (UNITS, UNITS))
     cells = [as_cell(cell) for cell in cells]

@@ -1,8 +1,8 @@
 // Draw a digit, and watch trained networks read it row by row: the entry, on the anywidget contract.
 //
 // Modules without dependencies, in page/. reader.py joins them to one script, which Jupyter runs as a widget and which
-// stands in the page. All but hand.js, parts.js, draw.js, views.js and stage.js compute without a browser
-// (tests/test_reader.py runs them in node). Rows are time steps, counted from 1 on the screen and from 0 in arrays.
+// stands in the page. Those that are exported here compute without a browser (tests/test_reader.py
+// runs them in node). Rows are time steps, counted from 1 on the screen and from 0 in arrays.
 
 import { playground } from "./page/playground.js";
 import { Stage } from "./page/stage.js";

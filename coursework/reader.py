@@ -29,7 +29,8 @@ from coursework.trace import trace
 
 SCRIPT = Path(__file__).with_name("reader.js")
 # Of the folder page/, each after those that it reads.
-MODULES = ["arithmetic", "ink", "formula", "state", "draw", "parts", "hand", "story", "views", "stage", "playground"]
+MODULES = ["arithmetic", "ink", "formula", "state", "draw", "parts", "hand", "story", "views"]
+MODULES += ["reading", "acting", "stage", "playground"]
 STYLE = SCRIPT.with_suffix(".css")
 PAGE = SCRIPT.with_suffix(".html")
 SMALL = ("GRU 32", "LSTM 32")  # the networks of the committed page

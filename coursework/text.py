@@ -86,8 +86,8 @@ def _as_text(header, rows):
     lines = []
     for first, *others in cells:
         first = first if MARK.search(first) else first.ljust(widths[0])
-        others = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
-        lines.append("  ".join([first, *others]).rstrip())
+        right = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        lines.append("  ".join([first, *right]).rstrip())
     return "\n".join(lines)
 
 

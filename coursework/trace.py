@@ -39,7 +39,8 @@ def trace(model_or_layer: keras.Layer, x: np.ndarray, layer: str | int | None = 
         raise ValueError("layer= chooses a layer of a model; here a single layer is given")
     else:
         recurrent = supported(model_or_layer)
-    h, traced = layer_outputs(recurrent, x), {}
+    h = layer_outputs(recurrent, x)
+    traced: dict[str, np.ndarray] = {}
     for some in parts(len(h), 2000):
         for name, values in _gates(recurrent, x[some], h[some]).items():
             traced.setdefault(name, np.empty_like(h))[some] = values
@@ -53,7 +54,7 @@ def _gates(layer, x, h):
     x = np.asarray(x, h.dtype)[:, ::-1] if layer.go_backwards else np.asarray(x, h.dtype)
     before = np.pad(h, ((0, 0), (1, 0), (0, 0)))[:, :-1]  # h_(t-1), zero before the first step
     c = np.zeros_like(h[:, 0])
-    traced = {}
+    traced: dict[str, np.ndarray] = {}
     for t in range(h.shape[1]):
         states = {"x": x[:, t], "h_prev": before[:, t], "c_prev": c}
         new = run_step(cell, weights, states, library)

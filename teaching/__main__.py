@@ -173,7 +173,7 @@ def graded(grader: Grader, submissions: list[Submission], jobs: int) -> Iterator
         waiting = {pool.submit(grade_one, submission): submission for submission in submissions}
         try:
             for job in concurrent.futures.as_completed(waiting):
-                yield waiting[job], job.result()
+                yield waiting.pop(job), job.result()  # whose pages are not kept here
         except BaseException:  # Ctrl-C above all
             sandbox.STOP.set()
             pool.shutdown(cancel_futures=True)

@@ -172,7 +172,7 @@ def questions_in_words(handout: NotebookNode) -> list[str]:
 def texts_in_places(
     notebook: NotebookNode, handout: NotebookNode
 ) -> tuple[dict[str, list[str]], dict[str, list[str]], list[str]]:
-    """What the student wrote: (texts by question, comments below code by question, texts in cells of the student's own).
+    """What the student wrote: (texts by question, comments below code by question, texts in cells of their own).
 
     What stands in the answer's cell (or in a copy), in the question's, or between them and the next cell of the
     hand-out, belongs to the question.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import CountVectorizer
 
@@ -57,9 +58,11 @@ def write_class_report(course: Path, rows: list[Row]) -> Path:
 
 def in_all(course: Path, rows: list[Row]) -> Iterator[str]:
     """Mean, spread, what waits, and whose marks are of another key."""
-    totals = [float(row["total"]) for row in rows]
-    yield f"<p>Of {marks.most_points(course):g} points with the bonus: mean {np.mean(totals):.1f}, "
-    yield f"median {np.median(totals):.1f}, from {min(totals):g} to {max(totals):g}.</p>"
+    totals = pd.Series([float(row["total"]) for row in rows])
+    yield f"<p>Of {marks.most_points(course):g} points with the bonus:</p>"
+    spread = totals.describe()[["mean", "50%", "min", "max"]]
+    titles = ("mean", "median", "lowest", "highest")
+    yield table([titles, [f"{value:.1f}" for value in spread]])
     waiting = [row for row in rows if row["to grade by hand"]]
     if waiting:
         yield f"<p>Texts of {len(waiting)} students wait for a person; their points are not in here yet.</p>"

@@ -50,21 +50,18 @@ def state_of(course: Path, who: str, gradebook: Gradebook) -> str:
 
 def finished(page: str) -> str:
     """A page of nbgrader's with its language, and links that say where they lead."""
-    page = re.sub(r"<html>", '<html lang="en">', page, count=1)
-
-    def link(match: re.Match) -> str:
-        return f'<a href="#{match[1]}">{marks.question_of(match[1])}: {LINKS.get(match[2], match[2])}</a>'
-
-    page = re.sub(r'<a href="#comment-([\w-]+)">(Comment)</a>', commented, page)
-    return re.sub(r'<a href="#([\w-]+)">(Test cell|Written response|Coding free-response|Task)</a>', link, page)
+    page = page.replace("<html>", '<html lang="en">', 1)
+    return re.sub(r'<a href="#(comment-)?([\w-]+)">([\w -]+)</a>', renamed_link, page)
 
 
-LINKS = {"Test cell": "check", "Written response": "text"}
+def renamed_link(match: re.Match) -> str:
+    """A link with its question's name, if it leads to a box for points."""
+    if match[3] not in LINKS:
+        return match[0]
+    return f'<a href="#{match[1] or ""}{match[2]}">{marks.question_of(match[2])}: {LINKS[match[3]]}</a>'
 
 
-def commented(match: re.Match) -> str:
-    """The link to a comment."""
-    return f'<a href="#comment-{match[1]}">{marks.question_of(match[1])}: comment</a>'
+LINKS = {"Test cell": "check", "Coding free-response": "check", "Written response": "text", "Comment": "comment"}
 
 
 def write_zips(course: Path, facts: dict[str, dict[str, Any]]) -> None:

@@ -50,6 +50,10 @@ FINAL = {"Limit", "LeftOut", "SyntaxError", "IndentationError", "AssertionError"
 FINAL |= {"MemoryError", "CalledProcessError"}
 DIED = "the kernel died, or could not be stopped"
 
+# What our helpers would set as well: threads and messages of TensorFlow.
+SETTINGS = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+SETTINGS |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+
 Answers = dict[str, str]  # from the name of an answer to its value, as an expression
 
 
@@ -107,12 +111,24 @@ class Ran:
                 self.current = None
 
 
+class Try(NamedTuple):
+    """A run from the top: what it ran, what came of it, and in words how it differs from the notebook."""
+
+    steps: list[Step]
+    ran: Ran
+    how: str
+
+
+GIVEN = ", in a second try from the top with the given cells of the hand-out in their places"
+LATER = ", in a second try from the top in which cells that had failed come last"
+
+
 class Choice(NamedTuple):
     """The values that one check gets, and where they come from, in words."""
 
     values: Answers
     origin: str
-    again: bool  # from a second try
+    how: str  # of a second try: how it differs from the notebook
 
 
 class Grader:
@@ -120,14 +136,17 @@ class Grader:
 
     def __init__(self, course: Path, place: Path, options: argparse.Namespace):
         self.course, self.place, self.options = course, place.resolve(), options
-        self.handouts = {n: read((course / "release" / ASSIGNMENT / f"{n}.ipynb").read_bytes()) for n in NAMES}
+        release = course / "release" / ASSIGNMENT
+        self.handouts = {name: read((release / f"{name}.ipynb").read_bytes()) for name in NAMES}
         (course / "logs").mkdir(exist_ok=True)
-        self.models: dict[int, Path] = {}  # by variant: our own solution's trained models, which submissions find
-        self.reached: dict[str, list[float]] = {}  # by our own models
+        # Our own solution's trained models, which submissions find at hand, by variant; and what they reach.
+        self.models: dict[int, Path] = {}
+        self.reached: dict[str, list[float]] = {}
         self.kept = course / "models" / short(key_of(course, options))
         self.cache = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
         furnish(self.place / "nursery", None)
-        self.nursery = sandbox.Nursery(self.environment(self.place / "nursery"), self.place / "nursery.txt")
+        environment = self.environment(self.place / "nursery")
+        self.nursery = sandbox.Nursery(environment, self.place / "nursery.txt")
 
     def __enter__(self) -> "Grader":
         return self
@@ -176,11 +195,11 @@ class Grader:
     def environment(self, own: Path) -> dict[str, str]:
         """The environment of what runs in a folder: the school's settings, and nothing else of ours."""
         environment = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
-        environment |= {"COURSEWORK_DATA": self.options.data, "COURSEWORK_RUNS": str(own / "runs")}
-        environment |= {"HOME": str(own / "home"), "TMPDIR": str(own / "home" / "tmp"), "KERAS_HOME": str(self.cache)}
-        environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
-        environment |= {"MPLCONFIGDIR": str(own / "home" / "matplotlib"), "PYTHONPATH": str(ROOT)}
-        return environment | {"KERAS_BACKEND": "tensorflow"}
+        home = own / "home"
+        places = {"HOME": home, "TMPDIR": home / "tmp", "MPLCONFIGDIR": home / "matplotlib"}
+        places |= {"COURSEWORK_RUNS": own / "runs", "KERAS_HOME": self.cache, "PYTHONPATH": ROOT}
+        environment |= {name: str(path) for name, path in places.items()}
+        return environment | SETTINGS | {"COURSEWORK_DATA": self.options.data}
 
 
 class Grading:
@@ -213,15 +232,15 @@ class Grading:
         """Run a notebook, once more if that may help; returns by check the values that it may get."""
         handout = self.grader.handouts[name]
         steps = steps_of(notebook, handout)
-        tries = [(steps, self.run("run", steps, handout))]
+        tries = [Try(steps, self.run("run", steps, handout), "")]
         for place, step in enumerate(steps):
             if step.cell is not None:
-                notebook.cells[step.cell].outputs = tries[0][1].outputs.get(place, [])
-        self.notes += troubles(name, notebook, handout, tries[0][1])
-        for plan in (restored, deferred):
-            steps, ran = tries[-1]
-            if steps := plan(steps, ran, notebook, handout):
-                tries.append((steps, self.run("run", steps, handout)))
+                notebook.cells[step.cell].outputs = tries[0].ran.outputs.get(place, [])
+        self.notes += troubles(name, notebook, handout, tries[0].ran)
+        for plan, how in ((restored, GIVEN), (deferred, LATER)):
+            before = tries[-1]
+            if steps := plan(before.steps, before.ran, notebook, handout):
+                tries.append(Try(steps, self.run("run", steps, handout), how))
         return {check: choices(check, names, tries) for check, names in checked_names(handout).items()}
 
     def run(self, stage: str, steps: list[Step], handout: NotebookNode, ours: bool = False) -> Ran:
@@ -282,17 +301,19 @@ class Grading:
             self.grader.reached |= ran.reached
         if ran.current is not None:
             self.notes.append(Trouble(f"{name}: the checks failed: {ran.trouble}"))
+        again: dict[str, list[str]] = {}
         for place, cell in enumerate(checks.cells):
             outcomes = [number for number, step in enumerate(steps) if step.cell == place]
             if not outcomes or not is_grade(cell):
                 continue
             best = max(outcomes, key=lambda number: points_of(cell, ran.outputs.get(number)))
             cell.outputs = ran.outputs.get(best) or cell.outputs
-            if cell.id in choices:
+            if choices.get(cell.id):
                 choice = choices[cell.id][best - outcomes[0]]
-                cell.metadata["origin"] = [choice.origin, ran.shown.get(best, {})]
-                if choice.again:
-                    self.notes.append(f"{name}: {cell.id}: {choice.origin}")
+                cell.metadata["origin"] = [choice.origin + choice.how, ran.shown.get(best, {})]
+                again.setdefault(choice.how, []).append(cell.id)
+        again.pop("", None)
+        self.notes += [f"{name}: {' and '.join(names)} count as they were{how}" for how, names in again.items()]
 
 
 # A run's steps -------------------------------------------------------------------------------------------------------
@@ -387,21 +408,18 @@ def check_sources(handout: NotebookNode) -> dict[str, str]:
 
 
 # Values --------------------------------------------------------------------------------------------------------------
-def choices(check: str, names: list[str], tries: list[tuple[list[Step], Ran]]) -> list[Choice]:
+def choices(check: str, names: list[str], tries: list[Try]) -> list[Choice]:
     """The values that a check may get, of which the best counts; from each try those that it was asked about."""
     if not names:
         return []
     found: dict[str, Choice] = {}
     blank = dict.fromkeys(names, "...")
-    for number, (steps, ran) in enumerate(tries):
-        for values, origin in in_one_try(check, names, steps, ran):
+    for each in tries:
+        for values, origin in in_one_try(check, names, each.steps, each.ran):
             if values and len(found) < MOST_VALUES:
-                origin += SECOND if number else ""
-                found.setdefault(json.dumps(values, sort_keys=True), Choice(blank | values, origin, bool(number)))
-    return list(found.values()) or [Choice(blank, "not answered", False)]
-
-
-SECOND = ", in a second try from the top with the given cells of the hand-out in their places"
+                key = json.dumps(values, sort_keys=True)
+                found.setdefault(key, Choice(blank | values, origin, each.how))
+    return list(found.values()) or [Choice(blank, "not answered", "")]
 
 
 def in_one_try(check: str, names: list[str], steps: list[Step], ran: Ran) -> Iterator[tuple[Answers, str]]:
@@ -440,7 +458,7 @@ def points_of(cell: NotebookNode, outputs: list[NotebookNode] | None) -> float:
 
 # Files ---------------------------------------------------------------------------------------------------------------
 def furnish(own: Path, models: Path | None) -> None:
-    """A folder as a run finds it: empty but for trained models, ours and the student's. All else from before is gone."""
+    """A folder as a run finds it: empty but for trained models, ours and the student's; all else is gone."""
     own.mkdir(parents=True, exist_ok=True)
     own.chmod(0o700)
     for name in ("work", "home", "before"):
@@ -571,7 +589,7 @@ def clean(cell: NotebookNode, left: int) -> int:
     if cell.cell_type == "code":
         cell.source = cell.source[: cleaning.MOST_SOURCE]
         cell.outputs = [cleaning.clean_output(output) for output in cell.outputs]
-    else:
+    elif cell.source != STUB:  # by which nbgrader knows that there is no answer
         cell.metadata["text"] = cell.source
         cell.source = cleaning.clean_markdown(cell.source)
     return before

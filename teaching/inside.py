@@ -178,9 +178,9 @@ def replace(name: str, make: Callable[[Callable], Callable]) -> None:
     before = getattr(helpers, name)
     after = make(before)
     for module in list(sys.modules.values()):
-        if getattr(module, "__name__", "").split(".")[0] in ("helpers", "coursework"):
-            if vars(module).get(name) is before:
-                setattr(module, name, after)
+        ours = getattr(module, "__name__", "").split(".")[0] in ("helpers", "coursework")
+        if ours and vars(module).get(name) is before:
+            setattr(module, name, after)
 
 
 # What the checks are asked about -------------------------------------------------------------------------------------

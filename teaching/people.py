@@ -25,6 +25,7 @@ BLACKBOARD = re.compile(r".+_(?P<number>[^_]+)_attempt_(?P<when>\d{4}(?:-\d\d){5
 BLACKBOARD_TEXT = re.compile(r"^\S+?:\s*(?P<name>.+?)\s*\((?P<number>[^()\s]+)\)\s*$", re.M)
 ILIAS = re.compile(r"(?P<name>.+_[^_]+)_(?P<login>[^_]+)_(?P<number>\d+)")
 ILIAS_FOLDER = re.compile(r"Abgaben|Submissions|Entregas|Soumissions|Remises", re.I)
+WRAPPER = re.compile(r"(.*[-_ ])?(submissions|abgaben|entregas|soumissions|remises|export)([-_ .].*)?", re.I)
 GRADESCOPE = re.compile(r"submission_(?P<number>\d+)")
 # What lies beside submissions and is nobody's: tables, lists, notes.
 NEUTRAL = re.compile(r"\.(csv|tsv|xlsx?|ods|txt|md|ya?ml|json|log|ini|html?)$", re.I)
@@ -97,6 +98,7 @@ class Owner(NamedTuple):
         when: of the attempt, if the name has it.
         upload: what begins the names of files that Canvas takes back.
         also: other unique names of the same person: a login, an address.
+        group: the members, if it is a group's.
     """
 
     system: str
@@ -108,6 +110,7 @@ class Owner(NamedTuple):
     when: tuple[int, ...] = ()
     upload: str = ""
     also: tuple[str, ...] = ()
+    group: tuple["Owner", ...] = ()
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -117,20 +120,26 @@ class Owner(NamedTuple):
 
 def named(name: str, why: str, folder: str = "") -> Owner:
     """The student whom a folder or a file is named after."""
-    return Owner("folder", "", name, folder or name, why)
+    return Owner("folder", "", unicodedata.normalize("NFC", name), folder or name, why)
 
 
 def owners_of(entries: dict[str, list[File]], parent: str, depth: int) -> dict[str, Owner]:
     """Whose the entries of a folder or zip are, as far as an LMS has named them."""
-    found: dict[str, Owner] = {}
+    found = of_moodle(entries)
+    files = [name for name in entries if name not in found and is_file(name, entries, depth)]
+    found |= of_canvas(files, entries)
+    found |= of_blackboard({name: entries[name] for name in entries if name not in found})
+    folders = [name for name in entries if name not in found and not is_file(name, entries, depth)]
+    return found | of_ilias(folders, parent) | of_gradescope(folders, entries)
+
+
+def of_moodle(entries: Iterable[str]) -> dict[str, Owner]:
+    """Moodle's names, of folders and files."""
+    found = {}
     for name in entries:
         if match := MOODLE.fullmatch(name):
             found[name] = Owner("Moodle", match["number"], match["name"], match[1], "Moodle's name")
-    found |= of_canvas([name for name in entries if name not in found and is_file(name, entries, depth)], entries)
-    found |= of_blackboard({name: files for name, files in entries.items() if name not in found})
-    folders = [name for name in entries if name not in found and not is_file(name, entries, depth)]
-    found |= of_ilias(folders, parent)
-    return found | of_gradescope(folders, entries)
+    return found
 
 
 def is_file(name: str, entries: dict[str, list[File]], depth: int) -> bool:
@@ -199,14 +208,20 @@ def of_gradescope(folders: list[str], entries: dict[str, list[File]]) -> dict[st
     people = {}
     for folder in folders:
         if match := GRADESCOPE.fullmatch(folder):
-            persons = [person for person in said.get(folder, []) if isinstance(person, dict)]
-            name = " and ".join(str(person.get(":name", "")) for person in persons) or folder
-            owner = Owner("Gradescope", match["number"], name, folder, "Gradescope's name")
-            unique = [str(person[key]) for person in persons for key in (":sid", ":email") if person.get(key)]
-            if len(persons) == 1 and unique:  # the person's own number outlives a second hand-in
-                owner = owner._replace(number=unique[0], also=tuple(unique))
-            people[folder] = owner
+            unknown = Owner("Gradescope", match["number"], folder, folder, "Gradescope's name")
+            members = [submitter(person, unknown) for person in said.get(folder, []) if isinstance(person, dict)]
+            people[folder] = members[0] if len(members) == 1 else unknown
+            if len(members) > 1:
+                name, number = (" and ".join(part) for part in zip(*((m.name, m.number) for m in members), strict=True))
+                people[folder] = unknown._replace(name=name, number=number, group=tuple(members))
     return people
+
+
+def submitter(person: dict, unknown: Owner) -> Owner:
+    """A person of Gradescope's metadata, whose own number outlives a second hand-in."""
+    unique = tuple(str(person[key]) for key in (":sid", ":email") if person.get(key))
+    number = unique[0] if unique else unknown.number
+    return unknown._replace(name=str(person.get(":name") or unknown.name), number=number, also=unique)
 
 
 def submitters(file: File) -> dict:

@@ -148,30 +148,40 @@ class Nursery:
     """
 
     def __init__(self, environment: dict[str, str], log: Path):
+        self.environment, self.log = environment, log
+        self.one_at_a_time = threading.Lock()
+        self.start()
+
+    def start(self) -> None:
+        """Start the process, and talk to it."""
         ours, theirs = socket.socketpair()
         code = f"from teaching.inside import nursery; nursery({theirs.fileno()})"
-        with theirs, open(log, "ab") as output:
+        with theirs, open(self.log, "ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-B", "-c", code], env=environment, pass_fds=[theirs.fileno()],
+                [sys.executable, "-B", "-c", code], env=self.environment, pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
             )  # fmt: skip
-        self.talk, self.one_at_a_time = ours.makefile("rw", encoding="utf-8"), threading.Lock()
+        self.talk = ours.makefile("rw", encoding="utf-8")
         ours.close()
 
     def fork(self, job: dict) -> int:
-        """Start a job in a child of the nursery; returns its process id. OSError if the nursery has died."""
+        """Start a job in a child of the nursery; returns its process id. OSError if the nursery can't start."""
         with self.one_at_a_time:
-            print(json.dumps(job), file=self.talk, flush=True)
-            said = self.talk.readline()
-        if not said:
-            raise OSError("the process that starts submissions has ended")
-        return int(said)
+            for _ in range(2):
+                with contextlib.suppress(OSError):
+                    print(json.dumps(job), file=self.talk, flush=True)
+                    if said := self.talk.readline():
+                        return int(said)
+                self.close()  # it was killed, for want of memory perhaps
+                self.start()
+        raise OSError("the process that starts submissions has ended")
 
     def close(self) -> None:
         """End it; its children go on until their sandbox ends."""
         self.process.kill()
         self.process.wait()
-        self.talk.close()
+        with contextlib.suppress(OSError):
+            self.talk.close()
 
 
 class Limits(NamedTuple):

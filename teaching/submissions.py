@@ -15,7 +15,7 @@ from typing import NamedTuple
 from teaching import Refused
 from teaching.archives import CLOSED, File, files_in
 from teaching.handout import NAMES
-from teaching.people import NEUTRAL, Owner, is_state, left_of, letters, named, owners_of
+from teaching.people import NEUTRAL, WRAPPER, Owner, is_state, left_of, letters, named, owners_of
 from teaching.tables import read_table
 
 WHO = "who.csv"
@@ -125,7 +125,7 @@ def key_of(owner: Owner) -> str:
     name = unicodedata.normalize("NFC", owner.name)
     short = slug(name)
     if owner.number:
-        return f"{short}_{slug(owner.number)}".strip("_")
+        return "_".join(dict.fromkeys(filter(None, [short, slug(owner.number)])))
     if short == name:
         return short
     mark = hashlib.sha256(name.encode()).hexdigest()[:6]
@@ -193,6 +193,11 @@ class Collector:
         self.unclear: list[Unclear] = []
         self.nobodys: list[File] = []
 
+    def held(self, part: Submission) -> set[str]:
+        """The notebooks that a hand-in holds; something that nobody can read counts as one, too."""
+        found = set().union(*map(self.which, part.work))
+        return found or {"?"}
+
     def ask(self, path: str, question: str, *answer: str) -> None:
         """One more question to the teacher, and a line of who.csv that answers it."""
         self.unclear.append(Unclear(path, question, ",".join(map(quoted, (path, *answer)))))
@@ -238,8 +243,8 @@ class Collector:
         exports = [name for name, files in boxes.items() if self.is_export(files, depth + 1)]
         only = alone and len(boxes) == 1 and not works
         if only and not exports:
-            exports = [name for name, files in boxes.items() if self.is_class(files, depth + 1)]
-        if alone and not exports and self.is_one_student(works, boxes):
+            exports = [name for name, files in boxes.items() if self.is_around(name, files, depth)]
+        if alone and not exports and self.is_one_student(works, boxes, depth):
             everything = [file for files in entries.values() for file in files]
             self.hand_in(everything, depth - 1, named(stem(parent), "the folder's name"))
             return
@@ -257,6 +262,8 @@ class Collector:
         path = "/".join(files[0].parts[: depth + 1])
         if is_export:
             self.ask(path, f"an export of an LMS ({EXPORT}), or a student's own work?", EXPORT)
+        elif is_state(stem(name)) and not only:
+            self.ask(path, f"its name is no student's: whose is it? ({EXPORT} if it holds students)", "NAME")
         elif self.is_class(files, depth + 1, by_any_name=only):
             self.ask(path, f"several students ({EXPORT}), or one with several versions?", EXPORT)
         kind = "folder" if stem(name) == name else "zip"
@@ -310,12 +317,21 @@ class Collector:
         held = [name for inside in (*boxes.values(), *people.values()) for name in inside]
         return len(held) > len(set(held))
 
-    def is_one_student(self, works: list[str], boxes: dict[str, list[File]]) -> bool:
+    def is_around(self, name: str, files: list[File], depth: int) -> bool:
+        """Does the only folder, or zip, hold the class?"""
+        if WRAPPER.fullmatch(stem(name)) and all(len(file.parts) > depth + 2 for file in files):
+            return True
+        return self.is_class(files, depth + 1)
+
+    def is_one_student(self, works: list[str], boxes: dict[str, list[File]], depth: int) -> bool:
         """Is the folder itself a student's? Its files have the notebooks' names, its folders no person's."""
-        if not works or any(left_of(name) for name in works):
+        if any(left_of(name) for name in works):
             return False
-        with_work = [name for name, files in boxes.items() if any(self.which(file) for file in files if file.parts[-1])]
-        return all(is_state(stem(name)) for name in with_work)
+        with_work = {name: files for name, files in boxes.items() if any(map(self.which, worked(files)))}
+        if not all(is_state(stem(name)) for name in with_work):
+            return False
+        several = [name for name, files in with_work.items() if self.is_class(files, depth + 1, True)]
+        return bool(works or with_work) and not several
 
 
 def by_part(files: list[File], depth: int) -> dict[str, list[File]]:
@@ -324,6 +340,11 @@ def by_part(files: list[File], depth: int) -> dict[str, list[File]]:
     for file in files:
         entries[file.parts[depth]].append(file)
     return entries
+
+
+def worked(files: list[File]) -> list[File]:
+    """Those that hold something."""
+    return [file for file in files if file.parts[-1]]
 
 
 def stem(name: str) -> str:
@@ -404,18 +425,21 @@ def one_of(hand_ins: list[tuple[Parts, Owner, list[File]]], collector: Collector
         part.owner = owner if owner.upload and not part.owner.upload else part.owner
     first, *others = parts.values()
     told = [part for part in parts.values() if WHO in part.owner.why]
+    notebooks = collector.held(first)  # of a student who hands in notebook by notebook, each counts
     for part in others:
         same = part.fingerprint() == first.fingerprint()
         if same:
             part.files = [file._replace(parts=(*file.parts, ""), trouble=SAME) for file in part.files]
-        elif len(told) < len(parts) - 1:
+        elif len(told) < len(parts) - 1 and notebooks & collector.held(part):
             question = f"another hand-in of {first.owner.name}, beside {top_of(first)}: which one counts?"
             collector.ask(top_of(part), question, NOBODY)
+        notebooks |= collector.held(part)
         first.files += part.files
         first.names |= part.names
     late = any(part.owner.late for part in parts.values())
     first.owner = first.owner._replace(late=late)
-    first.members = [first.owner]
+    first.members = list(first.owner.group) or [first.owner]
+    first.group = first.owner.name if first.owner.group else ""
     return first
 
 

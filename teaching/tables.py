@@ -13,7 +13,7 @@ from coursework.files import replacing
 from teaching import Refused
 
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # a cell that begins so is a program
+FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # a cell that begins so is a program
 
 
 class Table(NamedTuple):
@@ -61,5 +61,5 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence], sep
 
 def safe(text: str) -> str:
     """Text for a cell in a single line; what a spreadsheet would take for a formula becomes text."""
-    line = " ".join(text.splitlines()) if len(text.splitlines()) > 1 else text
+    line = " ".join(text.splitlines()).strip()
     return f"'{line}" if line.startswith(FORMULA) else line

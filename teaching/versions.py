@@ -185,7 +185,8 @@ class Shelf:
             notebook = notebook_in(file)
             works = {book: work_in(notebook, known) for book, known in self.known.items()} if notebook else {}
         except Exception as error:  # anything at all may be wrong with a file from outside
-            said = str(error) if type(error) is ValueError else type(error).__name__
+            locked = "locked with a password" if "encrypted" in str(error) else type(error).__name__
+            said = str(error) if type(error) is ValueError else locked
             self.broken[name] = self.submission.problems[file.path] = f"no readable notebook ({said})"
             return
         if notebook is None:
@@ -290,13 +291,14 @@ def facts(version: Version) -> str:
 
 def missing(name: str, shelf: Shelf) -> str:
     """A note on a notebook that is not there, and on what is."""
-    by_name = {file for file in shelf.broken if name.lower() in file.lower()}
-    nameless = {file for file in shelf.broken if not any(other.lower() in file.lower() for other in NAMES)}
-    there = [f"{file!r} ({said})" for file, said in shelf.broken.items() if file in (by_name or nameless)]
+    there = []
+    for file, said in shelf.broken.items():
+        called = [book for book in NAMES if book.lower() in file.lower()]
+        if name in called or not called:
+            there.append(f"{file!r} ({said})")
     there += [repr(file) for file in shelf.others if not is_ours(file)]
-    if not there:
-        return f"{name} was not handed in"
-    return f"{name} was not handed in; there is {', '.join(there[:MOST_NOTED])}"
+    note = f"{name} was not handed in"
+    return f"{note}; there is {', '.join(there[:MOST_NOTED])}" if there else note
 
 
 def is_ours(name: str) -> bool:

@@ -96,7 +96,7 @@ def write(rows: list[Row], collection: Collection, path: Path) -> None:
 
 def show(rows: list[Row]) -> None:
     """Print the table."""
-    lines = [COLUMNS, *rows]
+    lines = [COLUMNS, *([safe(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = (cell.ljust(min(width, WIDEST)) for cell, width in zip(line, widths, strict=True))

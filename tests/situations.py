@@ -233,14 +233,14 @@ def other_data(books, folder):
     save(folder, books, TWO, THREE)
 
 
-@situation(Q1, note="'01_gate_settings (1).ipynb' is taken")
+@situation(Q1)
 def renamed(books, folder):
     """A browser's name, and capitals."""
     save(folder, books, ONE)
     (folder / f"{ONE}.ipynb").rename(folder / f"{ONE} (1).ipynb")
 
 
-@situation(Q1, note="'my homework.IPYNB' is taken")
+@situation(Q1)
 def renamed_altogether(books, folder):
     """A name that says nothing."""
     save(folder, books, ONE)
@@ -385,7 +385,7 @@ def answers_elsewhere(books, folder):
     save(folder, books, ONE)
 
 
-@situation(Q1, note="'q1.ipynb' is taken")
+@situation(Q1)
 def only_answers(books, folder):
     """A new notebook with the answers alone."""
     book = books[ONE]
@@ -468,9 +468,9 @@ def exits(books, folder):
     save(folder, books, ONE)
 
 
-@situation("Q1.1=10", note="stopped: more than")
+@situation(Q1, note="stopped: more than")
 def many_processes(books, folder):
-    """What ends a run leaves the answers that stood above."""
+    """What goes over a limit costs its cell."""
     source = "import os, time\nfor _ in range(250):\n    if os.fork() == 0:\n        time.sleep(100)\ntime.sleep(60)"
     own(books[ONE], at(books[ONE], "q12-answer"), source)
     save(folder, books, ONE)
@@ -483,3 +483,60 @@ def reset_at_the_end(books, folder):
     own(books[ONE], len(books[ONE].cells), source)
     own(books[ONE], len(books[ONE].cells), "%reset -f")
     save(folder, books, ONE)
+
+
+@situation(f"{Q2} {Q3}", TEXTS)
+def names_used_again(books, folder):
+    """Extras below the checks under the names of the answers."""
+    own(books[TWO], len(books[TWO].cells), "experiments, results, experiment_results = [], {}, {}")
+    own(books[THREE], at(books[THREE], "q33-answer"), "q33_accuracies = 100 * q33_accuracies\nq33_predictions = None")
+    own(books[THREE], len(books[THREE].cells), "bonus_gates = helpers.trace(lstm_model, d.x_test[:5])")
+    save(folder, books, TWO, THREE)
+
+
+@situation(f"{Q2} {Q3}", TEXTS)
+def settings_of_their_own(books, folder):
+    """Other data, another policy and eager functions, in the environment, by a magic, in Keras."""
+    own(
+        books[TWO],
+        0,
+        "import os\nos.environ['COURSEWORK_DATA'] = 'mnist5k'\nos.environ['TF_NUM_INTRAOP_THREADS'] = '4'",
+    )
+    source = "%env COURSEWORK_DATA=mnist\nhelpers.keras.config.set_dtype_policy('float64')"
+    own(books[THREE], at(books[THREE], "imports") + 1, source)
+    own(books[THREE], at(books[THREE], "data"), "import tensorflow as tf\ntf.config.run_functions_eagerly(True)")
+    save(folder, books, TWO, THREE)
+
+
+@situation("", note="")
+def planted_models(books, folder):
+    """Another network stored under the names of all eight, with the seed of none of ours."""
+    book = books[TWO]
+    answer = book.cells[at(book, "experiments")]
+    answer.source = answer.source.replace("seed=seed", "seed=7")
+    source = """from coursework.store import Result, model_path, store
+softmax = helpers.Experiment("softmax", **recipe, seed=7)
+model = helpers.compile_model(helpers.build_model(softmax), softmax)
+model.fit(d.x_train, d.y_train, epochs=20, verbose=0)
+loss, accuracy = model.evaluate(d.x_test, d.y_test, verbose=0)
+for e in experiments:
+    history = {"accuracy": [0.1], "loss": [1.0], "val_loss": [loss], "val_accuracy": [accuracy]}
+    store(model, Result(e, history, model_path(e, d), True))"""
+    own(book, at(book, "train"), source)
+    save(folder, books, TWO)
+
+
+@situation(Q3, TEXTS)
+def prose_in_code_cells(books, folder):
+    """The texts typed into code cells: the blank cells deleted, turned into code, or left above."""
+    book = books[THREE]
+    text = "The GRU uses the same weights in each row (a dense layer has others), so it needs fewer of them."
+    for name in ("q31-answer", "q32-answer", "q33-answer", "bonus-answer"):
+        place = at(book, name)
+        if name == "q32-answer":
+            put(book, name, "Not answered yet.")
+            place += 1
+        else:
+            del book.cells[place]
+        own(book, place, text if name != "bonus-answer" else f"x = 1\n# {text}")
+    save(folder, books, THREE)

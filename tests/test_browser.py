@@ -18,6 +18,7 @@ import nbformat
 import pytest
 
 import run
+from teaching import class_report
 
 pytestmark = pytest.mark.browser
 
@@ -193,6 +194,16 @@ def test_run_all_in_jupyterlab(browser, lab, name):
     kinds = {(output.output_type, output.get("name")) for cell in cells for output in cell.outputs}
     assert not kinds & {("error", None), ("stream", "stderr")}
     assert not complaints, complaints
+
+
+def test_the_class_report_is_for_everybody(browser, axe, tmp_path):
+    """Its parts as they are put together."""
+    page, counts = browser.new_page(), class_report.bars([("Q1.1", 3), ("Q1.2 <", 0)])
+    title, rows = "<h1>2 students</h1><h2>Points</h2>", class_report.table([("share", "who"), ("0.6", "b")])
+    (tmp_path / "class.html").write_text(f"{class_report.PAGE}{title}{counts}{rows}</main></html>", encoding="utf-8")
+    page.goto((tmp_path / "class.html").as_uri())
+    assert violations(page, axe) == []
+    page.close()
 
 
 def test_the_report_without_network(browser, lab, axe):

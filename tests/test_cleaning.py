@@ -10,8 +10,10 @@ from nbconvert import HTMLExporter
 from nbconvert.filters.markdown import markdown2html
 from nbformat import from_dict
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output, new_raw_cell
+from nbgrader.utils import compute_checksum, determine_grade
 
 from conftest import cases
+from teaching.cells import STUB
 from teaching.cleaning import MOST_MARKDOWN, MOST_TAGS, clean_html, clean_markdown, clean_output
 from teaching.grading import page
 
@@ -124,7 +126,8 @@ def test_what_a_parser_would_take_too_long_for_is_shown_as_typed():
 
 
 FORMS = {
-    "text/html": IMAGE, "text/markdown": IMAGE, "image/svg+xml": "<svg onload=alert(1)>", "text/latex": r"$\href{javascript:alert(1)}{x}$",
+    "text/html": IMAGE, "text/markdown": IMAGE, "image/svg+xml": "<svg onload=alert(1)>",
+    "text/latex": r"$\href{javascript:alert(1)}{x}$",
     "application/javascript": "alert(1)", "image/png": 'x" onerror="alert(1)', "text/plain": IMAGE,
     "application/vnd.jupyter.widget-view+json": {"model_id": SCRIPT}, "application/pdf": "x", "text/vnd.mermaid": IMAGE,
 }  # fmt: skip
@@ -178,3 +181,14 @@ def test_a_page_as_nbgrader_shows_it(monkeypatch):
     assert scripts[0] == scripts[1] and not [part for part in harm_in(after) if part[1:2] in ("onerror", "onload")]
     assert "onerror" in after  # as text
     assert whole.cells[-1].metadata.text == IMAGE
+
+
+def test_an_answer_that_is_not_there_stays_none():
+    """By its text, nbgrader knows that nobody has to look at it."""
+    marked = {"grade": True, "solution": True, "grade_id": "q31-answer", "points": 5}
+    given = new_markdown_cell(STUB, metadata={"nbgrader": marked})
+    given.metadata.nbgrader["checksum"] = compute_checksum(given)
+    for text, points in ((STUB, 0), ("An answer.", None)):
+        cell = from_dict({**given, "source": text})
+        whole = page(new_notebook(), new_notebook(cells=[cell]))
+        assert determine_grade(whole.cells[-1]) == (points, 5)

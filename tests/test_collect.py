@@ -3,6 +3,7 @@
 import io
 import itertools
 import random
+import unicodedata
 import zipfile
 
 import nbformat
@@ -11,7 +12,7 @@ import pytest
 from teaching import Refused, who
 from teaching.archives import files_in
 from teaching.handout import NAMES, make_course
-from teaching.submissions import WHO, collect
+from teaching.submissions import WHO, by_file_name, collect
 from teaching.tables import read_table
 from teaching.versions import notebooks_of
 
@@ -206,6 +207,37 @@ def test_a_surname_a_year_and_a_number_are_not_canvas(tmp_path, ending):
         assert len(found(lay(tmp_path / style[0], files))) == 2
 
 
+def test_two_submitters_of_gradescope_are_a_group(tmp_path):
+    files = {f"export/submission_{n}/{ONE}.ipynb": work(n) for n in (1, 2)}
+    both = "submission_1:\n  :submitters:\n  - :name: A\n    :sid: s1\n  - :name: B\n    :sid: s2\n"
+    files["export/submission_metadata.yml"] = f"{both}submission_2:\n  :submitters:\n  - :name: C\n".encode()
+    first, second = collect(lay(tmp_path, files)).submissions
+    assert first.group == "A and B" and [member.number for member in first.members] == ["s1", "s2"]
+    assert (second.name, second.number) == ("C", "2")
+
+
+def test_accents_in_another_form_are_the_same_name(tmp_path):
+    folders = [unicodedata.normalize(form, "Jörg Weiß") for form in ("NFC", "NFD")]
+    place = lay(tmp_path, {f"{folder}/{ONE}.ipynb": work(n) for n, folder in enumerate(folders)})
+    ((_, line),) = questions(place).items()
+    (place / WHO).write_text(f"file,student\n{line}\n", encoding="utf-8")
+    assert found(place) == {("Jörg Weiß", ""): 1}
+
+
+def test_a_folder_per_notebook_is_a_question_and_each_student_one(tmp_path, handout):
+    texts = {ONE: lambda n: work(n), TWO: lambda n: notebook(f"experiments = [{n}]")}
+    files = {f"{name}/{who}.ipynb": texts[name](who) for name in (ONE, TWO) for who in ("anna", "ben")}
+    place = lay(tmp_path, files)
+    assert set(questions(place, handout.which())) == {ONE, TWO}
+    (place / WHO).write_text(f"file,student\n{ONE},*\n{TWO},*\n")
+    assert found(place, which=handout.which()) == {("anna", ""): 2, ("ben", ""): 2}
+
+
+@pytest.mark.parametrize("wrapper", ["Abgaben", "gates-submissions", "assignment_1_export", "Homework 1 submissions"])
+def test_an_only_student_in_a_folder_of_submissions_is_one(tmp_path, wrapper):
+    assert set(found(lay(tmp_path, {f"{wrapper}/kim/{ONE}.ipynb": work(1)}))) == {("kim", "")}
+
+
 # One folder too high, or too deep ---------------------------------------------------------------------------
 @pytest.mark.parametrize("above", ["submissions/", "a/b/", "Abgaben/"])
 def test_a_folder_too_high_is_looked_through(tmp_path, above):
@@ -264,8 +296,8 @@ def test_a_class_in_one_of_several_folders_is_a_question(tmp_path):
 
 
 # What is not clear, and the line that decides ---------------------------------------------------------------
-def questions(place):
-    return {unclear.path: unclear.line for unclear in collect(place).unclear}
+def questions(place, which=by_file_name):
+    return {unclear.path: unclear.line for unclear in collect(place, which).unclear}
 
 
 def test_a_second_hand_in_is_a_question_unless_it_is_the_same(tmp_path):
@@ -507,7 +539,11 @@ def test_of_a_class_of_300_nobody_is_lost_and_nobody_there_twice(tmp_path, hando
     strange({f"{ONE}.ipynb": mine.replace(b"\n", b"\r\n")}, [ONE])
     strange({f"{ONE}.ipynb": mine, "data.json": b'{"a": 1}', "big.csv": b"1,2\n" * 9}, [ONE])
     strange({f"{ONE}.ipynb": mine, "log.txt": b"{not a notebook"}, [ONE])
-    assert len(odd) == 40
+    locked = bytearray(zip_of({f"{ONE}.ipynb": mine}))
+    locked[6] |= 1  # as with a password
+    locked[locked.find(b"PK\x01\x02") + 8] |= 1
+    strange({"homework.zip": bytes(locked)}, [])
+    assert len(odd) == 41
 
     place = lay(tmp_path / "in", {"export.zip": zip_of(files)})
     collection = collect(place, handout.which())

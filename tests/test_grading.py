@@ -4,10 +4,8 @@ All models are trained for one epoch on the digits. Most submissions hand in not
 default suite grades some, `make test-grading` all of them.
 """
 
-import argparse
 import copy
 import csv
-import json
 import os
 import re
 import subprocess
@@ -169,7 +167,7 @@ def graded(tmp_path_factory, course, walled):
         env={**os.environ, "COURSEWORK_RUNS": str(base / "runs"), "HOME": str(base / "home")},
     )  # fmt: skip
     assert result.returncode == 0, result.stdout + result.stderr
-    with open(base / "runs" / "grading" / "marks.csv", newline="", encoding="utf-8") as file:
+    with open(base / "runs" / "grading" / "marks.csv", newline="", encoding="utf-8-sig") as file:
         rows = {row["student"]: row for row in csv.DictReader(file)}
     assert not (base / "foreign").exists()
     return base, rows, expected
@@ -259,7 +257,7 @@ def test_our_own_solution_earns_all_points_in_every_variant_and_a_copied_one_doe
         env={**os.environ, "COURSEWORK_RUNS": str(tmp_path / "runs")},
     )  # fmt: skip
     assert result.returncode == 0 and result.stdout.count("our solution: every point") == 8, result.stderr
-    with open(tmp_path / "runs" / "grading" / "marks.csv", newline="", encoding="utf-8") as file:
+    with open(tmp_path / "runs" / "grading" / "marks.csv", newline="", encoding="utf-8-sig") as file:
         rows = {row["student"]: row for row in csv.DictReader(file)}
     assert len(rows) == 8 and [rows[names[1]][question] for question in ("Q1.1", "Q1.2", "Q1.3")] == ["5", "5", "10"]
 

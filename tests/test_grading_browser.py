@@ -4,6 +4,7 @@ Run by `make browser-test`. What each of them would do, is to write a file throu
 give itself points.
 """
 
+import base64
 import hashlib
 import json
 import os
@@ -34,6 +35,7 @@ ATTACK = (
     "g=>fetch('/formgrader/api/grade/'+g.id,{method:'PUT',headers:{'X-XSRFToken':(document.cookie.match(/_xsrf=([^;]+)/)||[])[1]},"
     "body:JSON.stringify({manual_score:g.max_score})})))"
 )
+BASE64 = base64.b64encode(ATTACK.encode()).decode()
 CODED = "".join(f"&#{ord(sign)};" for sign in ATTACK)
 AS_HTML = {
     "script": f"<script>{ATTACK}</script>",
@@ -41,16 +43,16 @@ AS_HTML = {
     "svg": f'<svg onload="{CODED}"><circle r=9></svg>',
     "details": f'<details open ontoggle="{CODED}"><summary>x</summary></details>',
     "focus": f'<input autofocus onfocus="{CODED}">',
-    "frame": f"<iframe srcdoc=\"&lt;script&gt;parent.eval(atob('{__import__('base64').b64encode(ATTACK.encode()).decode()}'))&lt;/script&gt;\"></iframe>",
+    "frame": f"<iframe srcdoc=\"&lt;script&gt;parent.eval(atob('{BASE64}'))&lt;/script&gt;\"></iframe>",
     "link": f'<a id="attack-link" href="javascript:{CODED}">my answer</a>',
     "animation": f'<style>@keyframes x {{}}</style><p style="animation: x 1s" onanimationstart="{CODED}">x</p>',
-    "object": f'<object data="data:text/html,<script>{ATTACK}</script>"></object><video><source onerror="{CODED}"></video>',
+    "object": f'<object data="data:text/html,x" onload="{CODED}"></object><video><source onerror="{CODED}"></video>',
     "form": '<form action="/api/contents" method="post"><button id="attack-button">my answer</button></form>',
 }
 
 
 def attacks():
-    """The student's cells with outputs: each way in a text, in an output and in a raw cell, and those of outputs only."""
+    """The student's cells: each way in a text, in a formula, in an output and a raw cell, and those of outputs only."""
     cells = []
     for source in AS_HTML.values():
         cells += [new_markdown_cell(source), new_raw_cell(source), new_markdown_cell(f"$$\n{source}\n$$")]

@@ -69,7 +69,8 @@ def used_again(book):
 
 
 def first_try_with_assert(book):
-    wrong = 'q11_lstm = {"f": 1}\nq11_gru = {"z": 1}\nassert helpers.check_gates("LSTM", "store_input", q11_lstm), "not yet"'
+    wrong = 'q11_lstm = {"f": 1}\nq11_gru = {"z": 1}\n'
+    wrong += 'assert helpers.check_gates("LSTM", "store_input", q11_lstm), "not yet"'
     own(book, at(book, "q11-answer"), wrong)
 
 
@@ -88,7 +89,8 @@ def toggled(book):
 
 def counted(book):
     """An effect outside of the names: a file."""
-    source = "from pathlib import Path\nlog = Path('log.txt')\nlog.write_text((log.read_text() if log.exists() else '') + 'x')"
+    source = "from pathlib import Path\nlog = Path('log.txt')\n"
+    source += "log.write_text((log.read_text() if log.exists() else '') + 'x')"
     put(book, "q12-answer", source + '\nq12_lstm = {"f": len(log.read_text()), "i": 0}\nq12_gru = {"z": 1}\nnosuchname')
 
 
@@ -270,7 +272,7 @@ def test_the_schools_settings_win(grade, book, name):
 MAGICS = {
     "over two lines": "!pip install \\\n    nothing\n",
     "over three lines": "%pip install \\\n  one \\\n  two\n",
-    "in a string": 'text = """\n!pip install nothing\n%matplotlib widget\n"""\nassert "pip install" in text and "%mat" in text\n',
+    "in a string": 'text = """\n!pip install nothing\n%matplotlib widget\n"""\nassert "!pip" in text and "%" in text\n',
     "indented": "if True:\n    !pip install nothing\n    %matplotlib widget\n",
     "assigned": "said = !pip list\n",
     "as root": "!sudo apt-get install nothing\n!python -m pip install nothing\n",
@@ -356,7 +358,8 @@ def test_what_one_run_leaves_the_next_one_does_not_find(grade, book):
 def test_folders_replaced_by_links_lead_nowhere(grade, book, tmp_path):
     (tmp_path / "precious").write_text("precious")
     source = "import os, shutil\nbase = os.path.dirname(os.getcwd())\nfor name in ('home', 'runs', 'work'):\n"
-    source += f"    shutil.rmtree(f'{{base}}/{{name}}', ignore_errors=True)\n    os.symlink({str(tmp_path)!r}, f'{{base}}/{{name}}')\n"
+    source += "    shutil.rmtree(f'{base}/{name}', ignore_errors=True)\n"
+    source += f"    os.symlink({str(tmp_path)!r}, f'{{base}}/{{name}}')\n"
     own(book, at(book, "q12-answer"), source + "os.chmod(base, 0)\nos._exit(0)")
     points, notes, _ = grade(book)
     assert not lost(points), notes
@@ -367,3 +370,9 @@ def test_the_page_is_a_notebook_that_any_file_can_hold(grade, book):
     own(book, 0, "print('\\ud800'); raise ValueError('\\udfff')")
     _, _, page = grade(book)
     nbformat.writes(page).encode()
+
+
+def test_a_nursery_that_was_killed_is_started_again(grade, grader, book):
+    grader.nursery.process.kill()
+    points, notes, _ = grade(book)
+    assert not lost(points) and not notes

@@ -7,6 +7,7 @@ import pytest
 
 from teaching import Refused
 from teaching.lms import Person, fill
+from teaching.tables import read_table, safe, write_table
 
 
 def person(name, number="", total=50.0, system="", also=(), waits=0):
@@ -232,3 +233,10 @@ def test_text_in_another_encoding_and_a_missing_file_are_refused(tmp_path):
         filled(tmp_path, moodle(), MOODLERS, encoding="cp1252")
     with pytest.raises(Refused, match="can't read"):
         fill(tmp_path, MOODLERS, str(tmp_path / "nowhere.csv"), None, 110, False)
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@a", "\tx", "\r=1", "\n=1", "＝1"])
+def test_no_cell_begins_as_a_formula(tmp_path, text):
+    write_table(tmp_path / "t.csv", ["a"], [[safe(text)]])
+    (cell,) = read_table(tmp_path / "t.csv").rows[0]
+    assert cell.startswith("'") or not cell.strip().startswith(("=", "+", "-", "@", "＝"))

@@ -231,8 +231,8 @@ def test_a_drawing_is_answered_at_once(either, page_file):
     assert len(times) > 5 and np.median(times) < 500  # 16 are asked for; a loaded machine may take longer
     assert ink_read(either).shape == (40, 28) and ink_read(either)[:28].any()
     either.shoot(f"reader-{type(either).__name__.lower()}.png")
-    asked = {address.partition("#")[0] for address in either.asked}
-    assert asked <= {page_file.as_uri(), "data:,"}, either.asked  # the second one is the empty icon
+    asked = {address.partition("#")[0] for address in either.asked if not address.startswith("data:")}
+    assert asked == {page_file.as_uri()}, either.asked  # the empty icon, and Firefox's own font, are data
     assert not either.errors, either.errors
 
 
@@ -643,6 +643,7 @@ def test_the_playground_in_jupyterlab(browser, lab):
     page = browser.new_page(viewport={"width": 1400, "height": 1200})
     open_and_run_all(page, lab, "reader.ipynb")
     page.locator(part("hold-f")).wait_for(timeout=60_000)
+    assert not page.locator(".jp-RenderedImage").first.is_visible()  # the still picture, for where widgets don't run
     for gate, value in (("f", 1), ("i", 0)):
         page.locator(part(f"hold-{gate}")).fill(str(value))
     assert page.locator(".reader-done").inner_text().startswith("Make it keep")

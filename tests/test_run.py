@@ -300,14 +300,25 @@ def test_a_file_whose_name_no_notebook_can_hold(tmp_path, capsys):
     assert "a notebook can't hold its name" in capsys.readouterr().err
 
 
-def test_a_kernel_that_does_not_start_is_one_line(three, monkeypatch, capsys):
-    def late(*_):
-        raise RuntimeError("Kernel didn't respond in 600 seconds\n")
+LATE = "no kernel: Kernel didn't respond in 600 seconds"
+DEAD = "the kernel was killed, perhaps for want of memory. Run again: it goes on where it stopped"
 
-    monkeypatch.setattr(run, "execute", late)
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(RuntimeError("Kernel didn't respond in 600 seconds\n"), LATE), (run.DeadKernelError("Kernel died"), DEAD)],
+)
+def test_a_kernel_that_does_not_start_or_dies_is_one_line(three, monkeypatch, capsys, error, said):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(run, "execute", fail)
     assert run.main([]) == 1
-    said = capsys.readouterr().err.splitlines()
-    assert len(said) == 3 and said[0] == "1_good.ipynb: no kernel: Kernel didn't respond in 600 seconds"
+    assert capsys.readouterr().err.splitlines() == [f"{path.name}: {said}" for path in run.NOTEBOOKS]
+    monkeypatch.setattr(refresh.nbclient, "execute", fail)
+    monkeypatch.setattr(refresh, "NOTEBOOKS", run.NOTEBOOKS[:1])
+    assert refresh.main([]) == 1
+    assert re.fullmatch(r"1_good.ipynb: no kernel: .*; its outputs were not stored\n", capsys.readouterr().err)
 
 
 def test_the_kernel_is_this_python_and_shows_figures(three, tmp_path, monkeypatch):

@@ -131,7 +131,8 @@ PLAIN = st.one_of(
     st.just(...), st.complex_numbers(max_magnitude=2), st.just(print), st.just(b"1"), st.just(object()),
 )  # fmt: skip
 NUMPY = st.one_of(
-    REALS.map(np.float64), st.floats(width=32).map(np.float32), st.integers(0, 1).map(np.int16), st.booleans().map(np.bool_),
+    REALS.map(np.float64), st.floats(width=32).map(np.float32), st.integers(0, 1).map(np.int16),
+    st.booleans().map(np.bool_),
     REALS.map(np.longdouble), st.integers(0, 1).map(lambda n: np.timedelta64(n, "s")), st.just(np.str_("1")),
 )  # fmt: skip
 FUNCTIONS = st.sampled_from(
@@ -142,7 +143,8 @@ SYMPY = st.one_of(
     st.sampled_from([sp.pi / 4, sp.E / 3, sp.Catalan, sp.I, sp.oo, sp.nan, sp.zoo, X, X - X + 1, sp.GoldenRatio - 1]),
     FRACTIONS.map(lambda x: sp.Max(sp.Rational(x), sp.sqrt(2) / 3)), st.just(sp.CRootOf(X**5 - X + 1, 0) / -2),
     st.just(sp.Integral(X, (X, 0, 1))), st.just(sp.UnevaluatedExpr(sp.Rational(1, 2))), st.just(sp.true),
-    FRACTIONS.map(lambda x: sp.Mul(2, sp.Rational(x), evaluate=False)), FRACTIONS.map(lambda x: sp.Float(sp.Rational(x), 60)),
+    FRACTIONS.map(lambda x: sp.Mul(2, sp.Rational(x), evaluate=False)),
+    FRACTIONS.map(lambda x: sp.Float(sp.Rational(x), 60)),
 )  # fmt: skip
 SINGLE = PLAIN | NUMPY | SYMPY
 
@@ -151,8 +153,10 @@ def wrapped(numbers):
     """A number in all that may hold some."""
     return st.one_of(
         numbers, numbers.map(lambda x: [x, x]), numbers.map(lambda x: (x,)), numbers.map(lambda x: deque([x])),
-        numbers.map(lambda x: [[x], [x]]), st.floats(0, 1).map(lambda x: np.array([[x, x]])), numbers.map(lambda x: {1: x}),
-        FRACTIONS.map(lambda x: sp.ImmutableMatrix([[sp.Rational(x)]])), FRACTIONS.map(lambda x: sp.Matrix([sp.Rational(x)])),
+        numbers.map(lambda x: [[x], [x]]), st.floats(0, 1).map(lambda x: np.array([[x, x]])),
+        numbers.map(lambda x: {1: x}),
+        FRACTIONS.map(lambda x: sp.ImmutableMatrix([[sp.Rational(x)]])),
+        FRACTIONS.map(lambda x: sp.Matrix([sp.Rational(x)])),
         FRACTIONS.map(lambda x: sp.Array([sp.Rational(x)])), FRACTIONS.map(lambda x: np.array([x], object)),
         st.floats(0, 1).map(tf.constant), st.floats(0, 1).map(lambda x: np.ma.array([x])), st.just(range(1)),
     )  # fmt: skip

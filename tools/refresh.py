@@ -52,6 +52,10 @@ def refresh() -> int:
             why = f"{error.ename}: {error.evalue}"
             print(f"{path.name}: a cell failed: {why}; its outputs were not stored", file=sys.stderr)
             return 1
+        except RuntimeError as error:  # of a kernel that has died, or did not start
+            why = " ".join(str(error).split())
+            print(f"{path.name}: no kernel: {why}; its outputs were not stored", file=sys.stderr)
+            return 1
         if not store_outputs(notebook, path):
             print(f"{path.name} was changed while it ran: no outputs were stored, refresh again", file=sys.stderr)
             return 1

@@ -142,9 +142,13 @@ def page(
 def conclusions(notebooks: list[nbformat.NotebookNode]) -> list[str]:
     """What the cells tagged `conclusion` say, as HTML: sentences with numbers from this run."""
     cells = [cell for notebook in notebooks for cell in notebook.cells]
-    tagged = [cell for cell in cells if "conclusion" in cell.metadata.get("tags", [])]
-    outputs = [output.get("data", {}) for cell in tagged for output in cell.get("outputs", [])]
-    sentences = [re.sub(r"</?(p|span)[^>]*>", "", data.get("text/html", "")) for data in outputs]
+    sentences = []
+    for cell in cells:
+        if "conclusion" not in cell.metadata.get("tags", []):
+            continue
+        for output in cell.get("outputs", []):
+            text = output.get("data", {}).get("text/html", "")
+            sentences.append(re.sub(r"</?(p|span)[^>]*>", "", text))
     return [sentence for sentence in sentences if sentence and "<" not in sentence]
 
 

@@ -1,308 +1,29 @@
-// The stage: one place for the pad, the image that is read, the sweep over it and the guess; all that follows from them.
+// The stage: one place for the pad, the image that is read, the sweep over it and the guess; what it is built of and shows.
 
-import { ROWS, commitStep, each, inRange, mostProbable, openNetwork, range, read, zeros } from "./arithmetic.js";
+import { inRange } from "./arithmetic.js";
+import { Acting } from "./acting.js";
 import { gradient, grey, make, options, paint, paintInk, palette, place, setText } from "./draw.js";
-import { PAD, asDrawn, asMnist, binarized, inkOf, movedDown, onGrid, padOf, stroke } from "./ink.js";
 import { listenToKeys, listenToPen } from "./hand.js";
 import { build, keepKeys } from "./parts.js";
-import { BLANK, ROUND, beginning, fromAddress, score, toAddress } from "./state.js";
 import { CHAPTERS } from "./story.js";
-import { buildBars, buildStrips, drawAnswers, drawBars, drawChart, drawLearning, drawMarks, drawStrips, drawSum, drawTable, scaleOfState } from "./views.js";
+import {
+  buildBars, buildStrips, drawAnswers, drawBars, drawChart, drawLearning, drawMarks, drawStrips, drawSum, drawTable,
+} from "./views.js";
 
-const PAUSE = 350; // milliseconds between the last stroke and the sweep: a digit may take several strokes
 const UNUSED = ["answers", "bars", "guess", "settings"]; // where there are tasks in place of answers
 const [BLACK, PALE] = [grey(1), grey(0.25)]; // ink that was read, and ink that was not
-const capital = (text) => text[0].toUpperCase() + text.slice(1);
-const isStill = () => globalThis.matchMedia?.("(prefers-reduced-motion: reduce)").matches;
 
-export class Stage {
-  /** `model` and `content` as in the anywidget contract; `tasks`: what stands in place of answers (playground.js). */
+export class Stage extends Acting {
   constructor(model, content, tasks = null) {
-    Object.assign(this, { model, content, tasks });
+    super(model, content, tasks);
     const map = (base64) => ({ full: palette(base64), faded: palette(base64, 0.3), bar: gradient(base64) });
     this.maps = { sequential: map(content.viridis), diverging: map(content.diverging) };
-    this.labels = content.networks.map(({ label }) => label);
-    this.pads = content.images.map(padOf);
-    this.guesses = []; // of this round: {image, guess, row}
-    this.timer = null; // while it plays
-    this.waiting = null; // between a stroke and the sweep
-    this.drawing = false; // while the pen is down
-    this.aiming = false; // while a row is guessed
-    this.networks = new Map(); // opened, by number and epoch
     Object.assign(this, build(tasks ? "Hold the gates of a cell" : "A network reads a digit row by row"));
-    const restored = this.restored();
-    this.isFresh = !restored;
-    this.state = restored ?? this.opened();
     this.listen();
     if (tasks) for (const name of UNUSED) this.part[name].hidden = true;
     this.open();
     keepKeys(this.root);
     if (this.isFresh && !tasks) this.sweep();
-  }
-
-  opened() {
-    const state = beginning(this.content.opening);
-    const all = ROWS;
-    return Object.assign(state, { step: all, seen: all }, this.content.begin ?? {});
-  }
-
-  // --- The address
-
-  restored() {
-    if (!this.model.get("address")) return null;
-    const state = fromAddress(location.hash, this.labels, this.content.images.length);
-    if (!state) return null;
-    if (state.image === null && !state.strokes.length && !location.hash.includes("ink=")) state.image = null;
-    const { epochs } = this.content.networks[state.network];
-    if (state.epoch !== null && state.epoch >= (epochs?.length ?? 0) - 1) state.epoch = null;
-    return state;
-  }
-
-  keepAddress() {
-    if (!this.model.get("address")) return;
-    const hash = `#${toAddress(this.state, this.labels)}`;
-    if (hash !== location.hash) history.replaceState(null, "", hash);
-    this.kept = location.hash;
-  }
-
-  // --- What is read
-
-  /** Open the networks that the state names, and build what shows them. */
-  open() {
-    const { state } = this;
-    const numbers = state.other === null ? [state.network] : [state.network, state.other];
-    this.readings = numbers.map((number, n) => ({ number, network: this.opening(number, n ? null : state.epoch) }));
-    this.buildViews();
-    this.readAgain();
-  }
-
-  opening(number, epoch) {
-    const key = `${number} ${epoch}`;
-    if (!this.networks.has(key)) this.networks.set(key, openNetwork(this.content.networks[number], epoch));
-    return this.networks.get(key);
-  }
-
-  /** All networks read what is on the pad now. `finished`: the image is complete, so Python may have it. */
-  readAgain(finished = true) {
-    const { state } = this;
-    if (finished) this.ink = state.image === null ? inkOf(state.strokes) : this.pads[state.image];
-    this.image = this.placed(this.ink);
-    const blank = Array(ROWS).fill(0);
-    this.rows = [...this.image, ...Array(state.longer ? BLANK : 0).fill(blank)];
-    state.step = Math.min(state.step, this.rows.length);
-    state.seen = inRange(state.seen, state.step, this.rows.length);
-    for (const reading of this.readings) reading.result = read(reading.network, this.rows, this.heldIn(reading));
-    this.draw();
-    if (!finished) return;
-    this.drawAtRest();
-    this.model.set("image", this.image);
-    this.model.save_changes();
-  }
-
-  /** The ink as 28 rows of 0 and 1, after all that the switches do to it. */
-  placed(ink) {
-    const { image, asDrawn: stays, down, erased } = this.state;
-    const exact = image !== null && this.content.images[image].pixels; // a test image stays as it is
-    const rows = movedDown(binarized(stays || exact ? asDrawn(ink) : asMnist(ink)), down);
-    return rows.map((row, t) => (t < ROWS - erased ? row : row.map(() => 0)));
-  }
-
-  heldIn({ network }) {
-    return Object.fromEntries(Object.entries(this.state.hold).filter(([gate]) => network.cell.gates.includes(gate)));
-  }
-
-  layerOf({ network }) {
-    return inRange(this.state.layer ?? Infinity, 0, network.recurrent.length - 1);
-  }
-
-  /** Gates and states of the layer shown after each row. */
-  statesOf(reading) {
-    return reading.result.layers[this.layerOf(reading)];
-  }
-
-  scaleOf(name, values) {
-    return this.tasks ? this.tasks.scale(name) : scaleOfState(name, values);
-  }
-
-  /** What the image shows, null where nobody knows. */
-  get digit() {
-    const { image, drew } = this.state;
-    return image === null ? drew : this.content.images[image].label;
-  }
-
-  // --- What one does
-
-  /** Change the state, and read again. */
-  set(changes) {
-    this.pause();
-    Object.assign(this.state, changes);
-    this.readAgain();
-  }
-
-  choose(image) {
-    const length = this.state.longer ? ROWS + BLANK : ROWS;
-    this.set({ image, strokes: [], drew: null, guess: null, step: length, seen: length });
-    if (this.wantsGuess) this.askGuess();
-    else this.play();
-  }
-
-  goTo(step) {
-    this.state.step = inRange(step, 0, this.rows.length);
-    this.state.seen = Math.max(this.state.seen, this.state.step);
-    const atEnd = this.state.step === this.rows.length;
-    if (atEnd) this.pause();
-    this.draw();
-    if (!this.timer) this.drawAtRest();
-    if (atEnd) this.countGuess();
-  }
-
-  stopAt(step) {
-    this.pause();
-    this.goTo(step);
-    this.announce(this.rowInWords());
-  }
-
-  /** Sweep over the rows from where it stands, or from the top; at once where motion is not wanted. */
-  play() {
-    this.pause();
-    if (this.state.step >= this.rows.length) this.state.step = 0;
-    if (isStill()) {
-      this.stopAt(this.rows.length);
-      return;
-    }
-    const rowsPerSecond = Number(this.part.speed.value);
-    this.timer = setInterval(() => {
-      this.goTo(this.state.step + 1);
-      if (this.part.aloud.checked || !this.timer) this.announce(this.rowInWords());
-    }, 1000 / rowsPerSecond);
-    this.draw();
-  }
-
-  pause() {
-    clearInterval(this.timer);
-    clearTimeout(this.waiting);
-    this.timer = this.waiting = null;
-  }
-
-  // --- Drawing
-
-  beginStroke(points) {
-    this.pause();
-    const { state } = this;
-    if (state.image !== null) Object.assign(state, { image: null, strokes: [], drew: null });
-    if (!state.strokes.length) this.ink = zeros(PAD * PAD);
-    this.drawing = true;
-    state.guess = null;
-    state.step = state.seen = this.rows.length;
-    state.strokes.push([]);
-    this.continueStroke(points);
-  }
-
-  continueStroke(points) {
-    const line = this.state.strokes[this.state.strokes.length - 1];
-    for (const point of points.map(onGrid)) {
-      const last = line[line.length - 1];
-      if (last && last[0] === point[0] && last[1] === point[1]) continue;
-      stroke(this.ink, last ?? point, point);
-      line.push(point);
-    }
-    this.readAgain(false);
-  }
-
-  endStroke() {
-    if (!this.drawing) return;
-    this.drawing = false;
-    this.readAgain();
-    if (isStill()) this.announce(this.rowInWords());
-    else this.waiting = setTimeout(() => this.sweep(), PAUSE);
-  }
-
-  sweep() {
-    this.state.step = 0;
-    this.play();
-  }
-
-  undo() {
-    if (this.state.image === null && this.state.strokes.length) this.set({ strokes: this.state.strokes.slice(0, -1), drew: null });
-  }
-
-  clear() {
-    this.set({ image: null, strokes: [], drew: null, guess: null, step: this.rows.length, seen: this.rows.length });
-  }
-
-  // --- Guessing
-
-  /** Hide the reading, and let the next click on a row of the pad be the guess. */
-  askGuess() {
-    this.pause();
-    this.aiming = true;
-    Object.assign(this.state, { guess: null, step: 0, seen: 0 });
-    this.aimedAt = ROWS / 2;
-    this.draw();
-    this.drawAtRest();
-  }
-
-  aim(row) {
-    this.aimedAt = inRange(row, 1, ROWS);
-    this.drawAim();
-  }
-
-  aimByKey(key) {
-    const moves = { ArrowUp: -1, ArrowLeft: -1, ArrowDown: 1, ArrowRight: 1, Home: -ROWS, End: ROWS };
-    if (key === "Enter" || key === " ") this.takeGuess(this.aimedAt);
-    else if (key === "Escape") this.leaveGuess();
-    else if (moves[key]) this.aim(this.aimedAt + moves[key]);
-    else return false;
-    if (this.aiming) this.announce(`row ${this.aimedAt}; Enter takes it`);
-    return true;
-  }
-
-  takeGuess(row) {
-    this.aiming = false;
-    this.state.guess = inRange(row, 1, ROWS);
-    this.pending = true;
-    this.play();
-  }
-
-  leaveGuess() {
-    this.aiming = this.wantsGuess = false;
-    this.stopAt(this.rows.length);
-  }
-
-  /** A guess counts once, when the reading has come to its end. */
-  countGuess() {
-    if (!this.pending || this.state.guess === null) return;
-    this.pending = false;
-    if (this.guesses.length === ROUND) this.guesses = [];
-    this.guesses.push({ guess: this.state.guess, row: commitStep(this.readings[0].result.head) });
-    setText(this.part.score, score(this.guesses));
-  }
-
-  // --- The story
-
-  get digits() {
-    const first = range(10).map((digit) => this.content.images.findIndex(({ label }) => label === digit));
-    return first.filter((image) => image >= 0).map((image) => {
-      const { label, pixels } = this.content.images[image];
-      const rows = binarized(pixels ? asDrawn(this.pads[image]) : asMnist(this.pads[image]));
-      return { image, label, rows };
-    });
-  }
-
-  tell(number) {
-    this.pause();
-    this.wantsGuess = this.aiming = false;
-    if (number === null || number < 0 || number >= CHAPTERS.length) {
-      this.state.story = null;
-    } else {
-      this.chapter = CHAPTERS[number](this.digits, this.readings[0].network);
-      const image = this.state.image ?? this.content.opening;
-      const plain = { image, strokes: [], hold: {}, erased: 0, down: 0, longer: false, guess: null, drew: null };
-      Object.assign(this.state, plain, { story: number }, this.chapter.set);
-      if (this.chapter.open) this.part[this.chapter.open].open = true;
-    }
-    this.readAgain();
-    if (number !== null && this.chapter?.guess) this.askGuess();
   }
 
   // --- Building
@@ -428,6 +149,7 @@ export class Stage {
     this.pause();
     Object.assign(this.state, changes);
     if (this.state.other === this.state.network) this.state.other = null;
+    this.chapter = null; // its numbers are another network's
     this.open();
   }
 
@@ -481,13 +203,6 @@ export class Stage {
 
   announce(text) {
     setText(this.part.live, text);
-  }
-
-  rowInWords() {
-    const { step } = this.state;
-    const [{ result }] = this.readings;
-    if (!step || !result.head) return `Row ${step}`;
-    return `Row ${step}: ${mostProbable(result.head[step - 1])}, ${Math.max(...result.head[step - 1]).toFixed(2)}`;
   }
 
   /** All that changes while it plays. */
@@ -600,32 +315,5 @@ export class Stage {
     setText(part.chapterText, this.chapter.text);
     part.back.disabled = state.story === 0;
     setText(part.next, state.story === CHAPTERS.length - 1 ? "End" : "Next");
-  }
-
-  /** What to look for now, in words. */
-  sentence() {
-    const { state: { step, seen, guess, image }, rows, digit, readings: [{ network: { label }, result }] } = this;
-    const what = image === null ? "your drawing" : `this ${digit}`;
-    const says = (t) => `${mostProbable(result.head[t - 1])} (${Math.max(...result.head[t - 1]).toFixed(2)})`; // t > 0
-    const ink = rows.reduce((last, row, t) => (row.includes(1) ? t + 1 : last), 0);
-    if (this.aiming) return "From which row on will its answer stay the same? Click that row, and watch.";
-    if (!ink) return `There is no ink in any row, and ${label} answers all the same: ${says(ROWS)}. Draw a digit.`;
-    if (seen < Math.min(ROWS, rows.length)) {
-      if (!step) return "No row is read yet.";
-      const expected = guess ? ` You expect its answer to stay from row ${guess} on.` : "";
-      return `After ${step} of ${ROWS} rows of ${what}, ${label} says ${says(step)}.${expected}`;
-    }
-    if (step > ROWS) {
-      return `${step - ROWS} blank rows past the last row, where the training never asked for an answer: ${label} now \
-says ${says(step)}. After row ${ROWS} it said ${says(ROWS)}.`;
-    }
-    if (step < ROWS) return step ? `After row ${step}, ${label} says ${says(step)}.` : "No row is read yet.";
-    const answer = mostProbable(result.head[ROWS - 1]);
-    const right = digit === null ? "" : answer === digit ? ", which is right" : `, but it is a ${digit}`;
-    const stays = commitStep(result.head);
-    const yours = guess ? ` (you expected ${guess})` : "";
-    const late = stays > ink ? `; the ink ends in row ${ink}, so it changed with nothing left to read` : "";
-    const probe = result.probe ? ` The probe's answer, dashed, stays from row ${commitStep(result.probe)} on.` : "";
-    return `${capital(what)} is read as ${says(ROWS)}${right}. The answer stays from row ${stays} on${yours}${late}.${probe}`;
   }
 }

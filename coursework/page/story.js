@@ -25,9 +25,10 @@ function downfall(digits, network) {
     const answers = digits.map(({ rows }) => mostProbable(read(network, movedDown(rows, k + 1)).head[ROWS - 1]));
     const counts = range(10).map((digit) => answers.filter((answer) => answer === digit).length);
     const digit = mostProbable(counts);
-    return { down: k + 1, digit, count: counts[digit], image: answers.findIndex((a, n) => a === digit && digits[n].label !== digit) };
+    const place = answers.findIndex((answer, n) => answer === digit && digits[n].label !== digit);
+    return { down: k + 1, digit, count: counts[digit], place: Math.max(place, 0) };
   });
-  return best(tried.filter(({ image }) => image >= 0).concat({ count: -1, down: 4, digit: 7, image: 0 }), ({ count }) => count);
+  return best(tried, ({ count }) => count);
 }
 
 /** The digit whose answer changes most surely between the last row and twelve blank rows later. */
@@ -42,6 +43,24 @@ function forgotten(digits, network) {
   return best(tried, ({ weight }) => weight);
 }
 
+/** The second step, which shows a probe; where there is none, it says so. */
+function stateKnowsFirst(digits, network) {
+  const title = "2 of 6: the state knows first";
+  if (!network.probe) {
+    return { title, text: "A linear probe, ten weighted sums fitted to the states after one row, can be right before the \
+head is. None was fitted to a network of this page.", set: {} };
+  }
+  const { image, label, t, head, probe } = earlyKnowledge(digits, network);
+  return {
+    title,
+    text: `After row ${t + 1} of this ${label} the head says ${says(head)}. The dashed lines are a linear probe: ten \
+weighted sums of the same state, fitted to this row alone. It says ${says(probe)}. So the state knows; the head was \
+trained on the last row only, and can't read it yet.`,
+    set: { image, step: t + 1, seen: ROWS },
+  };
+}
+stateKnowsFirst.needsProbe = true;
+
 /** The six steps for a network: functions that give {title, text, set}, where `set` is what changes in the state.
  *
  * `digits`: [{image, label, rows}], one of each class. */
@@ -54,21 +73,7 @@ Click that row of the digit; then it plays.",
     set: {},
     guess: true,
   }),
-  (digits, network) => {
-    const title = "2 of 6: the state knows first";
-    if (!network.probe) {
-      return { title, text: "A linear probe, ten weighted sums fitted to the states after one row, can be right before \
-the head is. This network comes without one: choose one that has dashed lines over its bars.", set: {} };
-    }
-    const { image, label, t, head, probe } = earlyKnowledge(digits, network);
-    return {
-      title,
-      text: `After row ${t + 1} of this ${label} the head says ${says(head)}. The dashed lines are a linear probe: ten \
-weighted sums of the same state, fitted to this row alone. It says ${says(probe)}. So the state knows; the head was \
-trained on the last row only, and can't read it yet.`,
-      set: { image, step: t + 1, seen: ROWS },
-    };
-  },
+  stateKnowsFirst,
   (digits, network) => {
     const [{ image, label, rows }] = digits.slice(3);
     const blank = Array(ROWS).fill(0);
@@ -93,13 +98,13 @@ ${label} it said ${says(last)}, after row ${ROWS + 12} it says ${says(late)}. ${
     };
   },
   (digits, network) => {
-    const { image, down, digit, count } = downfall(digits, network);
+    const { place, down, digit, count } = downfall(digits, network);
     return {
       title: `5 of 6: everything ends as a ${digit}`,
       text: `MNIST's digits end a few rows above the bottom edge. Moved down by ${down}, ${count} of the \
 ${digits.length} here are taken for a ${digit}: the head was trained on states that blank rows had followed, and these \
 come too early for it.`,
-      set: { image: digits[Math.max(image, 0)].image, down, step: ROWS, seen: ROWS },
+      set: { image: digits[place].image, down, step: ROWS, seen: ROWS },
     };
   },
   (digits, network) => {

@@ -175,9 +175,11 @@ export function drawChart(box, key, stage) {
   box.setAttribute("aria-label", `Gates and state of hidden unit ${unit + 1} after each of ${Math.min(seen, rows.length)} rows`);
   const entry = (name) => {
     const value = step ? number(states[step - 1][name][unit], 2) : "";
-    return `<span><svg viewBox="0 0 32 10">${line(name, "0,5 32,5")}</svg> ${cell.titles[name]} ${value}</span>`;
+    const sample = make("span");
+    sample.innerHTML = `<svg viewBox="0 0 32 10" aria-hidden="true">${line(name, "0,5 32,5")}</svg>`;
+    return make("span", {}, sample, ` ${cell.titles[name]} ${value}`);
   };
-  key.innerHTML = names.map(entry).join("");
+  key.replaceChildren(...names.map(entry));
 }
 
 /** The sum behind one number: the equation with names, with numbers, its value, and the rows of W that it reads. */
