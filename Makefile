@@ -14,7 +14,7 @@ $(foreach name,DATA EPOCHS SEED SCHEDULER SUBMISSIONS SHEET COLUMN STUDENT VARIA
   $(if $(filter environment,$(origin $(name))),$(eval $(name) :=)))
 
 .PHONY: help help-all run test student grade setup clean
-.PHONY: test-long test-mnist test-pythons test-grading browser-test fuzz mutants bench refresh readme collect marks forget pins clean-runs
+.PHONY: test-long test-mnist test-pythons test-grading browser-test fuzz mutants bench refresh readme collect marks forget pins clean-runs site serve
 
 help: # the commands of a day; needs nothing
 	@echo 'make run and make test set up everything in $(VENV) by themselves.'
@@ -97,3 +97,9 @@ pins: setup ## all packages of the dependencies in pyproject.toml pinned, with R
 
 clean-runs: ## remove runs/: trained models, grades, reports
 	rm -rf runs
+
+site: setup ## runs/site/: the stage, Q1 checked in the page, the notebooks; static files for any web server
+	@$(PY) -m tools.site
+
+serve: setup ## show the site at an address of this computer [PORT=]
+	@$(PY) -m tools.site --serve $(if $(filter command%,$(origin PORT)),--port "$(PORT)")

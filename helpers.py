@@ -30,6 +30,8 @@ from coursework.properties import properties
 from coursework.hand_set import deviation_from_keras, final_state, keras_layer, measure_gate_error, wide_lstm
 # Notebook 1: does a setting of the gates hold?
 from coursework.checks_gates import check_counterexample, check_gates
+# Questions like Q1, without end
+from coursework.practice import practice
 # Notebook 1: gates to play with
 from coursework.playground import gate_playground
 # Notebook 1: figures

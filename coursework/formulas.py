@@ -46,6 +46,9 @@ class sigmoid(sp.Function):
         """Derivative: s (1 - s)."""
         return self * (1 - self)
 
+    def _eval_is_real(self):
+        return self.args[0].is_extended_real
+
     def _eval_rewrite_as_exp(self, a, **_):
         return 1 / (1 + sp.exp(-a))
 

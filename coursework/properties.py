@@ -69,15 +69,15 @@ def properties(cell: Cell | str) -> dict[str, Property]:
     See docs/cells.md.
     """
     cell = as_cell(cell)
-    found = {behaviour: _can(cell, behaviour) for behaviour in ("store_input", "keep_state", "forget")}
+    found = {behaviour: can(cell, behaviour) for behaviour in ("store_input", "keep_state", "forget")}
     return found | {"bounded": _bounded(cell), "linear": _linear(cell), "reads_past": _reads_the_past(cell)}
 
 
 # --- Is there a setting? ----------------------------------------------------------------------------------------------
 
 
-def _can(cell, behaviour):
-    """The Property for a behaviour that a setting may have."""
+def can(cell: Cell, behaviour: str) -> Property:
+    """The Property of "store_input", "keep_state" or "forget" alone, for `practice`. See docs/site.md."""
     for setting in worth_a_proof(cell, behaviour, _likely_settings(cell)):
         if holds(cell, behaviour, setting):
             return _with_setting(cell, behaviour, _without_needless(cell, behaviour, setting))

@@ -5,8 +5,6 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 
-import IPython
-
 from coursework.files import rows_of
 
 # The two forms of `measured`; the sanitize file of the tests masks the same two, and the span made from them.
@@ -30,10 +28,16 @@ def measured(value: object, spec: str = "") -> str:
 
 def display(data: dict, raw: bool = True) -> None:
     """IPython's `display` for a dict from kind to text; the plain text of it in a script or another console."""
-    if IPython.get_ipython() is not None:
-        IPython.display.display(data, raw=raw)
+    if _shell() is not None:
+        sys.modules["IPython"].display.display(data, raw=raw)
     elif "text/plain" in data:
         print_line(WORDS.sub(r"\1", data["text/plain"]))  # the brackets are for nbval alone
+
+
+def _shell():
+    """The IPython that this code runs in, or None; it is not imported for this, as it is loaded where it runs."""
+    ipython = sys.modules.get("IPython")
+    return ipython and ipython.get_ipython()
 
 
 def print_line(text: object) -> None:
@@ -92,7 +96,7 @@ def _as_text(header, rows):
 
 def in_notebook() -> bool:
     """Does this code run in a Jupyter kernel?"""
-    shell = IPython.get_ipython()
+    shell = _shell()
     return shell is not None and "IPKernelApp" in shell.config
 
 
