@@ -17,7 +17,9 @@ import pytest
 matplotlib.use("agg")  # tests draw into memory; the notebooks' kernels choose for themselves
 
 ROOT = Path(__file__).resolve().parent
-FUZZ = int(os.environ.get("COURSEWORK_FUZZ") or 1)  # set by `make fuzz`: how many times as many cases
+FUZZ = int(
+    os.environ.get("COURSEWORK_FUZZ") or 1
+)  # set by `make fuzz`: how many times as many cases
 
 
 def pytest_configure(config):
@@ -28,7 +30,9 @@ def pytest_configure(config):
     config.option.nbval_sanitize_with = str(ROOT / config.option.nbval_sanitize_with)
     if config.option.nbval or hasattr(config, "workerinput"):  # workers inherit what is set here
         return
-    folder = tempfile.mkdtemp(prefix="coursework tests ")  # with blanks, as somebody's home may have
+    folder = tempfile.mkdtemp(
+        prefix="coursework tests "
+    )  # with blanks, as somebody's home may have
     os.environ |= {"COURSEWORK_DATA": "digits", "COURSEWORK_RUNS": folder}
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
@@ -70,7 +74,9 @@ def pytest_collection_modifyitems(items):
 def cases(number=100):
     """Hypothesis settings: so many cases. One that takes two minutes, on a busy machine even, fails."""
     checks = list(hypothesis.HealthCheck)
-    return hypothesis.settings(max_examples=number * FUZZ, deadline=120_000, suppress_health_check=checks)
+    return hypothesis.settings(
+        max_examples=number * FUZZ, deadline=120_000, suppress_health_check=checks
+    )
 
 
 def differing_cells(stored, executed):
@@ -81,17 +87,23 @@ def differing_cells(stored, executed):
         return [cell for cell in code if "injected-parameters" not in cell.metadata.get("tags", [])]
 
     pairs = zip(cells(stored), cells(executed), strict=True)
-    return [old.source for old, new in pairs if what_nbval_compares(old) != what_nbval_compares(new)]
+    return [
+        old.source for old, new in pairs if what_nbval_compares(old) != what_nbval_compares(new)
+    ]
 
 
 def what_nbval_compares(cell):
     """{kind: [each text of that kind]}, with what was measured masked."""
     from nbval.plugin import get_sanitize_patterns, transform_streams_for_comparison
 
-    masks = get_sanitize_patterns((ROOT / "tests" / "nbval_sanitize.cfg").read_text(encoding="utf-8"))
+    masks = get_sanitize_patterns(
+        (ROOT / "tests" / "nbval_sanitize.cfg").read_text(encoding="utf-8")
+    )
     texts: dict[str, list] = {}
     for output in transform_streams_for_comparison(cell.outputs):
-        parts = {kind: value for kind, value in output.items() if kind != "data"} | output.get("data", {})
+        parts = {kind: value for kind, value in output.items() if kind != "data"} | output.get(
+            "data", {}
+        )
         for kind in parts.keys() - NOT_COMPARED:
             text = parts[kind]
             for regex, replacement in masks:
@@ -154,4 +166,6 @@ def data():
     import helpers
 
     digits = helpers.load_data("digits")
-    return helpers.Data("few", digits.x_train[:320], digits.y_train[:320], digits.x_test[:100], digits.y_test[:100])
+    return helpers.Data(
+        "few", digits.x_train[:320], digits.y_train[:320], digits.x_test[:100], digits.y_test[:100]
+    )

@@ -36,8 +36,12 @@ SOURCES = "sources of this run"  # in a copy's metadata: a hash of its cells as 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line, run, and return the exit code."""
-    parser = argparse.ArgumentParser(description="Run the notebooks in order into runs/, with an HTML report.")
-    parser.add_argument("--data", type=data, help="auto, mnist, mnist5k, digits or the path of an .npz file")
+    parser = argparse.ArgumentParser(
+        description="Run the notebooks in order into runs/, with an HTML report."
+    )
+    parser.add_argument(
+        "--data", type=data, help="auto, mnist, mnist5k, digits or the path of an .npz file"
+    )
     parser.add_argument("--epochs", type=integer(1), help="training epochs of each model")
     parser.add_argument("--seed", type=integer(0), help="seed of weights and shuffling")
     options = vars(parser.parse_args(arguments))
@@ -51,7 +55,9 @@ def data(text: str) -> str:
     try:
         return str(Path(text).resolve()).encode().decode()
     except UnicodeEncodeError:
-        raise argparse.ArgumentTypeError(f"rename the file {text!r}: a notebook can't hold its name") from None
+        raise argparse.ArgumentTypeError(
+            f"rename the file {text!r}: a notebook can't hold its name"
+        ) from None
 
 
 def integer(least: int) -> Callable[[str], int]:
@@ -59,7 +65,9 @@ def integer(least: int) -> Callable[[str], int]:
 
     def parse(text):
         if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, not {text!r}")
+            raise argparse.ArgumentTypeError(
+                f"must be a whole number of at least {least}, not {text!r}"
+            )
         return int(text)
 
     return parse
@@ -69,15 +77,22 @@ def in_one_line(job: Callable[..., int], *arguments: object) -> int:
     """The exit code of `job`; what stops it is told in one line."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a notebook's stream has none, and a closed one is None
-            stream.reconfigure(errors="backslashreplace")  # a terminal that can't show a letter is no reason to stop
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # a terminal that can't show a letter is no reason to stop
     use_our_kernels()
     try:
         return job(*arguments)
     except OSError as error:
         place = error.filename or RUNS
-        print(f"Can't write {place}: {error.strerror or error}; COURSEWORK_RUNS names another folder", file=sys.stderr)
+        print(
+            f"Can't write {place}: {error.strerror or error}; COURSEWORK_RUNS names another folder",
+            file=sys.stderr,
+        )
     except KeyboardInterrupt:
-        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # or it tells of the cell that was stopped
+        logging.getLogger("asyncio").setLevel(
+            logging.CRITICAL
+        )  # or it tells of the cell that was stopped
         print("\nStopped. Run again: it goes on where it stopped", file=sys.stderr)
         return 130
     return 1
@@ -85,7 +100,9 @@ def in_one_line(job: Callable[..., int], *arguments: object) -> int:
 
 def use_our_kernels() -> None:
     """Kernels run this Python and draw into the notebook, whatever the user's own settings are."""
-    os.environ["JUPYTER_PATH"] = str(Path(sys.prefix, "share", "jupyter"))  # a user may have a kernel `python3`
+    os.environ["JUPYTER_PATH"] = str(
+        Path(sys.prefix, "share", "jupyter")
+    )  # a user may have a kernel `python3`
     os.environ.pop("MPLBACKEND", None)
 
 
@@ -123,7 +140,9 @@ def why_it_failed(notebook: Path, copy: Path, parameters: dict) -> str:
 def execute(notebook: Path, copy: Path, parameters: dict) -> None:
     """Run one notebook with the parameters that it has; `copy` is replaced at the end, even by a failed run."""
     known = papermill.inspect_notebook(as_it_is(notebook))
-    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=RUNS) as folder:  # another run may work beside
+    with tempfile.TemporaryDirectory(
+        prefix=".unfinished-", dir=RUNS
+    ) as folder:  # another run may work beside
         unfinished = Path(folder, notebook.name)
         try:
             papermill.execute_notebook(

@@ -67,7 +67,9 @@ def pytorch(size, x, y, epochs, after_epoch):
     torch.set_num_threads(1)
     x, y = torch.from_numpy(x), torch.from_numpy(y)
     recurrent = getattr(torch.nn, family)(28, units, layers, batch_first=True)
-    head = torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Linear(units, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
+    head = torch.nn.Sequential(
+        torch.nn.ReLU(), torch.nn.Linear(units, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10)
+    )
     parameters = [*recurrent.parameters(), *head.parameters()]
     optimizer = torch.optim.Adam(parameters, 0.001)
     loss_of = torch.nn.CrossEntropyLoss()
@@ -137,7 +139,17 @@ def start_training(system, place, turns, updates):
     if "JAX" in system:
         environment["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
     training = subprocess.Popen(
-        [sys.executable, __file__, "--train", system, str(place), "--turns", str(turns), "--updates", str(updates)],
+        [
+            sys.executable,
+            __file__,
+            "--train",
+            system,
+            str(place),
+            "--turns",
+            str(turns),
+            "--updates",
+            str(updates),
+        ],
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -184,7 +196,9 @@ def two_numbers(pair):
 def main(turns, updates):
     """Measure, print, and write both files."""
     systems = [system for system, package in SYSTEMS.items() if find_spec(package)]
-    seconds = {label(size): seconds_of(place, systems, turns, updates) for place, size in enumerate(SIZES)}
+    seconds = {
+        label(size): seconds_of(place, systems, turns, updates) for place, size in enumerate(SIZES)
+    }
     facts = facts_of(systems, turns, updates)
     text = page(systems, seconds, facts, updates)
     print(text)
@@ -196,7 +210,11 @@ def main(turns, updates):
 
 def facts_of(systems, turns, updates):
     """What was measured with."""
-    facts = {"cores": os.cpu_count(), "processor": platform.machine(), "python": platform.python_version()}
+    facts = {
+        "cores": os.cpu_count(),
+        "processor": platform.machine(),
+        "python": platform.python_version(),
+    }
     for package in sorted({SYSTEMS[system] for system in systems} | {"tensorflow"}):
         facts[package] = version(package)
     return facts | {"turns": turns, "updates in a turn": updates}
@@ -228,7 +246,9 @@ def write_results(seconds, facts):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--turns", type=int, default=5, help="epochs of each network in each system")
+    parser.add_argument(
+        "--turns", type=int, default=5, help="epochs of each network in each system"
+    )
     parser.add_argument("--updates", type=int, default=100, help="in an epoch; MNIST has 234")
     parser.add_argument("--train", nargs=2, metavar=("SYSTEM", "NETWORK"), help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -56,7 +56,9 @@ def shuffle_pixels(data: Data, seed: int) -> Data:
         return pixels[:, order].reshape(x.shape)
 
     name = f"{data.name} shuffled"
-    return dataclasses.replace(data, name=name, x_train=shuffled(data.x_train), x_test=shuffled(data.x_test))
+    return dataclasses.replace(
+        data, name=name, x_train=shuffled(data.x_train), x_test=shuffled(data.x_test)
+    )
 
 
 def commit_step(predictions: np.ndarray) -> np.ndarray:
@@ -66,10 +68,14 @@ def commit_step(predictions: np.ndarray) -> np.ndarray:
     """
     predictions = as_numbers("predictions", predictions, ("N", "T"))
     if (predictions != np.floor(predictions)).any():
-        raise ValueError("predictions must be classes, whole numbers, after each step; take the argmax of logits")
+        raise ValueError(
+            "predictions must be classes, whole numbers, after each step; take the argmax of logits"
+        )
     steps = predictions.shape[1]
     other = predictions != predictions[:, -1:]
-    last_other = steps - other[:, ::-1].argmax(1)  # the last step with another answer, if there is one
+    last_other = steps - other[:, ::-1].argmax(
+        1
+    )  # the last step with another answer, if there is one
     return np.where(other.any(1), last_other + 1, 1)
 
 
@@ -152,7 +158,9 @@ def fit_probes(h: np.ndarray, y: np.ndarray, C: float = 1.0) -> np.ndarray:
         raise ValueError("a probe needs images of three or more classes")
     weights = np.zeros((h.shape[1], h.shape[2] + 1, 10))
     weights[:, -1] = -1e9  # never the answer, unless the class is among y
-    with threadpool_limits(1):  # a second thread of BLAS only waits: a hundred times slower on a busy machine
+    with threadpool_limits(
+        1
+    ):  # a second thread of BLAS only waits: a hundred times slower on a busy machine
         for step, weight in enumerate(weights):
             fit = LogisticRegression(C=C, max_iter=1000).fit(h[:, step], y)
             weight[:-1, fit.classes_] = fit.coef_.T
@@ -199,7 +207,9 @@ def _deviations(name, values):
     rows = values.reshape(len(values), -1)
     constant = np.flatnonzero(np.ptp(rows, axis=1) == 0)
     if len(constant):
-        raise ValueError(f"{name} is constant in image {constant[0]}, so it has no correlation there: leave it out")
+        raise ValueError(
+            f"{name} is constant in image {constant[0]}, so it has no correlation there: leave it out"
+        )
     return rows - rows.mean(1, dtype=float, keepdims=True)
 
 

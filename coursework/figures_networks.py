@@ -8,11 +8,22 @@ from matplotlib.transforms import Bbox
 from coursework.arguments import check_count, check_dict, check_integer, check_names
 from coursework.figure import Figure, new_figure, show_figure
 from coursework.statistics import holm, mcnemar, wilson
-from coursework.style import MARKERS, as_images, colors_of, draw_digit, family_of, log_scale, log_ticks, markers_of
+from coursework.style import (
+    MARKERS,
+    as_images,
+    colors_of,
+    draw_digit,
+    family_of,
+    log_scale,
+    log_ticks,
+    markers_of,
+)
 from coursework.text import measured, show_table
 
 
-def plot_accuracy_by_size(parameters: Mapping[str, int], hits: Mapping[str, int], total: int) -> Figure:
+def plot_accuracy_by_size(
+    parameters: Mapping[str, int], hits: Mapping[str, int], total: int
+) -> Figure:
     """Test error over the number of parameters with 95 % intervals; a marker per kind of model.
 
     Args:
@@ -55,7 +66,9 @@ def plot_accuracy_by_size(parameters: Mapping[str, int], hits: Mapping[str, int]
     axes.grid()
     axes.legend()
     _name_points(axes, points, {label: colors[kind] for label, kind in families.items()})
-    facts = [f"{label} {error:.1f} % with {size:,}" for label, (size, error, _, _) in points.items()]
+    facts = [
+        f"{label} {error:.1f} % with {size:,}" for label, (size, error, _, _) in points.items()
+    ]
     return show_figure(figure, "Test error over the number of parameters", facts)
 
 
@@ -105,7 +118,9 @@ def _area_in_common(box, others):
     return sum(part.width * part.height for part in shared if part)
 
 
-def show_comparisons(pairs: Iterable[tuple[str, str]], right: Mapping[str, np.ndarray]) -> dict[tuple[str, str], str]:
+def show_comparisons(
+    pairs: Iterable[tuple[str, str]], right: Mapping[str, np.ndarray]
+) -> dict[tuple[str, str], str]:
     """Compare classifiers pair by pair on the same images, show the table, and return the verdicts.
 
     Args:
@@ -129,7 +144,15 @@ def show_comparisons(pairs: Iterable[tuple[str, str]], right: Mapping[str, np.nd
         verdicts[pair] = result.verdict(p)
         numbers = _numbers_of(result, p)
         rows.append((" - ".join(pair), *numbers, measured(verdicts[pair])))
-    header = ("pair", "points", "95 % interval", "only first", "only second", "p (Holm)", "the first is")
+    header = (
+        "pair",
+        "points",
+        "95 % interval",
+        "only first",
+        "only second",
+        "p (Holm)",
+        "the first is",
+    )
     show_table(header, rows)
     return verdicts
 

@@ -10,7 +10,14 @@ from matplotlib.ticker import MaxNLocator
 
 from coursework import files
 from coursework.analysis import commit_step
-from coursework.arguments import as_numbers, check_count, check_dict, check_integer, check_steps, short_repr
+from coursework.arguments import (
+    as_numbers,
+    check_count,
+    check_dict,
+    check_integer,
+    check_steps,
+    short_repr,
+)
 from coursework.figure import Figure, new_figure, show_figure
 from coursework.files import replacing
 from coursework.style import (
@@ -33,7 +40,9 @@ def _line_style(place):
     return {"color": color, "linestyle": style, "marker": marker}
 
 
-def plot_by_step(ylabel: str, curves: Mapping, points: Mapping | None = None, marks: Mapping | None = None) -> Figure:
+def plot_by_step(
+    ylabel: str, curves: Mapping, points: Mapping | None = None, marks: Mapping | None = None
+) -> Figure:
     """Curves over the time step.
 
     Args:
@@ -74,7 +83,9 @@ def _draw_curve(axes, label, curve, style):
     axes.plot(steps, values, label=label, **style)
     if interval:
         if [part.shape for part in interval] != [values.shape] * 2:
-            raise ValueError(f"{label}: an interval is a tuple (values, low, high) of arrays of one length")
+            raise ValueError(
+                f"{label}: an interval is a tuple (values, low, high) of arrays of one length"
+            )
         axes.fill_between(
             steps,
             *interval,
@@ -97,7 +108,9 @@ def _per_step(label, values):
     """Numbers (T,), NaN among them or not."""
     array = np.asarray(values)
     if array.dtype.kind not in "biuf" or array.ndim != 1 or not array.size:
-        raise ValueError(f"{label}: numbers per step, of shape (T,), are needed, not {short_repr(values)}")
+        raise ValueError(
+            f"{label}: numbers per step, of shape (T,), are needed, not {short_repr(values)}"
+        )
     return array
 
 
@@ -170,7 +183,9 @@ def _percent_each(values):
     return np.full(len(values), 100 / len(values))
 
 
-def plot_row_influence(images: np.ndarray, gradient: np.ndarray, erasure: np.ndarray, titles: Sequence) -> Figure:
+def plot_row_influence(
+    images: np.ndarray, gradient: np.ndarray, erasure: np.ndarray, titles: Sequence
+) -> Figure:
     """Images beside what each of their rows does to the read-out after each step: by gradient, and by erasing the row.
 
     Args:
@@ -217,9 +232,8 @@ def plot_row_influence(images: np.ndarray, gradient: np.ndarray, erasure: np.nda
         column[-1].set_xlabel(name)
     missed = erasure[:, -1].argmax(-1) + 1
     facts = [f"row {row} of {title}" for row, title in zip(missed, titles, strict=True)]
-    words = (
-        "Images beside two maps of step by row, gradient and erasure. At the last step, most is lost when this row goes"
-    )
+    words = "Images beside two maps of step by row, gradient and erasure. "
+    words += "At the last step, most is lost when this row goes"
     return show_figure(figure, words, facts)
 
 
@@ -234,7 +248,9 @@ def _draw_maps(figure, column, maps, scale, **bar):
 
 
 # ------------------------------------------------------------------------------------------------ one digit being read
-def plot_reading(image: np.ndarray, h: np.ndarray, chances: np.ndarray, label: int, steps: Sequence[int]) -> Figure:
+def plot_reading(
+    image: np.ndarray, h: np.ndarray, chances: np.ndarray, label: int, steps: Sequence[int]
+) -> Figure:
     """One digit being read, as a strip: image, state and class probabilities after each of `steps` rows.
 
     Args:
@@ -296,7 +312,9 @@ def _draw_reading(panels, image, h, chances, label, step):
     below.tick_params(labelsize=7)
 
 
-def save_reading(name: str, image: np.ndarray, h: np.ndarray, chances: np.ndarray, label: int) -> None:
+def save_reading(
+    name: str, image: np.ndarray, h: np.ndarray, chances: np.ndarray, label: int
+) -> None:
     """The same as `plot_reading` with every row, as the animated GIF `runs/NAME`: 5 rows a second, the last one longer.
 
     ValueError as for `plot_reading`, and for a name that does not end in .gif. Notebook 3, "One digit being read".

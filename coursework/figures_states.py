@@ -37,7 +37,9 @@ def _lowest(name, values, high):
     return 0 if name not in NO_GATES and values.min() >= 0 else -high
 
 
-def plot_over_time(images: np.ndarray, traced: Mapping[str, np.ndarray], names: Sequence[str]) -> Figure:
+def plot_over_time(
+    images: np.ndarray, traced: Mapping[str, np.ndarray], names: Sequence[str]
+) -> Figure:
     """Each image beside what a recurrent layer does while it reads it, row by row.
 
     What stays between -1 and 1 is drawn on this range, anything else on that of all but its 2 % largest values.
@@ -121,7 +123,9 @@ def plot_class_means(means: np.ndarray) -> Figure:
     Returns the figure, which has been shown; ValueError for another shape. Notebook 3, Q3.2.
     """
     if np.ndim(means) != 3 or len(means) != 10:
-        raise ValueError(f"means has shape {np.shape(means)}, expected (10, T, units) as from class_means")
+        raise ValueError(
+            f"means has shape {np.shape(means)}, expected (10, T, units) as from class_means"
+        )
     high, extend = _range_of(means)
     figure, grid = new_figure((11, 4.8), 2, 5, sharex=True, sharey=True)
     for digit, axes in enumerate(grid.flat):
@@ -172,7 +176,9 @@ def plot_gate_means(traced: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
         shrink=0.8,
         extend=extend,
     )
-    return show_figure(figure, "Mean of each gate over the images, by time step and hidden unit", facts)
+    return show_figure(
+        figure, "Mean of each gate over the images, by time step and hidden unit", facts
+    )
 
 
 def _draw_mean(axes, title, gate, high):

@@ -36,7 +36,9 @@ def plot_rows_as_steps(image: np.ndarray, steps: Sequence[int]) -> Figure:
         axes.add_patch(_frame_around(step, image.shape[1]))
     panels[0].set_ylabel(STEP)
     shown = ", ".join(map(str, steps))
-    return show_figure(figure, f"A digit after {shown} of its {len(image)} rows; the rows to come are hidden.")
+    return show_figure(
+        figure, f"A digit after {shown} of its {len(image)} rows; the rows to come are hidden."
+    )
 
 
 def _frame_around(row, pixels):
@@ -65,7 +67,9 @@ def summary_table(experiment_results: Mapping) -> tuple[tuple, list[tuple]]:
     for family, pairs in experiment_results.items():
         found = len(pairs) if hasattr(pairs, "__len__") else short_repr(pairs)
         if found != len(MODEL_SIZES):
-            raise ValueError(f"{family}: expected {len(MODEL_SIZES)} pairs (loss, accuracy), got {found}")
+            raise ValueError(
+                f"{family}: expected {len(MODEL_SIZES)} pairs (loss, accuracy), got {found}"
+            )
         for size, pair in zip(MODEL_SIZES, pairs, strict=True):
             label = f"{family} {size}"
             loss, accuracy = as_numbers(label, pair, (2,)).tolist()
@@ -150,7 +154,10 @@ def plot_learning_curves(results: Mapping) -> Figure:
     rows[0][0].xaxis.set_major_locator(MaxNLocator(integer=True))
     one_of_each = {line.get_label(): line for axes in rows[0] for line in axes.lines}
     rows[0][0].legend(handles=list(one_of_each.values()), fontsize=8)
-    facts = [f"{experiment.label} {100 * (1 - result.accuracy):.2f} %" for experiment, result in results.items()]
+    facts = [
+        f"{experiment.label} {100 * (1 - result.accuracy):.2f} %"
+        for experiment, result in results.items()
+    ]
     words = "Cross-entropy and error fall with every epoch. Test error after the last one"
     return show_figure(figure, words, facts)
 

@@ -55,7 +55,9 @@ def rows_of(header: Sequence, rows: Iterable[Sequence]) -> list[list]:
     table = [[row] if isinstance(row, str) else list(row) for row in rows]
     wrong = next((row for row in table if isinstance(header, str) or len(row) != len(header)), None)
     if wrong is not None:
-        raise ValueError(f"a row of the table has {len(wrong)} values, its header {len(header)} names")
+        raise ValueError(
+            f"a row of the table has {len(wrong)} values, its header {len(header)} names"
+        )
     return table
 
 

@@ -86,7 +86,12 @@ FUNCTIONS = {
     sp.cos: "cos",
     sp.Abs: "abs",
 }
-FOLDED = {sp.Add: "add", sp.Mul: "multiply", sp.Max: "maximum", sp.Min: "minimum"}  # of two parts each
+FOLDED = {
+    sp.Add: "add",
+    sp.Mul: "multiply",
+    sp.Max: "maximum",
+    sp.Min: "minimum",
+}  # of two parts each
 KNOWN = ", ".join([*FUNCTIONS.values(), "Max", "Min", "dot"])
 
 
@@ -100,7 +105,9 @@ def tree_of(formula: sp.Expr) -> Tree:
         return formula.name
     if formula.is_number:
         return _number(formula)
-    parts = sorted(formula.args, key=sp.default_sort_key) if formula.func in FOLDED else formula.args
+    parts = (
+        sorted(formula.args, key=sp.default_sort_key) if formula.func in FOLDED else formula.args
+    )
     trees = [tree_of(part) for part in parts]
     if formula.func in FOLDED:
         operation = FOLDED[formula.func]
@@ -111,7 +118,9 @@ def tree_of(formula: sp.Expr) -> Tree:
         return ["dot", *trees]
     if formula.is_Pow and formula.exp.is_number:
         return ["power", *trees]
-    raise ValueError(f"{formula.func.__name__} is not among the functions that Keras and the page have: {KNOWN}")
+    raise ValueError(
+        f"{formula.func.__name__} is not among the functions that Keras and the page have: {KNOWN}"
+    )
 
 
 def _number(formula):
@@ -150,7 +159,9 @@ def evaluate(tree: Tree, values: Mapping[str, Any], library: Mapping[str, Callab
 
 KINDS = {"W": ("units", "features"), "U": ("units", "units"), "b": ("units",), "p": ("units",)}
 GIVEN = ("x", "h_prev", "c_prev")
-RESERVED: dict[str, set[str]] = {}  # names of the bundle's own cells and networks, each with the keys it may stand for
+RESERVED: dict[
+    str, set[str]
+] = {}  # names of the bundle's own cells and networks, each with the keys it may stand for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,20 +210,29 @@ class Cell:
         if not isinstance(self.name, str) or not self.name.strip():
             raise ValueError("the name of a cell is text, such as 'mine'")
         if not isinstance(self.gates, Mapping):
-            raise ValueError("gates must be a dict from symbol to formula, such as {z: sigmoid(dot(W_z, x) + b_z)}")
-        gates = {_gate_symbol(gate): _formula(f"the gate {gate}", formula) for gate, formula in self.gates.items()}
+            raise ValueError(
+                "gates must be a dict from symbol to formula, such as {z: sigmoid(dot(W_z, x) + b_z)}"
+            )
+        gates = {
+            _gate_symbol(gate): _formula(f"the gate {gate}", formula)
+            for gate, formula in self.gates.items()
+        }
         object.__setattr__(self, "gates", gates)
         for part, needed in (("candidate", True), ("state", True), ("output", False)):
             formula = getattr(self, part)
             if formula is not None or needed:
                 object.__setattr__(self, part, _formula(f"the {part}", formula))
-        object.__setattr__(self, "titles", {str(name): title for name, title in self.titles.items()})
+        object.__setattr__(
+            self, "titles", {str(name): title for name, title in self.titles.items()}
+        )
         _check_symbols(self)
         _check_shapes(self)
         _check_order(self)
         _check_reading(self)
         if self.name in RESERVED and self.key not in RESERVED[self.name]:
-            raise ValueError(f"the name {self.name!r} is taken by other equations: choose another one")
+            raise ValueError(
+                f"the name {self.name!r} is taken by other equations: choose another one"
+            )
 
     # --- What the other rooms ask
 
@@ -286,7 +306,9 @@ class Cell:
     @functools.cached_property
     def key(self) -> str:
         """The equations as text: the same for the same equations in another order, another for any other letter."""
-        return json.dumps({name: tree_of(formula) for name, formula in self.formulas()}, sort_keys=True)
+        return json.dumps(
+            {name: tree_of(formula) for name, formula in self.formulas()}, sort_keys=True
+        )
 
     def __eq__(self, other):
         return isinstance(other, Cell) and self.key == other.key
@@ -296,7 +318,9 @@ class Cell:
 
     # --- One step, for any library of arrays
 
-    def step(self, values: Mapping[str, Any], library: Mapping[str, Callable], hold: Mapping = {}) -> dict[str, Any]:
+    def step(
+        self, values: Mapping[str, Any], library: Mapping[str, Callable], hold: Mapping = {}
+    ) -> dict[str, Any]:
         """One time step: {each gate, "g", "c" if there is one, "h"} from x, h_prev, c_prev and the vectors of weights.
 
         Args:
@@ -326,7 +350,9 @@ class Cell:
         return "\n".join(f"{name} = {formula}" for name, formula in self.formulas())
 
     def _repr_latex_(self):
-        lines = (f"{sp.latex(symbols(name))} &= {sp.latex(formula)}" for name, formula in self.formulas())
+        lines = (
+            f"{sp.latex(symbols(name))} &= {sp.latex(formula)}" for name, formula in self.formulas()
+        )
         return r"$\displaystyle \begin{aligned}" + r" \\ ".join(lines) + r"\end{aligned}$"
 
 
@@ -361,11 +387,15 @@ def _from_tree(tree):
 
 def _gate_symbol(gate):
     if not isinstance(gate, sp.Symbol):
-        raise ValueError(f"a gate is a symbol, not {gate!r}: write {{z: ...}} with z = symbols('z')")
+        raise ValueError(
+            f"a gate is a symbol, not {gate!r}: write {{z: ...}} with z = symbols('z')"
+        )
     if gate.name in (*GIVEN, "g", "c", "h"):
         raise ValueError(f"the name {gate.name} is taken: it is no gate's, choose another one")
     if gate.name[0] in KINDS:
-        raise ValueError(f"the name {gate.name} is taken: names that begin with {gate.name[0]} are weights")
+        raise ValueError(
+            f"the name {gate.name} is taken: names that begin with {gate.name[0]} are weights"
+        )
     return symbols(gate.name)
 
 
@@ -374,14 +404,18 @@ def _formula(what, formula):
     if formula is None:
         raise ValueError(f"{what} is missing: a cell needs a candidate and a state")
     if isinstance(formula, str):
-        raise ValueError(f"{what} is text, and text is never evaluated: write it with the symbols of symbols(...)")
+        raise ValueError(
+            f"{what} is text, and text is never evaluated: write it with the symbols of symbols(...)"
+        )
     if isinstance(formula, bool):
         raise ValueError(f"{what} is a truth value; a formula is needed")
     if isinstance(formula, (int, float)):
         formula = sp.sympify(formula)
     if not isinstance(formula, sp.Expr):
         raise ValueError(f"{what} is of type {type(formula).__name__}; a SymPy formula is needed")
-    formula = formula.xreplace({symbol: symbols(symbol.name) for symbol in formula.atoms(sp.Symbol)})
+    formula = formula.xreplace(
+        {symbol: symbols(symbol.name) for symbol in formula.atoms(sp.Symbol)}
+    )
     try:
         tree_of(formula)
     except ValueError as error:
@@ -402,13 +436,19 @@ def _check_symbols(cell):
                 if name == "g":
                     raise ValueError("the candidate reads g, which is the candidate itself")
             elif symbol == "h":
-                raise ValueError(f"{what} reads h, which is not known yet: write h_prev, the output of the step before")
+                raise ValueError(
+                    f"{what} reads h, which is not known yet: write h_prev, the output of the step before"
+                )
             elif symbol == "c":
                 if not is_output:
-                    raise ValueError(f"{what} reads c, which only the output may read: write c_prev")
+                    raise ValueError(
+                        f"{what} reads c, which only the output may read: write c_prev"
+                    )
             elif symbol == "c_prev":
                 if cell.memory == "h":
-                    raise ValueError(f"{what} reads c_prev, but without an output the state is h: write h_prev")
+                    raise ValueError(
+                        f"{what} reads c_prev, but without an output the state is h: write h_prev"
+                    )
             elif symbol[0] not in KINDS:
                 raise ValueError(
                     f"{what} reads the unknown symbol {symbol}: it is no gate, and weights begin with W or U "
@@ -439,24 +479,34 @@ def _shape(formula):
     if formula.is_Symbol:
         if formula.name[0] in "WU":
             vector = "x" if formula.name[0] == "W" else "h_prev"
-            raise ValueError(f"{formula} is a matrix: write dot({formula}, {vector}), not a product with *")
+            raise ValueError(
+                f"{formula} is a matrix: write dot({formula}, {vector}), not a product with *"
+            )
         return "features" if formula.name == "x" else "units"
     if formula.func is dot:
         return _shape_of_product(*formula.args)
     shapes = {_shape(part) for part in formula.args} - {"number"}
     if len(shapes) > 1:
-        raise ValueError("x has an entry for each feature, the rest one for each unit: write dot(W, x) in place of x")
+        raise ValueError(
+            "x has an entry for each feature, the rest one for each unit: write dot(W, x) in place of x"
+        )
     return shapes.pop() if shapes else "number"
 
 
 def _shape_of_product(matrix, vector):
     if not (matrix.is_Symbol and matrix.name[0] in "WU"):
-        raise ValueError(f"dot takes a matrix first, a symbol that begins with W or U, not {matrix}")
+        raise ValueError(
+            f"dot takes a matrix first, a symbol that begins with W or U, not {matrix}"
+        )
     shape = _shape(vector)
     if matrix.name[0] == "W" and shape != "features":
-        raise ValueError(f"{matrix} takes x, not {vector}: a matrix for a vector of units begins with U")
+        raise ValueError(
+            f"{matrix} takes x, not {vector}: a matrix for a vector of units begins with U"
+        )
     if matrix.name[0] == "U" and shape != "units":
-        raise ValueError(f"{matrix} takes a vector of units such as h_prev, not {vector}: a matrix for x begins with W")
+        raise ValueError(
+            f"{matrix} takes a vector of units such as h_prev, not {vector}: a matrix for x begins with W"
+        )
     return "units"
 
 
@@ -473,7 +523,9 @@ def _check_order(cell):
     def visit(name, path):
         if name in path:
             circle = " -> ".join([*path[path.index(name) :], name])
-            raise ValueError(f"{_what(cell, name)} depends on itself ({circle}): let it read the step before")
+            raise ValueError(
+                f"{_what(cell, name)} depends on itself ({circle}): let it read the step before"
+            )
         for read in _reads(cell, name):
             visit(read, [*path, name])
 
@@ -491,7 +543,9 @@ def _check_reading(cell):
         raise ValueError("the output never reads the state c: leave it out, or let it read c")
     read = {symbol.name for _, formula in cell.formulas() for symbol in formula.free_symbols}
     if not {"h_prev", "c_prev"} & read:
-        raise ValueError("there is no state: no formula reads h_prev or c_prev, so nothing is remembered")
+        raise ValueError(
+            "there is no state: no formula reads h_prev or c_prev, so nothing is remembered"
+        )
 
 
 def _read_in_the_end(cell, name):

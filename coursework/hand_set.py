@@ -28,7 +28,12 @@ def run_equations(layer: keras.layers.Layer, x: np.ndarray) -> tuple[np.ndarray,
     return np.stack(hs, axis=1), np.stack(cs, axis=1)
 
 
-FOLLOWED = {"activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True, "go_backwards": False}
+FOLLOWED = {
+    "activation": "tanh",
+    "recurrent_activation": "sigmoid",
+    "use_bias": True,
+    "go_backwards": False,
+}
 
 
 def _check_followed(layer):
@@ -37,7 +42,9 @@ def _check_followed(layer):
     for option, followed in FOLLOWED.items():
         found = config.get(option, followed)  # other layers have no such option
         if found != followed:
-            raise ValueError(f"the equations have {option}={followed!r}, and this layer has {found!r}")
+            raise ValueError(
+                f"the equations have {option}={followed!r}, and this layer has {found!r}"
+            )
 
 
 def keras_layer(
@@ -69,10 +76,14 @@ def keras_layer(
     """
     cell = equations(cell, reset_after=reset_after)
     if not isinstance(weights, dict):
-        raise ValueError(f"weights is of type {type(weights).__name__}; a dict from name to array is needed")
+        raise ValueError(
+            f"weights is of type {type(weights).__name__}; a dict from name to array is needed"
+        )
     unknown = [name for name in weights if name not in cell.weights]
     if unknown:
-        raise ValueError(f"unknown weight {short_repr(unknown[0])}: a {cell.name} has {', '.join(cell.weights)}")
+        raise ValueError(
+            f"unknown weight {short_repr(unknown[0])}: a {cell.name} has {', '.join(cell.weights)}"
+        )
     lengths = {"units": units, "features": features}
     arrays = {}
     for name, kind in cell.weights.items():
@@ -86,7 +97,9 @@ def keras_layer(
     return layer
 
 
-def final_state(layer: keras.layers.Layer, x: np.ndarray, old_state: np.ndarray | None = None) -> np.ndarray:
+def final_state(
+    layer: keras.layers.Layer, x: np.ndarray, old_state: np.ndarray | None = None
+) -> np.ndarray:
     """What a built layer remembers after the last step of x (N, T, features): its c or its h, (N, units).
 
     `old_state` (N, units) is the state before the first step, None is 0; a cell with c starts with h = 0 beside it.
@@ -105,7 +118,12 @@ def final_state(layer: keras.layers.Layer, x: np.ndarray, old_state: np.ndarray 
 
 
 def measure_gate_error(
-    cell: Cell | str, behaviour: str, signs: dict, biases: np.ndarray, blank: bool = False, seed: int = 0
+    cell: Cell | str,
+    behaviour: str,
+    signs: dict,
+    biases: np.ndarray,
+    blank: bool = False,
+    seed: int = 0,
 ) -> np.ndarray:
     """How far a Keras layer in float32 is from storing or keeping exactly when its gates have finite biases.
 
@@ -124,7 +142,10 @@ def measure_gate_error(
     Notebook 1, Q1.2.
     """
     check_choice("behaviour", behaviour, ("store_input", "keep_state"))
-    biases, rng = as_numbers("biases", biases, ("K",)).astype(np.float64), np.random.default_rng(seed)
+    biases, rng = (
+        as_numbers("biases", biases, ("K",)).astype(np.float64),
+        np.random.default_rng(seed),
+    )
     units, features, store = len(biases), 8, behaviour == "store_input"
     W = np.tile(rng.normal(size=features), (units, 1))
     x = rng.uniform(-1, 1, (64, 1 if store else 28, features)) * (not blank)
@@ -138,7 +159,9 @@ def measure_gate_error(
     return np.abs(state(biases).astype(np.float64) - target).max(axis=0)
 
 
-def wide_lstm(gru: keras.layers.Layer, units: int, seed: int = 0) -> tuple[keras.layers.Layer, np.ndarray]:
+def wide_lstm(
+    gru: keras.layers.Layer, units: int, seed: int = 0
+) -> tuple[keras.layers.Layer, np.ndarray]:
     """An LSTM whose read-out follows the state of a GRU of one unit, for inputs between -3 and 3.
 
     With gates at their ends (biases of 40) its output is h = tanh(tanh(W x + U h + b)): a layer of features. Those are
@@ -163,7 +186,9 @@ def wide_lstm(gru: keras.layers.Layer, units: int, seed: int = 0) -> tuple[keras
     return keras_layer("LSTM", weights, units, features=1, dtype="float64"), V
 
 
-def deviation_from_keras(cell: Cell | str, reset_after: bool = False, seed: int = 0, dtype: str = "float32") -> float:
+def deviation_from_keras(
+    cell: Cell | str, reset_after: bool = False, seed: int = 0, dtype: str = "float32"
+) -> float:
     """Largest |h by the equations - h by Keras| over 16 random sequences, with random weights and biases.
 
     The layer, as of `keras_layer`, has 8 units and 28 features. `run_equations` works in float64, so with a layer in

@@ -145,7 +145,9 @@ def _some_number(chance):
 
 def _flat_pieces(new, rest, past):
     """Two inputs must not give the same; those at which Max or Min is flat, and what is even, are worth a try."""
-    point = {symbol: sp.Integer(symbol.name[0] not in "bp") for symbol in rest} | dict.fromkeys(past, sp.S.Zero)
+    point = {symbol: sp.Integer(symbol.name[0] not in "bp") for symbol in rest} | dict.fromkeys(
+        past, sp.S.Zero
+    )
     for one, other in ((1, 2), (-1, -2), (1, -1)):
         values = [new.xreplace(point | {symbols("x"): sp.Integer(x)}) for x in (one, other)]
         yield Demand(sp.S.Zero, sp.factor(values[0] - values[1], deep=True))
@@ -233,13 +235,19 @@ def _not_ruled_out(demands, box):
     """The parts of a box that no demand rules out; each is narrow, or what was left when enough had been looked at."""
     zero = [tree_of(demand.zero) for demand in demands]
     other = [tree_of(demand.other) for demand in demands if demand.zero == 0]
-    read = {symbol.name for demand in demands for symbol in demand.zero.free_symbols | demand.other.free_symbols}
+    read = {
+        symbol.name
+        for demand in demands
+        for symbol in demand.zero.free_symbols | demand.other.free_symbols
+    }
     waiting = [{name: interval for name, interval in box.items() if name in read}]
     seen = 0
     while waiting:
         box = waiting.pop()
         seen += 1
-        if any(_is_clear_of_zero(tree, box) for tree in zero) or any(_is_zero(tree, box) for tree in other):
+        if any(_is_clear_of_zero(tree, box) for tree in zero) or any(
+            _is_zero(tree, box) for tree in other
+        ):
             continue
         widest = max(box, key=lambda name: box[name].delta, default=None)
         if widest is None or box[widest].delta < NARROW or seen > MOST_BOXES:

@@ -8,7 +8,9 @@ from coursework.layers import every_step, input_for, layer_outputs, parts, recur
 from coursework.readout import read_out
 
 
-def row_influence(model: keras.Model, x: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def row_influence(
+    model: keras.Model, x: np.ndarray, classes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Which rows of the images x (N, T, pixels) matter for what is read out about `classes` (N,) after each step?
 
     The model is a Sequential classifier whose first layer, and no other, is recurrent; ValueError for another one.
@@ -59,7 +61,9 @@ def _reader(model, layer, steps):
 
 def _gradients(read, x, classes):
     """Lengths of the derivatives (N, T, T), and log p(class) after each step, (N, T)."""
-    copies = tf.repeat(x[:, None], x.shape[1], axis=1)  # one for each step, so that one pass backwards serves them all
+    copies = tf.repeat(
+        x[:, None], x.shape[1], axis=1
+    )  # one for each step, so that one pass backwards serves them all
     with tf.GradientTape() as tape:
         tape.watch(copies)
         after = read(copies, classes)

@@ -13,7 +13,9 @@ from coursework.cells import CELLS, as_cell, equations
 from coursework.formulas import Cell, Tree, cell_from_data
 
 ops = keras.ops
-KERAS = {name: getattr(ops, name) for name in ("tanh", "sigmoid", "exp", "log", "sin", "cos", "abs")}
+KERAS = {
+    name: getattr(ops, name) for name in ("tanh", "sigmoid", "exp", "log", "sin", "cos", "abs")
+}
 KERAS |= {"maximum": ops.maximum, "minimum": ops.minimum}
 NUMPY = {name: getattr(np, name) for name in KERAS if name != "sigmoid"} | {"sigmoid": expit}
 
@@ -53,13 +55,18 @@ class FormulaCell(keras.layers.Layer):
         self.features = input_shape[-1]
         self.blocks = stacks(self.equations)
         rows = {"kernel": self.features, "recurrent_kernel": self.units}
-        initializers = {"kernel": self.kernel_initializer, "recurrent_kernel": self.recurrent_initializer}
+        initializers = {
+            "kernel": self.kernel_initializer,
+            "recurrent_kernel": self.recurrent_initializer,
+        }
         for stack, names in self.blocks.items():
             width = len(names) * self.units
             if stack == "bias":
                 self.bias = self.add_weight(shape=(width,), initializer="zeros", name="bias")
             elif stack in rows:
-                weight = self.add_weight(shape=(rows[stack], width), initializer=initializers[stack], name=stack)
+                weight = self.add_weight(
+                    shape=(rows[stack], width), initializer=initializers[stack], name=stack
+                )
                 setattr(self, stack, weight)
         self.single = []
         for number, name in enumerate(self.blocks.get("single", ())):
@@ -100,7 +107,11 @@ class FormulaCell(keras.layers.Layer):
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "recurrent_initializer": keras.initializers.serialize(self.recurrent_initializer),
         }
-        return super().get_config() | {"cell": self.equations.as_data(), "units": self.units} | initializers
+        return (
+            super().get_config()
+            | {"cell": self.equations.as_data(), "units": self.units}
+            | initializers
+        )
 
     @classmethod
     def from_config(cls, config: dict) -> "FormulaCell":
@@ -150,14 +161,20 @@ class ByFormula(keras.layers.GRUCell):
         from_h = ops.split(states[0] @ self.recurrent_kernel + self.bias[1], 3, axis=1)
         products = dict(zip([f"W{block}" for block in cell.keras.blocks], from_x, strict=True))
         products |= dict(zip([f"U{block}" for block in cell.keras.blocks], from_h, strict=True))
-        values = {"x": None, "h_prev": states[0]} | {name: 0.0 for name in cell.weights}  # biases: in the products
+        values = {"x": None, "h_prev": states[0]} | {
+            name: 0.0 for name in cell.weights
+        }  # biases: in the products
         new = cell.step(values, KERAS | {"dot": lambda name, vector: products[name]})
         return new["h"], [new["h"]]
 
 
 # --- From a Keras layer to its equations ------------------------------------------------------------------------------
 
-KERAS_CELLS = {getattr(keras.layers, f"{cell.keras.name}Cell"): cell.name for cell in CELLS.values() if cell.keras.name}
+KERAS_CELLS = {
+    getattr(keras.layers, f"{cell.keras.name}Cell"): cell.name
+    for cell in CELLS.values()
+    if cell.keras.name
+}
 
 
 def is_followed(cell: keras.layers.Layer) -> bool:
@@ -204,7 +221,10 @@ def _array(weight):
 
 def _blocks(weight, units):
     """The blocks of `units` columns of an array, each transposed."""
-    return [np.ascontiguousarray(block.T) for block in np.split(_array(weight), weight.shape[-1] // units, axis=-1)]
+    return [
+        np.ascontiguousarray(block.T)
+        for block in np.split(_array(weight), weight.shape[-1] // units, axis=-1)
+    ]
 
 
 def _of_formula_cell(cell):
@@ -243,7 +263,9 @@ def _one_bias(ending, bias):
 def new_layer(cell: Cell, units: int, dtype: str) -> keras.layers.RNN:
     """A layer that returns h at every step: Keras's own where it has the cell, else an RNN around a FormulaCell."""
     options = {"return_sequences": True, "dtype": dtype}
-    start = {"recurrent_initializer": "zeros"}  # an orthogonal matrix takes seconds for a wide layer
+    start = {
+        "recurrent_initializer": "zeros"
+    }  # an orthogonal matrix takes seconds for a wide layer
     if not cell.keras.name:
         return keras.layers.RNN(FormulaCell(cell, units, dtype=dtype, **start), **options)
     return getattr(keras.layers, cell.keras.name)(units, **options, **start, **cell.keras.options)
@@ -276,7 +298,10 @@ def library_of(layer: keras.layers.RNN) -> dict[str, Callable]:
     """NumPy's functions for the step of a layer, with its own activations in place of tanh and sigmoid."""
     if isinstance(layer.cell, FormulaCell):
         return NUMPY
-    own = {"tanh": layer.cell.activation, "sigmoid": getattr(layer.cell, "recurrent_activation", keras.ops.sigmoid)}
+    own = {
+        "tanh": layer.cell.activation,
+        "sigmoid": getattr(layer.cell, "recurrent_activation", keras.ops.sigmoid),
+    }
     return NUMPY | {name: _on_arrays(activation) for name, activation in own.items()}
 
 
@@ -284,12 +309,18 @@ def _on_arrays(activation):
     return lambda array: np.asarray(activation(ops.convert_to_tensor(array)))
 
 
-def run_step(cell: Cell, weights: Mapping, states: Mapping, library: Mapping = NUMPY, hold: Mapping = {}) -> dict:
+def run_step(
+    cell: Cell, weights: Mapping, states: Mapping, library: Mapping = NUMPY, hold: Mapping = {}
+) -> dict:
     """One step in NumPy: {each gate, g, (c), h} from x, h_prev (and c_prev), each (N, features or units).
 
     `weights` are those of `named_weights`; `hold` puts numbers in place of gates.
     """
-    return cell.step({**weights, **states}, {**library, "dot": lambda name, vector: vector @ weights[name].T}, hold)
+    return cell.step(
+        {**weights, **states},
+        {**library, "dot": lambda name, vector: vector @ weights[name].T},
+        hold,
+    )
 
 
 def set_gate_bias(layer: keras.layers.RNN, value: float) -> None:
@@ -299,7 +330,11 @@ def set_gate_bias(layer: keras.layers.RNN, value: float) -> None:
     """
     cell = layer.cell
     formulas = dict(cell_of(layer).formulas())
-    in_gates = {symbol.name for gate in cell_of(layer).gate_names for symbol in formulas.pop(gate).free_symbols}
+    in_gates = {
+        symbol.name
+        for gate in cell_of(layer).gate_names
+        for symbol in formulas.pop(gate).free_symbols
+    }
     elsewhere = {symbol.name for formula in formulas.values() for symbol in formula.free_symbols}
     chosen = {name for name in in_gates - elsewhere if name[0] == "b"}
     if isinstance(cell, FormulaCell):

@@ -52,8 +52,12 @@ def layer_outputs(layer: keras.layers.RNN, x: np.ndarray) -> np.ndarray:
         h = in_parts(own, x, 2000)
     few = slice(0, 4)
     usual = in_parts(lambda part: first_of(own(part)), x[few], 4)
-    if h.ndim != 3 or far_apart(usual, h[few] if layer.return_sequences else h[few, -1], layer.compute_dtype):
-        raise ValueError(f"the layer {layer.name!r} puts out something else when it is asked for every step")
+    if h.ndim != 3 or far_apart(
+        usual, h[few] if layer.return_sequences else h[few, -1], layer.compute_dtype
+    ):
+        raise ValueError(
+            f"the layer {layer.name!r} puts out something else when it is asked for every step"
+        )
     return h
 
 
@@ -70,15 +74,23 @@ def input_of(layer: keras.layers.RNN, x: np.ndarray) -> np.ndarray:
 def supported(layer):
     """The layer, if it is one that `trace` can follow, or a ValueError."""
     if isinstance(layer, keras.layers.Bidirectional):
-        raise ValueError("Bidirectional is two layers: without a mask, trace its forward_layer and backward_layer")
+        raise ValueError(
+            "Bidirectional is two layers: without a mask, trace its forward_layer and backward_layer"
+        )
     cell = getattr(layer, "cell", None)
     if not isinstance(layer, keras.layers.RNN) or not is_followed(cell):
-        kind = type(layer).__name__ if cell is None else f"{type(layer).__name__} with {type(cell).__name__}"
+        kind = (
+            type(layer).__name__
+            if cell is None
+            else f"{type(layer).__name__} with {type(cell).__name__}"
+        )
         raise ValueError(f"expected an LSTM or GRU layer or a model with one, got {kind}")
     if cell is None or not cell.built:
         raise ValueError(f"the layer {layer.name!r} has no weights yet; call it once, or build it")
     if layer.stateful:
-        raise ValueError(f"the layer {layer.name!r} is stateful, which is not supported: its start is not zero")
+        raise ValueError(
+            f"the layer {layer.name!r} is stateful, which is not supported: its start is not zero"
+        )
     return layer
 
 
@@ -121,7 +133,11 @@ def _only_input(layer, calls):
 
 def _chosen(model, choice):
     """The recurrent layer of a model that is meant: the only one, or that of a name or a number."""
-    layers = [layer for layer in model.layers if isinstance(layer, (keras.layers.RNN, keras.layers.Bidirectional))]
+    layers = [
+        layer
+        for layer in model.layers
+        if isinstance(layer, (keras.layers.RNN, keras.layers.Bidirectional))
+    ]
     if not layers:
         raise ValueError(f"the model {model.name!r} has no recurrent layer of its own")
     chosen = [layer for number, layer in enumerate(layers) if choice in (None, number, layer.name)]
@@ -129,7 +145,9 @@ def _chosen(model, choice):
         return chosen[0]
     names = ", ".join(f"{number}: {layer.name!r}" for number, layer in enumerate(layers))
     if chosen:
-        raise ValueError(f"the model has {len(layers)} recurrent layers; choose one with layer= ({names})")
+        raise ValueError(
+            f"the model has {len(layers)} recurrent layers; choose one with layer= ({names})"
+        )
     raise ValueError(f"no recurrent layer {short_repr(choice)}; choose one of {names}")
 
 
@@ -143,7 +161,9 @@ def input_for(model, x):
         return x
     largest = x.max()
     if largest > 2 and x.min() >= 0:  # a little above 1 is a scale of one's own
-        raise ValueError(f"x holds pixels up to {largest:g}, and no layer scales them: give pixels from 0 to 1")
+        raise ValueError(
+            f"x holds pixels up to {largest:g}, and no layer scales them: give pixels from 0 to 1"
+        )
     return x
 
 
@@ -152,19 +172,29 @@ def input_shape(model):
     try:
         inputs = model.inputs
     except AttributeError as error:
-        raise ValueError(f"the model {model.name!r} must be built, and Sequential or functional") from error
+        raise ValueError(
+            f"the model {model.name!r} must be built, and Sequential or functional"
+        ) from error
     if len(inputs) != 1:
-        raise ValueError(f"the model has {len(inputs)} inputs; trace the layer alone, with its own input")
+        raise ValueError(
+            f"the model has {len(inputs)} inputs; trace the layer alone, with its own input"
+        )
     if any(getattr(layer, "stateful", False) for layer in parts_of(model)):
-        raise ValueError("the model holds a stateful layer, which is not supported: its start is not zero")
+        raise ValueError(
+            "the model holds a stateful layer, which is not supported: its start is not zero"
+        )
     _, *others = inputs[0].shape
     return "N", *(f"T{place or ''}" if size is None else size for place, size in enumerate(others))
 
 
 def check_plain(model):
     """ValueError if a call is a `tf.function`: it would keep what `set_to` has put into a layer for a moment."""
-    if any(isinstance(part.call, tf.types.experimental.GenericFunction) for part in parts_of(model)):
-        raise ValueError(f"the model {model.name!r} calls a layer by a tf.function: make it without, and try again")
+    if any(
+        isinstance(part.call, tf.types.experimental.GenericFunction) for part in parts_of(model)
+    ):
+        raise ValueError(
+            f"the model {model.name!r} calls a layer by a tf.function: make it without, and try again"
+        )
 
 
 def parts_of(layer):
@@ -175,9 +205,15 @@ def parts_of(layer):
 def recurrent_layer(model: keras.Model) -> keras.layers.RNN:
     """The recurrent layer of a Sequential classifier that begins with it and has no other, or a ValueError."""
     layers = model.layers if isinstance(model, keras.Sequential) else []
-    recurrent = [any(isinstance(part, keras.layers.RNN) for part in parts_of(layer)) for layer in layers]
-    if recurrent != [True] + [False] * (len(layers) - 1) or not isinstance(layers[0], keras.layers.RNN):
-        raise ValueError("expected a Sequential classifier whose first layer, and no other, is recurrent")
+    recurrent = [
+        any(isinstance(part, keras.layers.RNN) for part in parts_of(layer)) for layer in layers
+    ]
+    if recurrent != [True] + [False] * (len(layers) - 1) or not isinstance(
+        layers[0], keras.layers.RNN
+    ):
+        raise ValueError(
+            "expected a Sequential classifier whose first layer, and no other, is recurrent"
+        )
     if layers[0].go_backwards:
         raise ValueError("the first layer has go_backwards: its steps are not the rows in order")
     return layers[0]
@@ -203,7 +239,9 @@ def rest_of(model: keras.Model, layer: keras.layers.RNN, steps: int) -> Callable
         with set_to(layer, call=stand_in):
             answer = ask(model, np.full((1, *sizes), elsewhere, model.inputs[0].dtype))
         if len(calls) != 1:
-            raise ValueError(f"the model must use {layer.name!r} once, and uses it {len(calls)} times")
+            raise ValueError(
+                f"the model must use {layer.name!r} once, and uses it {len(calls)} times"
+            )
         return answer
 
     return rest
@@ -223,7 +261,9 @@ def check_steady(answer, x, found, model):
     again = in_parts(answer, x[:1], 1)
     if far_apart(again, found[:1], model.compute_dtype):
         why = "it is random, remembers what it read before, or mixes the images of a batch"
-        raise ValueError(f"the model {model.name!r} answers otherwise when it is asked again for one image: {why}")
+        raise ValueError(
+            f"the model {model.name!r} answers otherwise when it is asked again for one image: {why}"
+        )
 
 
 def far_apart(a, b, dtype):
@@ -272,7 +312,9 @@ def _only(output):
     if not isinstance(output, (list, tuple)):
         return output
     if len(output) != 1:
-        raise ValueError(f"the model has {len(output)} outputs; give one that has one: keras.Model(inputs, output)")
+        raise ValueError(
+            f"the model has {len(output)} outputs; give one that has one: keras.Model(inputs, output)"
+        )
     return output[0]
 
 
@@ -283,5 +325,7 @@ def in_parts(function: Callable, x, size):
     if values.dtype.name in ("float16", "bfloat16"):
         values = values.astype(np.float32)
     if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise ValueError("the network gives NaN or infinite values: it has NaN weights, or its training has diverged")
+        raise ValueError(
+            "the network gives NaN or infinite values: it has NaN weights, or its training has diverged"
+        )
     return values

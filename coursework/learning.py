@@ -25,7 +25,14 @@ def networks_by_epoch(
     experiments = list(experiments)
     for experiment in experiments:
         if experiment.schedule != "constant":
-            raise ValueError(f"{experiment.label}: its learning rate depends on the number of epochs")
-    earlier = {e: [dataclasses.replace(e, epochs=k) for k in epochs if k < e.epochs] for e in experiments}
+            raise ValueError(
+                f"{experiment.label}: its learning rate depends on the number of epochs"
+            )
+    earlier = {
+        e: [dataclasses.replace(e, epochs=k) for k in epochs if k < e.epochs] for e in experiments
+    }
     trained = train_all([each for shorter in earlier.values() for each in shorter], data)
-    return {e.label: {each.epochs: trained[each].model for each in shorter} for e, shorter in earlier.items()}
+    return {
+        e.label: {each.epochs: trained[each].model for each in shorter}
+        for e, shorter in earlier.items()
+    }

@@ -7,9 +7,14 @@ from pathlib import Path
 
 import psutil
 
-PROCESSORS = Path("/proc/cpuinfo")  # Linux's own name for the processor; Python knows its family only
+PROCESSORS = Path(
+    "/proc/cpuinfo"
+)  # Linux's own name for the processor; Python knows its family only
 # Where Linux says how much memory a container may take, by the version of its control groups.
-MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+MEMORY_LIMITS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
 
 
 def processor() -> str:

@@ -15,9 +15,19 @@ from coursework.reader import Reader, color_maps, in_base64, pack_layers, page_c
 from coursework.text import show_widget
 
 UNITS = 28  # each sees its own pixel
-START = np.where(np.arange(UNITS) // 4 % 2, -0.8, 0.8)  # the state before row 1: stripes, so that keeping is seen
-BIASES = {"i": -1.0, "f": 1.5, "o": 2.0, "z": 1.5}  # with which a state lasts for some rows; other gates have 0
-RECURRENT = {"": 0.5, ", U = 0": 0.0}  # what stands beside a cell's name, and the diagonal of U then
+START = np.where(
+    np.arange(UNITS) // 4 % 2, -0.8, 0.8
+)  # the state before row 1: stripes, so that keeping is seen
+BIASES = {
+    "i": -1.0,
+    "f": 1.5,
+    "o": 2.0,
+    "z": 1.5,
+}  # with which a state lasts for some rows; other gates have 0
+RECURRENT = {
+    "": 0.5,
+    ", U = 0": 0.0,
+}  # what stands beside a cell's name, and the diagonal of U then
 
 
 def gate_playground(digit: np.ndarray, cells: Sequence = ("LSTM", "GRU")) -> Figure:
@@ -52,10 +62,14 @@ def _content(digit, cells):
     pixels = in_base64(np.packbits(digit > 0.5))
     return {
         "byHand": True,
-        "networks": [_packed(cell, name, diagonal) for cell in cells for name, diagonal in RECURRENT.items()],
+        "networks": [
+            _packed(cell, name, diagonal) for cell in cells for name, diagonal in RECURRENT.items()
+        ],
         "images": [{"label": 0, "pixels": pixels}],
         "opening": 0,
-        "begin": {"hold": {gate: value for cell in cells for gate, value in activations(cell).items()}},
+        "begin": {
+            "hold": {gate: value for cell in cells for gate, value in activations(cell).items()}
+        },
         **color_maps(),
     }
 
@@ -97,7 +111,9 @@ def _panels(digit, cells):
     return panels
 
 
-def run_held(cell: Cell, weights: Mapping, rows: np.ndarray, hold: Mapping) -> dict[str, np.ndarray]:
+def run_held(
+    cell: Cell, weights: Mapping, rows: np.ndarray, hold: Mapping
+) -> dict[str, np.ndarray]:
     """{gates, g, (c), h: (T, units)} over rows (T, 28), from the stripes, with gates held at numbers."""
     states = {f"{name}_prev": np.zeros((1, UNITS)) for name in cell.states}
     states[f"{cell.memory}_prev"] = START[None]
@@ -106,4 +122,7 @@ def run_held(cell: Cell, weights: Mapping, rows: np.ndarray, hold: Mapping) -> d
         values = run_step(cell, weights, {"x": row[None]} | states, hold=hold)
         states = {f"{name}_prev": values[name] for name in cell.states}
         history.append(values)
-    return {name: np.stack([np.broadcast_to(v[name], (1, UNITS))[0] for v in history]) for name in history[0]}
+    return {
+        name: np.stack([np.broadcast_to(v[name], (1, UNITS))[0] for v in history])
+        for name in history[0]
+    }

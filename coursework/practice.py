@@ -116,14 +116,23 @@ WAYS = {
 FORMS = {
     ("keep_state", True, 2): [lambda s, t: (s, t), lambda s, t: (s * t, 1 - s * t)],
     ("keep_state", False, 2): [lambda s, t: (s * t, s), lambda s, t: (s * t, sp.Max(s, t))],
-    ("keep_state", True, 3): [lambda s, t, u: (s * t, u), lambda s, t, u: (s * t * u, 1 - s * t * u)],
-    ("keep_state", False, 3): [lambda s, t, u: (s * t * u, s), lambda s, t, u: (s * t, sp.Max(s, u))],
+    ("keep_state", True, 3): [
+        lambda s, t, u: (s * t, u),
+        lambda s, t, u: (s * t * u, 1 - s * t * u),
+    ],
+    ("keep_state", False, 3): [
+        lambda s, t, u: (s * t * u, s),
+        lambda s, t, u: (s * t, sp.Max(s, u)),
+    ],
     ("store_input", True, 1): [lambda s: (s, 1 - s), lambda s: (s, 1)],
     ("store_input", False, 1): [lambda s: (1, s), lambda s: (s, s)],
     ("store_input", True, 2): [lambda s, t: (s, t), lambda s, t: (s, (1 - s) * t)],
     ("store_input", False, 2): [lambda s, t: (s, s * t), lambda s, t: (1 - s * t, 1 - s)],
     ("store_input", True, 3): [lambda s, t, u: (s, t * u), lambda s, t, u: (s, (1 - s) * t * u)],
-    ("store_input", False, 3): [lambda s, t, u: (s, s * t * u), lambda s, t, u: (1 - s * t, (1 - s) * u)],
+    ("store_input", False, 3): [
+        lambda s, t, u: (s, s * t * u),
+        lambda s, t, u: (1 - s * t, (1 - s) * u),
+    ],
 }
 
 

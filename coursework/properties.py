@@ -69,8 +69,14 @@ def properties(cell: Cell | str) -> dict[str, Property]:
     See docs/cells.md.
     """
     cell = as_cell(cell)
-    found = {behaviour: can(cell, behaviour) for behaviour in ("store_input", "keep_state", "forget")}
-    return found | {"bounded": _bounded(cell), "linear": _linear(cell), "reads_past": _reads_the_past(cell)}
+    found = {
+        behaviour: can(cell, behaviour) for behaviour in ("store_input", "keep_state", "forget")
+    }
+    return found | {
+        "bounded": _bounded(cell),
+        "linear": _linear(cell),
+        "reads_past": _reads_the_past(cell),
+    }
 
 
 # --- Is there a setting? ----------------------------------------------------------------------------------------------
@@ -88,7 +94,11 @@ def can(cell: Cell, behaviour: str) -> Property:
     for setting in list(different.values())[:20]:
         if holds(cell, behaviour, setting):
             return _with_setting(cell, behaviour, _without_needless(cell, behaviour, setting))
-    return Property(False, None, "not decided: no setting that was tried does it, and not all could be ruled out")
+    return Property(
+        False,
+        None,
+        "not decided: no setting that was tried does it, and not all could be ruled out",
+    )
 
 
 def _with_setting(cell, behaviour, setting):
@@ -113,9 +123,13 @@ def _plain(number):
 
 def _likely_settings(cell):
     """Settings of all gates at likely numbers: first with the gates of the output open, then with any."""
-    numbers = {name: _likely_numbers(cell, name) for name in cell.gate_names if not follows(cell, name)}
+    numbers = {
+        name: _likely_numbers(cell, name) for name in cell.gate_names if not follows(cell, name)
+    }
     in_output = gates_in(cell, cell.output)
-    with_open_output = numbers | {name: [sp.S.One] for name in in_output if sp.S.One in numbers.get(name, ())}
+    with_open_output = numbers | {
+        name: [sp.S.One] for name in in_output if sp.S.One in numbers.get(name, ())
+    }
     extras: list[dict] = [{}]
     if "U" in setting_names(cell):
         extras.append({"U": sp.S.Zero})
@@ -135,7 +149,9 @@ def _settings(choices, extra):
 
 def _likely_numbers(cell, gate):
     reached = gate_intervals(cell)[gate]
-    return [number for number in (sp.S.One, sp.S.Zero, sp.S.Half, -sp.S.One) if float(number) in reached]
+    return [
+        number for number in (sp.S.One, sp.S.Zero, sp.S.Half, -sp.S.One) if float(number) in reached
+    ]
 
 
 def _without_needless(cell, behaviour, setting):
@@ -252,7 +268,9 @@ def _bounded_at_once(cell):
     """The state's own formula has a bound, whatever the old state was."""
     bound = _largest(cell, cell.full_state)
     if bound < math.inf:
-        return Property(True, None, f"|{cell.memory}| is at most {bound:g}: the new state is {cell.state}")
+        return Property(
+            True, None, f"|{cell.memory}| is at most {bound:g}: the new state is {cell.state}"
+        )
     return None
 
 
@@ -300,7 +318,9 @@ def _bounded_at_corners(cell, kept, taken, bound):
     is_straight = all(sp.diff(part, gate, 2) == 0 for part in (top, bottom) for gate in gates)
     is_finite = all(reached[gate.name].delta < math.inf for gate in gates)
     if is_straight and is_finite and len(signs) == 1:
-        return Property(True, None, f"|{cell.memory}| is at most {max(limits):g}, with gates at their limits")
+        return Property(
+            True, None, f"|{cell.memory}| is at most {max(limits):g}, with gates at their limits"
+        )
     return None
 
 
@@ -309,7 +329,9 @@ def _growing(cell, corner):
     new = cell.state.xreplace(gate_values(cell, setting))
     told = " and ".join(f"{name} = {number}" for name, number in setting.items())
     return Property(
-        False, None, f"{f'with {told}' if told else 'always'} the new state is {new}: it grows without a bound"
+        False,
+        None,
+        f"{f'with {told}' if told else 'always'} the new state is {new}: it grows without a bound",
     )
 
 
@@ -340,5 +362,9 @@ def _bounded_by_itself(cell):
         name = cell.old_state.name
         within = intervals.mpf([-bound, bound])
         if _largest(cell, cell.full_state, **{name: within}) <= bound:
-            return Property(True, None, f"|{cell.memory}| is at most {bound:g}: within it, the state stays there")
+            return Property(
+                True,
+                None,
+                f"|{cell.memory}| is at most {bound:g}: within it, the state stays there",
+            )
     return Property(False, None, f"the ranges of its parts put no bound on {cell.state}")

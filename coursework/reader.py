@@ -108,15 +108,21 @@ def draw_and_read(
     return reader
 
 
-def save_reader(networks: Mapping, data: Data, probes: Mapping | None = None, epochs: Mapping | None = None) -> None:
+def save_reader(
+    networks: Mapping, data: Data, probes: Mapping | None = None, epochs: Mapping | None = None
+) -> None:
     """Write `runs/reader.html` with all networks and test images, and `runs/reader-small.html` for publication.
 
     The second page holds GRU 32 and LSTM 32 alone, and digits that were drawn for it instead of test images; of the
     weights in training it has what fits. Arguments and errors are those of `draw_and_read`. Notebook 3, "Draw a digit".
     """
-    about = f"The images are test images ({data.name}), as black and white as the networks saw them."
+    about = (
+        f"The images are test images ({data.name}), as black and white as the networks saw them."
+    )
     learned = learning(networks, epochs, data)
-    write_text(RUNS / "reader.html", reader_page(networks, test_images(data), probes, about, learned))
+    write_text(
+        RUNS / "reader.html", reader_page(networks, test_images(data), probes, about, learned)
+    )
     small = {label: networks[label] for label in SMALL if label in networks} or networks
     write_text(RUNS / "reader-small.html", small_page(small, probes, learned))
 
@@ -138,14 +144,20 @@ def small_page(networks: Mapping, probes: Mapping | None, learned: Mapping) -> s
 
 
 def reader_page(
-    networks: Mapping, images: list[dict], probes: Mapping | None = None, about: str = "", learned: Mapping = {}
+    networks: Mapping,
+    images: list[dict],
+    probes: Mapping | None = None,
+    about: str = "",
+    learned: Mapping = {},
 ) -> str:
     """The whole page as HTML, which loads nothing from anywhere.
 
     `images` are those of `test_images` or `drawn_images`, `about` is a sentence on them in HTML, `learned` is what
     `learning` returns.
     """
-    content = json.dumps(make_content(networks, images, probes, learned), separators=(",", ":")).replace("<", "\\u003c")
+    content = json.dumps(
+        make_content(networks, images, probes, learned), separators=(",", ":")
+    ).replace("<", "\\u003c")
     page = PAGE.read_text("utf-8").replace("%ABOUT%", about).replace("%CONTENT%", content)
     return page.replace("%STYLE%", STYLE.read_text("utf-8")).replace("%SCRIPT%", script())
 
@@ -156,7 +168,9 @@ def test_images(data: Data) -> list[dict]:
     ValueError for images that are not black and white: the page could not show what the networks saw.
     """
     if not np.isin(data.x_test, (0, 1)).all():
-        raise ValueError("the page draws black and white, and these images hold grey: pass data with binary=True")
+        raise ValueError(
+            "the page draws black and white, and these images hold grey: pass data with binary=True"
+        )
     chosen = [_test_image(data, digit, number) for number in range(2) for digit in range(10)]
     return [image for image in chosen if image]
 
@@ -172,10 +186,15 @@ def _test_image(data, digit, number):
 
 def drawn_images() -> list[dict]:
     """A digit of each class as strokes, lists of [x, y] in points of the pad (112 x 112)."""
-    return [{"label": digit, "strokes": [_smooth(points) for points in strokes]} for digit, strokes in STROKES.items()]
+    return [
+        {"label": digit, "strokes": [_smooth(points) for points in strokes]}
+        for digit, strokes in STROKES.items()
+    ]
 
 
-def make_content(networks: Mapping, images: list[dict], probes: Mapping | None = None, learned: Mapping = {}) -> dict:
+def make_content(
+    networks: Mapping, images: list[dict], probes: Mapping | None = None, learned: Mapping = {}
+) -> dict:
     """All that the script needs, ready for JSON; arguments as for `reader_page`."""
     if not networks:
         raise ValueError("no network to read with: give a dict from label to network")
@@ -193,7 +212,9 @@ def make_content(networks: Mapping, images: list[dict], probes: Mapping | None =
 def color_maps() -> dict:
     """256 colours as red, green, blue each: for gates, from 0 to 1, and for signed values, with 0 in the middle."""
     maps = {"viridis": colormaps["viridis"], "diverging": colormaps["RdBu"]}
-    return {name: in_base64(colours(range(256), bytes=True)[:, :3]) for name, colours in maps.items()}
+    return {
+        name: in_base64(colours(range(256), bytes=True)[:, :3]) for name, colours in maps.items()
+    }
 
 
 def _packed(label, model, probe):
@@ -218,13 +239,17 @@ def _arrays(model):
     """(units and shapes of each recurrent layer, all weights of a network in the page's order)."""
     packed = [pack_weights(named_weights(layer)) for layer in _layers(model)]
     arrays = [array for _, named in packed for array in named]
-    return [layer for layer, _ in packed], arrays + [array for dense in _dense(model) for array in dense.get_weights()]
+    return [layer for layer, _ in packed], arrays + [
+        array for dense in _dense(model) for array in dense.get_weights()
+    ]
 
 
 def pack_layers(weights: list[Mapping]) -> tuple[list[dict], str]:
     """(units and shapes, weights in base64) of layers without a head, each given by its named weights."""
     packed = [pack_weights(named) for named in weights]
-    return [layer for layer, _ in packed], _floats([array for _, arrays in packed for array in arrays])
+    return [layer for layer, _ in packed], _floats(
+        [array for _, arrays in packed for array in arrays]
+    )
 
 
 def page_cell(cell: Cell) -> dict:
@@ -253,7 +278,9 @@ def learning(networks: Mapping, epochs: Mapping | None, data: Data) -> dict:
     by more than 0.001, else float32. `epochs` as for `draw_and_read`.
     """
     return {
-        label: _learned(networks[label], stages, data) for label, stages in (epochs or {}).items() if label in networks
+        label: _learned(networks[label], stages, data)
+        for label, stages in (epochs or {}).items()
+        if label in networks
     }
 
 
@@ -265,14 +292,22 @@ def _learned(network, stages, data):
     for epoch, stage in stages.items():
         _, arrays = _arrays(stage)
         weights = _floats(arrays, "<f2" if halves else "<f4")
-        kept.append({"epoch": epoch, "accuracy": _accuracy_by_row(stage, x, labels), "weights": weights})
+        kept.append(
+            {"epoch": epoch, "accuracy": _accuracy_by_row(stage, x, labels), "weights": weights}
+        )
     last = {"epoch": "last", "accuracy": _accuracy_by_row(network, x, labels)}
-    return {"epochs": [*kept, last], "halves": halves, "rounding": f"{rounding if halves else 0:.1g}"}
+    return {
+        "epochs": [*kept, last],
+        "halves": halves,
+        "rounding": f"{rounding if halves else 0:.1g}",
+    }
 
 
 def _chances_by_row(network, x):
     """Class probabilities read out after each row, (N, 28, 10)."""
-    return softmax(read_out(network, trace(network, x, layer=len(_layers(network)) - 1)["h"]), axis=-1)
+    return softmax(
+        read_out(network, trace(network, x, layer=len(_layers(network)) - 1)["h"]), axis=-1
+    )
 
 
 def _accuracy_by_row(network, x, labels):
@@ -353,7 +388,9 @@ def _show_reading(label, model, image, digit):
     chances = softmax(read_out(model, h), axis=-1)[0]
     figure, (left, middle, right) = new_figure((8.5, 2.5), 1, 3, sharey=True)
     draw_digit(left, image, title=f"a {digit}", xlabel="pixel", ylabel=STEP)
-    figure.colorbar(draw_classes(middle, chances, title=f"{label}: read out"), ax=middle, label="probability")
+    figure.colorbar(
+        draw_classes(middle, chances, title=f"{label}: read out"), ax=middle, label="probability"
+    )
     state = draw_steps(right, h[0], -1, 1, title=TITLES["h"], xlabel="hidden unit")
     figure.colorbar(state, ax=right, label=TITLES["h"])
     show_figure(

@@ -34,7 +34,9 @@ def read_out(model: keras.Model, h: np.ndarray) -> np.ndarray:
     layer = _last_recurrent(model)
     h = as_numbers("h", h, ("N", "T", _units(layer)))
     rest = rest_of(model, layer, h.shape[1])
-    states = h if layer.return_sequences else h.reshape(-1, h.shape[-1])  # the head may take one state of each image
+    states = (
+        h if layer.return_sequences else h.reshape(-1, h.shape[-1])
+    )  # the head may take one state of each image
     _check_depends_on_the_layer_alone(model, rest, states[:1])
     logits = as_logits(in_parts(rest, states, 50_000))
     check_steady(rest, states, logits, model)
@@ -42,7 +44,9 @@ def read_out(model: keras.Model, h: np.ndarray) -> np.ndarray:
     if not layer.return_sequences:
         return logits.reshape(*h.shape[:2], -1)
     if logits.shape[:2] != h.shape[:2] or logits.ndim != 3:
-        raise ValueError("the layers after the recurrent one mix the steps; read_out needs an answer at each")
+        raise ValueError(
+            "the layers after the recurrent one mix the steps; read_out needs an answer at each"
+        )
     _check_no_step_looks_ahead(rest, h[:1], logits[:1], model)
     return logits
 
@@ -59,7 +63,9 @@ def _units(layer):
     units = getattr(layer.cell, "units", None)
     if units is None:
         cell = type(layer.cell).__name__
-        raise ValueError(f"the last recurrent layer has {cell}; read_out takes one whose output is (N, T, units)")
+        raise ValueError(
+            f"the last recurrent layer has {cell}; read_out takes one whose output is (N, T, units)"
+        )
     return units
 
 
@@ -68,7 +74,9 @@ def _check_depends_on_the_layer_alone(model, rest, state):
     usual = in_parts(rest, state, 1)
     other = in_parts(lambda state: rest(state, elsewhere=1), state, 1)
     if far_apart(usual, other, model.compute_dtype):
-        raise ValueError("read_out needs one output that depends on the last recurrent layer's output only")
+        raise ValueError(
+            "read_out needs one output that depends on the last recurrent layer's output only"
+        )
 
 
 def _check_no_step_looks_ahead(rest, h, logits, model):
@@ -81,7 +89,9 @@ def _check_no_step_looks_ahead(rest, h, logits, model):
     moved = in_parts(rest, copies, steps)
     expected = np.repeat(logits, steps, axis=0)
     if far_apart(moved[known], expected[known], model.compute_dtype):
-        raise ValueError("the layers after the recurrent one mix the steps: what is read out moves with later ones")
+        raise ValueError(
+            "the layers after the recurrent one mix the steps: what is read out moves with later ones"
+        )
 
 
 def _check_logits(model, answers):
@@ -92,7 +102,9 @@ def _check_logits(model, answers):
     sums = answers.sum(-1, dtype=np.float64)
     is_one = not far_apart(sums, np.ones_like(sums), last.compute_dtype)
     if kind in ("softmax", "sigmoid", "hard_sigmoid") or (is_one and answers.min() >= 0):
-        raise ValueError(f"the model gives probabilities; read_out needs logits: leave the last softmax out ({kind})")
+        raise ValueError(
+            f"the model gives probabilities; read_out needs logits: leave the last softmax out ({kind})"
+        )
 
 
 def _innermost(layer):
@@ -113,7 +125,9 @@ def predictions_by_step(model: keras.Model, x: np.ndarray) -> np.ndarray:
     own = in_parts(lambda part: ask(model, part), few, 4)
     last = logits if layer.return_sequences else logits[:, -1]
     if far_apart(last[:4], own, model.compute_dtype):
-        raise ValueError(f"the model {model.name!r} answers otherwise than its layers one after the other")
+        raise ValueError(
+            f"the model {model.name!r} answers otherwise than its layers one after the other"
+        )
     return logits.argmax(-1)
 
 
@@ -130,7 +144,9 @@ def predictions_of(model: keras.Model, x: np.ndarray) -> np.ndarray:
 
     logits = as_logits(in_parts(answer, x, 5000))
     if isinstance(model.layers[-1], (keras.layers.RNN, keras.layers.Bidirectional)):
-        raise ValueError("the model ends in a recurrent layer; logits of two or more classes are needed")
+        raise ValueError(
+            "the model ends in a recurrent layer; logits of two or more classes are needed"
+        )
     check_steady(answer, x, logits, model)
     return logits.reshape(len(x), -1, logits.shape[-1])[:, -1].argmax(-1)
 
@@ -138,5 +154,7 @@ def predictions_of(model: keras.Model, x: np.ndarray) -> np.ndarray:
 def as_logits(output):
     """A model's output, if it is one array with two or more classes on its last axis."""
     if output.ndim not in (2, 3) or output.shape[-1] < 2:
-        raise ValueError(f"the model gives {output.shape[1:]} for an image; logits of two or more classes are needed")
+        raise ValueError(
+            f"the model gives {output.shape[1:]} for an image; logits of two or more classes are needed"
+        )
     return output

@@ -12,7 +12,10 @@ import sympy as sp
 
 from coursework.formulas import Cell, Tree, dot, evaluate, one_unit, sigmoid, symbols, tree_of
 
-PRECISE = {"maxn": 2500, "strict": True}  # decimal digits that may be spent until a number is told from 0
+PRECISE = {
+    "maxn": 2500,
+    "strict": True,
+}  # decimal digits that may be spent until a number is told from 0
 BEFORE = " before"  # no name of a user's has a blank
 Setting = Mapping[str, sp.Expr]
 
@@ -38,7 +41,13 @@ def recurrent_weights(cell: Cell) -> list[sp.Symbol]:
     """
     products = [part for part in cell.candidate.atoms(sp.Mul) if not part.has(symbols("x"))]
     products += cell.candidate.atoms(dot)
-    found = {part for product in products if _reads_past(product) for part in product.args if is_weight(part)}
+    found = {
+        part
+        for product in products
+        if _reads_past(product)
+        for part in product.args
+        if is_weight(part)
+    }
     return sorted(found, key=str)
 
 
@@ -108,7 +117,9 @@ def with_output(cell, setting, formula):
     """A formula in which h_prev is what the step before put out, if that is something else than the state."""
     if cell.memory == "c":
         formula = formula.xreplace({symbols("h_prev"): _output_before(cell, setting)})
-    return sp.expand(one_unit(formula), multinomial=False)  # a power stays one, and shows that it is monotone
+    return sp.expand(
+        one_unit(formula), multinomial=False
+    )  # a power stays one, and shows that it is monotone
 
 
 def _output_before(cell, setting):
@@ -158,7 +169,9 @@ def is_undefined(formula: sp.Expr) -> bool:
 
 def independent(formula: sp.Expr) -> bool:
     """Does a formula depend on x and weights alone, and on no free gate and on nothing that was?"""
-    loose = [symbol for symbol in formula.free_symbols if not is_weight(symbol) and symbol.name != "x"]
+    loose = [
+        symbol for symbol in formula.free_symbols if not is_weight(symbol) and symbol.name != "x"
+    ]
     return same(formula, formula.xreplace({symbol: before(symbol) for symbol in loose}))
 
 

@@ -82,7 +82,9 @@ def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> Comparison:
     right_a = as_numbers("right_a", right_a, ("N",))
     right_b = as_numbers("right_b", right_b, ("N",))
     if right_a.dtype != bool or right_b.dtype != bool or right_a.shape != right_b.shape:
-        raise ValueError("expected two boolean arrays of one length: which images each classifier got right")
+        raise ValueError(
+            "expected two boolean arrays of one length: which images each classifier got right"
+        )
     n = len(right_a)
     only_a = int((right_a & ~right_b).sum())
     only_b = int((right_b & ~right_a).sum())

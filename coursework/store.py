@@ -54,7 +54,9 @@ class Result:
         try:
             model.load_weights(self.path)
         except (ValueError, KeyError, OSError) as error:
-            raise ValueError(f"{self.path.name} holds other weights than those of {self.experiment.label}") from error
+            raise ValueError(
+                f"{self.path.name} holds other weights than those of {self.experiment.label}"
+            ) from error
         return compile_model(model, self.experiment)
 
 
@@ -95,7 +97,9 @@ def check_place() -> None:
     probe = files.RUNS / "models" / "probe"
     try:
         with replacing(probe) as path:
-            path.write_bytes(os.urandom(2**20))  # the size of the largest of the eight; not zeros, which may take none
+            path.write_bytes(
+                os.urandom(2**20)
+            )  # the size of the largest of the eight; not zeros, which may take none
         probe.unlink(missing_ok=True)
     except OSError as error:
         raise _cannot_keep("trained models", error) from error
@@ -112,7 +116,9 @@ def stored(experiment: Experiment, data: Data) -> Result | None:
     except FileNotFoundError:
         _say_if_outdated(experiment, path)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        notify(f"The stored model {experiment.label} is damaged ({type(error).__name__}) and is trained again.")
+        notify(
+            f"The stored model {experiment.label} is damaged ({type(error).__name__}) and is trained again."
+        )
     return None
 
 
@@ -133,7 +139,9 @@ def _say_if_outdated(experiment, path):
             before, now = facts["versions"], _versions()
             changed = [f"{name} {before[name]}" for name in now if before[name] != now[name]]
             if changed and facts["experiment"] == experiment.facts():
-                notify(f"{experiment.label} was trained with other versions ({', '.join(changed)}): trained again.")
+                notify(
+                    f"{experiment.label} was trained with other versions ({', '.join(changed)}): trained again."
+                )
                 return
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue
@@ -142,4 +150,6 @@ def _say_if_outdated(experiment, path):
 def _cannot_keep(what, error):
     """The OSError that says why something can't be kept, and what to do."""
     why = " ".join(str(error.strerror or error).split())[:200]
-    return OSError(f"{what} can't be kept in {files.RUNS / 'models'} ({why}): make room there, or set COURSEWORK_RUNS")
+    return OSError(
+        f"{what} can't be kept in {files.RUNS / 'models'} ({why}): make room there, or set COURSEWORK_RUNS"
+    )

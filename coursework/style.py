@@ -27,7 +27,16 @@ MARKERS = {"LSTM": "s", "GRU": "o", "whole image": "^"}
 HIGHLIGHT = "#EE3377"  # the row that is read now, the true class; nothing else has this colour
 WHOLE_IMAGE = ("softmax", "MLP", "CNN")  # families of networks that see all rows at once
 # For names that have none of their own.
-FREE_COLORS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255", "#0072B2", "#D55E00")
+FREE_COLORS = (
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+    "#882255",
+    "#0072B2",
+    "#D55E00",
+)
 FREE_MARKERS = ("D", "v", "P", "X", "<", ">", "p", "h")
 LINES = (  # colour, line style and marker of the curves of one figure, in order; no colour is that of a model
     ("#332288", "-", "o"),

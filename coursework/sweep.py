@@ -29,7 +29,9 @@ from coursework.text import in_notebook, notify, show_widget
 from coursework.training import build_model, fit
 
 
-def train_all(experiments: Iterable[Experiment], data: Data, n_jobs: int | None = None) -> dict[Experiment, Result]:
+def train_all(
+    experiments: Iterable[Experiment], data: Data, n_jobs: int | None = None
+) -> dict[Experiment, Result]:
     """Train what is not trained yet, several models at a time, and return everything.
 
     A finished model is stored under `runs/models` at once and never trained again; its key covers the experiment, the
@@ -63,32 +65,50 @@ def train_all(experiments: Iterable[Experiment], data: Data, n_jobs: int | None 
     experiments = list(experiments) if isinstance(experiments, Iterable) else [experiments]
     for experiment in experiments:
         if not isinstance(experiment, Experiment):
-            raise ValueError(f"experiments must be a list of Experiment; it holds {short_repr(experiment)}")
+            raise ValueError(
+                f"experiments must be a list of Experiment; it holds {short_repr(experiment)}"
+            )
     experiments = list(dict.fromkeys(experiments))
     found = {experiment: stored(experiment, data) for experiment in experiments}
     missing = [experiment for experiment, result in found.items() if result is None]
-    missing.sort(key=_cost, reverse=True)  # longest first, so that no core waits for a late long one
+    missing.sort(
+        key=_cost, reverse=True
+    )  # longest first, so that no core waits for a late long one
     results = {experiment: result for experiment, result in found.items() if result is not None}
     if not missing:
         return results
     check_place()
     packed, key = _as_bytes(data), cache_key()
-    with _progress_bar(experiments, missing) as marks, _workers(min(n_jobs, len(missing))) as parallel:
-        jobs = (joblib.delayed(_train_job)(experiment, packed, marks, key, settings()) for experiment in missing)
+    with (
+        _progress_bar(experiments, missing) as marks,
+        _workers(min(n_jobs, len(missing))) as parallel,
+    ):
+        jobs = (
+            joblib.delayed(_train_job)(experiment, packed, marks, key, settings())
+            for experiment in missing
+        )
         for experiment, weights, history, where in parallel(jobs):
             model = build_model(experiment)
             model.set_weights(weights)
-            results[experiment] = Result(experiment, history, model_path(experiment, data), trained=True)
+            results[experiment] = Result(
+                experiment, history, model_path(experiment, data), trained=True
+            )
             store(model, results[experiment])
             if where != processor():
-                notify(f"{experiment.label} was trained on {where}: its last bits may differ from this machine's.")
-            for epoch in range(experiment.epochs):  # for the bar, if the worker sits on another machine
+                notify(
+                    f"{experiment.label} was trained on {where}: its last bits may differ from this machine's."
+                )
+            for epoch in range(
+                experiment.epochs
+            ):  # for the bar, if the worker sits on another machine
                 _mark(marks, experiment, epoch)
     return {experiment: results[experiment] for experiment in experiments}
 
 
 # loky replaces a worker whose memory has grown, and says so; no job is lost by it.
-warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor", UserWarning)
+warnings.filterwarnings(
+    "ignore", "A worker stopped while some jobs were given to the executor", UserWarning
+)
 
 
 def _usual_jobs():
@@ -108,11 +128,17 @@ def _workers(n_jobs):
         return
     try:
         # Idle workers stay for a while: the next call often follows soon, and a new one imports TensorFlow first.
-        options |= {"initializer": _exit_with_parent, "initargs": (os.getpid(),), "idle_worker_timeout": 10}
+        options |= {
+            "initializer": _exit_with_parent,
+            "initargs": (os.getpid(),),
+            "idle_worker_timeout": 10,
+        }
         yield joblib.Parallel(n_jobs, **options)
     except BaseException as error:
         if n_jobs > 1:
-            with contextlib.suppress(OSError):  # without /dev/shm there are none: joblib works in this process
+            with contextlib.suppress(
+                OSError
+            ):  # without /dev/shm there are none: joblib works in this process
                 get_reusable_executor().shutdown(kill_workers=True)  # else they would train on
         if isinstance(error, TerminatedWorkerError):
             raise RuntimeError(
@@ -130,19 +156,28 @@ def _dask_client(scheduler):
     except ImportError:
         raise ImportError("a scheduler needs Dask: pip install distributed") from None
     except (OSError, ValueError) as error:
-        raise ConnectionError(f"no Dask scheduler at {scheduler}: start one with 'dask scheduler'") from error
+        raise ConnectionError(
+            f"no Dask scheduler at {scheduler}: start one with 'dask scheduler'"
+        ) from error
     if not client.ncores():
         client.close()
-        raise ConnectionError(f"the Dask scheduler at {scheduler} has no workers: start some with 'dask worker'")
+        raise ConnectionError(
+            f"the Dask scheduler at {scheduler} has no workers: start some with 'dask worker'"
+        )
     return client
 
 
 def _as_bytes(data):
     """The data as compressed bytes, 3 MB for MNIST: what each job carries, so that no worker depends on another."""
     # Binary pixels as uint8 take a quarter of the memory; Keras makes floats of them by the batch.
-    small = [x.astype(np.uint8) if ((x == 0) | (x == 1)).all() else x for x in (data.x_train, data.x_test)]
+    small = [
+        x.astype(np.uint8) if ((x == 0) | (x == 1)).all() else x
+        for x in (data.x_train, data.x_test)
+    ]
     file = io.BytesIO()
-    np.savez_compressed(file, x_train=small[0], y_train=data.y_train, x_test=small[1], y_test=data.y_test)
+    np.savez_compressed(
+        file, x_train=small[0], y_train=data.y_train, x_test=small[1], y_test=data.y_test
+    )
     return file.getvalue()
 
 
@@ -189,7 +224,9 @@ def _progress_bar(experiments, missing):
     bar = _notebook_bar if in_notebook() else tqdm.tqdm
     finished = threading.Event()
     with tempfile.TemporaryDirectory(prefix="epochs-") as marks:
-        with bar(total=sum(e.epochs for e in experiments), initial=done, desc="Training", unit="epoch") as progress:
+        with bar(
+            total=sum(e.epochs for e in experiments), initial=done, desc="Training", unit="epoch"
+        ) as progress:
 
             def follow():
                 last = False

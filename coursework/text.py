@@ -63,7 +63,9 @@ def show_table(header: Sequence, rows: Iterable[Sequence]) -> None:
     cells = [[_as_html(str(cell)) for cell in row] for row in rows]
     frame = pd.DataFrame(cells, columns=[_as_html(str(name)) for name in header])
     names = frame.columns[0]
-    frame = frame.set_index(names).rename_axis(index=None, columns=names)  # one line of headings, not two
+    frame = frame.set_index(names).rename_axis(
+        index=None, columns=names
+    )  # one line of headings, not two
     with pd.option_context("display.max_colwidth", None):
         table = frame.to_html(escape=False, border=0)
     head, body = table.split("<tbody>")
@@ -75,7 +77,11 @@ def show_table(header: Sequence, rows: Iterable[Sequence]) -> None:
 def _as_html(text):
     """The text with its marks as spans."""
     text = MARK.sub(lambda mark: f"\0{mark[1] if mark[1] is not None else mark[2]}\1", text)
-    text = html.escape(text, quote=False).replace("\0", '<span class="measured">').replace("\1", "</span>")
+    text = (
+        html.escape(text, quote=False)
+        .replace("\0", '<span class="measured">')
+        .replace("\1", "</span>")
+    )
     return text.replace("\n", "<br>")
 
 
@@ -85,7 +91,10 @@ def _as_text(header, rows):
     What was measured has no say in the widths: nbval compares all the rest, spaces too.
     """
     cells = [[str(cell) for cell in row] for row in [header, *rows]]
-    widths = [max(len(cell) for cell in column if not MARK.search(cell)) for column in zip(*cells, strict=True)]
+    widths = [
+        max(len(cell) for cell in column if not MARK.search(cell))
+        for column in zip(*cells, strict=True)
+    ]
     lines = []
     for first, *others in cells:
         first = first if MARK.search(first) else first.ljust(widths[0])

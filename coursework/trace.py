@@ -7,7 +7,9 @@ from coursework.keras_cells import cell_of, library_of, named_weights, run_step
 from coursework.layers import far_apart, layer_and_its_input, layer_outputs, parts, supported
 
 
-def trace(model_or_layer: keras.Layer, x: np.ndarray, layer: str | int | None = None) -> dict[str, np.ndarray]:
+def trace(
+    model_or_layer: keras.Layer, x: np.ndarray, layer: str | int | None = None
+) -> dict[str, np.ndarray]:
     """Gates and states of one recurrent layer at every time step, from its weights and its cell's equations.
 
     Keras keeps the gates to itself. But each gate is a function of the row x_t, of the output before it, h_(t-1), and
@@ -68,4 +70,6 @@ def _gates(layer, x, h):
 def _check_rebuilt(layer, rebuilt, h):
     """ValueError unless the gates give the layer's own output."""
     if far_apart(rebuilt, h, layer.cell.compute_dtype):
-        raise ValueError(f"the layer {layer.name!r} does something that trace does not follow: its gates do not give h")
+        raise ValueError(
+            f"the layer {layer.name!r} does something that trace does not follow: its gates do not give h"
+        )

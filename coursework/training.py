@@ -50,7 +50,11 @@ def _recurrent_body(experiment, seeds):
     layers = []
     for number in range(experiment.layers):
         is_last = number == experiment.layers - 1
-        layers.append(_recurrent_layer(experiment, seeds, return_sequences=experiment.every_step or not is_last))
+        layers.append(
+            _recurrent_layer(
+                experiment, seeds, return_sequences=experiment.every_step or not is_last
+            )
+        )
     return [*layers, keras.layers.ReLU(), _dense(64, seeds, "relu")]
 
 
@@ -70,13 +74,19 @@ def _recurrent_layer(experiment, seeds, return_sequences):
 def _convolutional_body(experiment, seeds):
     layers = [keras.layers.Reshape((28, 28, 1))]
     for _ in range(2):
-        layers.append(keras.layers.Conv2D(8, 3, padding="same", activation="relu", kernel_initializer=_glorot(seeds)))
+        layers.append(
+            keras.layers.Conv2D(
+                8, 3, padding="same", activation="relu", kernel_initializer=_glorot(seeds)
+            )
+        )
         layers.append(keras.layers.MaxPooling2D())
     dense = [_dense(experiment.units, seeds, "relu") for _ in range(experiment.layers)]
     return [*layers, keras.layers.Flatten(), *dense]
 
 
-def compile_model(model: keras.Model, experiment: Experiment, updates: int = 1, **options: object) -> keras.Model:
+def compile_model(
+    model: keras.Model, experiment: Experiment, updates: int = 1, **options: object
+) -> keras.Model:
     """Adam on the cross-entropy of the logits; returns the model.
 
     Args:
@@ -91,7 +101,9 @@ def compile_model(model: keras.Model, experiment: Experiment, updates: int = 1, 
     if experiment.schedule == "cosine":
         warm_up = -(-updates // 3)
         down = max(1, experiment.epochs * updates - warm_up)
-        rate = keras.optimizers.schedules.CosineDecay(0.0, down, warmup_target=rate, warmup_steps=warm_up)
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0, down, warmup_target=rate, warmup_steps=warm_up
+        )
     model.compile(
         optimizer=keras.optimizers.Adam(rate, clipnorm=experiment.clipnorm or None),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -145,24 +157,36 @@ def fit(
         return np.repeat(labels[:, None], 28, axis=1) if experiment.every_step else labels
 
     # A margin on all sides, in which the window of 28 x 28 pixels can move.
-    images = tf.constant(np.pad(data.x_train, ((0, 0), (shift, shift), (shift, shift))) if shift else data.x_train)
+    images = tf.constant(
+        np.pad(data.x_train, ((0, 0), (shift, shift), (shift, shift))) if shift else data.x_train
+    )
     labels = tf.constant(targets(data.y_train))
 
     def shuffled(epoch):
         # Shuffled here rather than by Keras, so that the order follows from the seed alone.
         rows = tf.random.experimental.stateless_shuffle(tf.range(count), seed=[seed, epoch])
-        return tf.data.Dataset.from_tensor_slices(tf.reshape(rows[: updates * size], (updates, size)))
+        return tf.data.Dataset.from_tensor_slices(
+            tf.reshape(rows[: updates * size], (updates, size))
+        )
 
     def batch(number, rows):
         x = tf.gather(images, rows)
         if shift:
-            corners = tf.random.stateless_uniform((2, size, 1), [seed, number], 0, 2 * shift + 1, tf.int32)
+            corners = tf.random.stateless_uniform(
+                (2, size, 1), [seed, number], 0, 2 * shift + 1, tf.int32
+            )
             down, right = tf.unstack(corners + tf.range(28))
             x = tf.gather(x, down, batch_dims=1)
             x = tf.transpose(tf.gather(tf.transpose(x, (0, 2, 1)), right, batch_dims=1), (0, 2, 1))
         return tf.cast(x, tf.float32), tf.gather(labels, rows)
 
-    batches = tf.data.Dataset.range(experiment.epochs).flat_map(shuffled).enumerate().map(batch).prefetch(2)
+    batches = (
+        tf.data.Dataset.range(experiment.epochs)
+        .flat_map(shuffled)
+        .enumerate()
+        .map(batch)
+        .prefetch(2)
+    )
     tests = tf.data.Dataset.from_tensor_slices((data.x_test, targets(data.y_test))).batch(1000)
     # The end of a dataset waits for its autotuner, which sleeps: up to half a minute after an hour's training.
     untuned = tf.data.Options()
@@ -187,7 +211,9 @@ def fit(
         steps_per_epoch=updates,
         validation_data=tests.with_options(untuned),
         shuffle=False,
-        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: after_epoch(epoch))],
+        callbacks=[
+            keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: after_epoch(epoch))
+        ],
         verbose=0,
     )
     trained.set_weights(model.get_weights())
@@ -221,7 +247,14 @@ def _quickest(cell):
 
 def training_code() -> str:
     """The source of what decides a model's weights, beside its Experiment and the data, as this process runs it."""
-    functions: list[Callable] = [build_model, _recurrent_body, _recurrent_layer, _convolutional_body, _dense, _glorot]
+    functions: list[Callable] = [
+        build_model,
+        _recurrent_body,
+        _recurrent_layer,
+        _convolutional_body,
+        _dense,
+        _glorot,
+    ]
     functions += [compile_model, pays_to_compile, fit, _compiled, _in_one_loop, _quickest]
     functions += [FormulaCell.call, ByFormula.call, set_gate_bias, stacks, evaluate]
     return "\n".join(_source(inspect.unwrap(function).__code__) for function in functions)
@@ -234,7 +267,11 @@ def _source(code):
     text = "".join(linecache.getlines(code.co_filename))
     name = code.co_qualname.partition(".")[0]  # by name, as `%autoreload` gives lines of its own
     found = [node for node in ast.parse(text).body if getattr(node, "name", None) == name]
-    return ast.get_source_segment(text, found[-1]) if found else str((code.co_code, code.co_names, code.co_consts))
+    return (
+        ast.get_source_segment(text, found[-1])
+        if found
+        else str((code.co_code, code.co_names, code.co_consts))
+    )
 
 
 training_code()  # now, while the file is what was imported

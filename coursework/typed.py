@@ -10,7 +10,9 @@ import sympy as sp
 from coursework.formulas import Cell, cell_from_data, dot, sigmoid, symbols
 
 LONGEST = 20_000  # characters; the largest cell of the bundle takes 800
-STRAIGHT = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "−": "-", "\N{NO-BREAK SPACE}": " "})
+STRAIGHT = str.maketrans(
+    {"“": '"', "”": '"', "‘": "'", "’": "'", "−": "-", "\N{NO-BREAK SPACE}": " "}
+)
 ARITHMETIC: dict[type, Callable] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -46,14 +48,20 @@ def answer_of(text: str) -> dict:
         ValueError: in one line, for any other text.
     """
     text = _plain(text)
-    separated = ", ".join(filter(None, (part.strip(" ,") for part in text.replace(";", "\n").split("\n"))))
+    separated = ", ".join(
+        filter(None, (part.strip(" ,") for part in text.replace(";", "\n").split("\n")))
+    )
     for form in (text, f"dict({separated})", f"{{{separated}}}"):
         node = _parsed(form)
         if isinstance(node, ast.Dict):
-            return _collected((_name_of(key), value) for key, value in zip(node.keys, node.values, strict=True))
+            return _collected(
+                (_name_of(key), value) for key, value in zip(node.keys, node.values, strict=True)
+            )
         if _is_call_of(node, "dict") and not node.args:
             return _collected((word.arg, word.value) for word in node.keywords)
-    raise ValueError("this can't be read: write names and numbers, such as f = 0, i = 1/2 (with a decimal point)")
+    raise ValueError(
+        "this can't be read: write names and numbers, such as f = 0, i = 1/2 (with a decimal point)"
+    )
 
 
 def _plain(text):
@@ -111,7 +119,9 @@ def _value(name, node):
     except (ArithmeticError, MemoryError, TypeError) as error:
         raise ValueError(f"{name} can't be computed: {error}") from None
     except LookupError:
-        raise ValueError(f"{name} is no number: write digits and + - * / **, such as {name} = 1/2") from None
+        raise ValueError(
+            f"{name} is no number: write digits and + - * / **, such as {name} = 1/2"
+        ) from None
 
 
 def _computed(node):
@@ -142,9 +152,15 @@ def cell_of(text: str) -> Cell:
     """
     text = _plain(text)
     try:
-        cell = cell_from_data(json.loads(text)) if text.startswith("{") else _written_cell(ast.parse(text))
+        cell = (
+            cell_from_data(json.loads(text))
+            if text.startswith("{")
+            else _written_cell(ast.parse(text))
+        )
     except SyntaxError as error:
-        raise ValueError(f"line {error.lineno} can't be read: write such as g = tanh(dot(W, x) + b)") from None
+        raise ValueError(
+            f"line {error.lineno} can't be read: write such as g = tanh(dot(W, x) + b)"
+        ) from None
     except RecursionError:
         raise ValueError("this is nested too deeply for a cell") from None
     except json.JSONDecodeError as error:
@@ -177,7 +193,9 @@ def _assigned(tree) -> Iterator[tuple[str, ast.expr]]:
             case ast.Assign([ast.Name(name)], value):
                 yield name, value
             case _:
-                raise ValueError(f"line {line.lineno} is no equation: write one such as z = sigmoid(dot(W_z, x) + b_z)")
+                raise ValueError(
+                    f"line {line.lineno} is no equation: write one such as z = sigmoid(dot(W_z, x) + b_z)"
+                )
 
 
 def _called_cell(call):
@@ -194,7 +212,9 @@ def _called_cell(call):
 
 def _called_gates(node):
     if not isinstance(node, ast.Dict):
-        raise ValueError("gates must be a dict from symbol to formula, such as {z: sigmoid(dot(W_z, x) + b_z)}")
+        raise ValueError(
+            "gates must be a dict from symbol to formula, such as {z: sigmoid(dot(W_z, x) + b_z)}"
+        )
     pairs = zip(node.keys, node.values, strict=True)
     return {symbols(_name_of(gate)): _formula(formula) for gate, formula in pairs}
 
@@ -218,5 +238,7 @@ def _formula(node):
             name = _function_name(node)
             if name.lower() in CALLED:
                 return CALLED[name.lower()](*map(_formula, parts))
-            raise ValueError(f"the function {name or '?'} is not known: there are {', '.join(CALLED)}")
+            raise ValueError(
+                f"the function {name or '?'} is not known: there are {', '.join(CALLED)}"
+            )
     raise ValueError(f"line {node.lineno} holds more than names, numbers, arithmetic and functions")

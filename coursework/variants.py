@@ -41,7 +41,9 @@ def variant(name: str = "") -> Variant:
     The hand-out of a class with variants, first cells.
     """
     if not isinstance(name, str):
-        raise ValueError("student is not filled in: put your name there, in quotation marks, as on your teacher's list")
+        raise ValueError(
+            "student is not filled in: put your name there, in quotation marks, as on your teacher's list"
+        )
     letters = "".join(filter(str.isalnum, unicodedata.normalize("NFKC", name).casefold()))
     number = hashlib.sha256(letters.encode()).digest()[0] % 8 if letters else 0
     digit, other = DIGITS[number]

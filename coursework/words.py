@@ -7,7 +7,9 @@ from fractions import Fraction
 def check_choice(name: str, value, choices) -> None:
     """ValueError in one line unless `value` is one of the choices (True and False count as 1 and 0)."""
     if not isinstance(value, (str, numbers.Integral)) or value not in choices:
-        raise ValueError(f"unknown {name} {short_repr(value)}: use {' or '.join(map(repr, choices))}")
+        raise ValueError(
+            f"unknown {name} {short_repr(value)}: use {' or '.join(map(repr, choices))}"
+        )
 
 
 def short_repr(value) -> str:

@@ -33,7 +33,9 @@ Result = tuple[dict[str, NotebookNode], list[str], float]  # pages, notes, secon
 
 
 # Collect -------------------------------------------------------------------------------------------------------------
-def collected(options: argparse.Namespace, course: Path, handout: who.HandOut) -> tuple[Collection, list[Submission]]:
+def collected(
+    options: argparse.Namespace, course: Path, handout: who.HandOut
+) -> tuple[Collection, list[Submission]]:
     """(what lies in the folder of submissions, what of it is graded), after the table has been printed and written.
 
     Refused if anything is unclear.
@@ -56,7 +58,10 @@ def collected(options: argparse.Namespace, course: Path, handout: who.HandOut) -
     who.write(rows, collection, course / "collected.csv")
     who.show(rows)
     wanted = [each for each in collection.submissions if each.key not in left_out]
-    print(f"{len(rows)} files of {len(collection.submissions)} students: {course / 'collected.csv'}", flush=True)
+    print(
+        f"{len(rows)} files of {len(collection.submissions)} students: {course / 'collected.csv'}",
+        flush=True,
+    )
     if collection.unclear:
         raise Refused(who.ask(collection, place))
     return collection, wanted
@@ -105,14 +110,18 @@ def grade(options: argparse.Namespace) -> int:
     return report(options)
 
 
-def grade_all(course: Path, place: Path, options: argparse.Namespace, todo: list[Submission]) -> bool:
+def grade_all(
+    course: Path, place: Path, options: argparse.Namespace, todo: list[Submission]
+) -> bool:
     """Grade submissions, and put their marks into the course; False if our own solution fails here."""
     mark = key.short(key.remembered(course))
     with Grader(course, place, options) as grader:
         handout = who.HandOut(course)
         for submission in todo:
             submission.student = chosen_name(submission, handout) if options.variants else ""
-            if not grader.at_hand(variant(submission.student).number) and not reference(grader, submission.student):
+            if not grader.at_hand(variant(submission.student).number) and not reference(
+                grader, submission.student
+            ):
                 return False
         for submission, result in graded(grader, todo, options.jobs):
             take(course, submission, result, mark, grader)
@@ -125,8 +134,14 @@ def same_key(course: Path, new: dict, regrade: bool) -> None:
     if regrade or not facts:
         return
     if differs := key.differences(key.remembered(course), new):
-        raise Refused(f"this grading would differ from the last one: {'; '.join(differs)}. {remedy}")
-    others = [known for known in facts.values() if known.get("key") != key.short(new) and not known.get("failed")]
+        raise Refused(
+            f"this grading would differ from the last one: {'; '.join(differs)}. {remedy}"
+        )
+    others = [
+        known
+        for known in facts.values()
+        if known.get("key") != key.short(new) and not known.get("failed")
+    ]
     if others:
         raise Refused(f"{len(others)} students have marks of an older key. {remedy}")
 
@@ -140,12 +155,17 @@ def to_grade(options: argparse.Namespace, course: Path, fresh: Path) -> list[Sub
     if not options.regrade:
         again = [each for each in new if not is_done(each, facts.get(each.key, {}))]
         if len(again) < len(new):
-            print(f"{len(new) - len(again)} students handed in nothing new: their marks stay", flush=True)
+            print(
+                f"{len(new) - len(again)} students handed in nothing new: their marks stay",
+                flush=True,
+            )
         return again
     if not facts and not new:
         raise Refused("nothing is graded yet: make grade SUBMISSIONS=folder")
     here = {each.key for each in new}
-    stored = [hand_ins.kept(course, each, known) for each, known in facts.items() if each not in here]
+    stored = [
+        hand_ins.kept(course, each, known) for each, known in facts.items() if each not in here
+    ]
     return new + [each for each in stored if each is not None]
 
 
@@ -163,13 +183,20 @@ def chosen_name(submission: Submission, handout: who.HandOut) -> str:
         if same_person(written, name):
             return written
         if variant(written) != variant(name):
-            submission.told.append(f"student = {written!r} in the notebook; the variant is that of {name!r}")
+            submission.told.append(
+                f"student = {written!r} in the notebook; the variant is that of {name!r}"
+            )
     return name
 
 
-def graded(grader: Grader, submissions: list[Submission], jobs: int) -> Iterator[tuple[Submission, Result]]:
+def graded(
+    grader: Grader, submissions: list[Submission], jobs: int
+) -> Iterator[tuple[Submission, Result]]:
     """(submission, what came of it), in the order in which they are ready."""
-    with graders(grader, jobs) as (grade_one, many), concurrent.futures.ThreadPoolExecutor(many) as pool:
+    with (
+        graders(grader, jobs) as (grade_one, many),
+        concurrent.futures.ThreadPoolExecutor(many) as pool,
+    ):
         waiting = {pool.submit(grade_one, submission): submission for submission in submissions}
         try:
             for job in concurrent.futures.as_completed(waiting):
@@ -192,7 +219,12 @@ def take(course: Path, submission: Submission, result: Result, mark: str, grader
         marks.learn(course, submission.key, notes=notes, failed=True, **kept)
     else:
         facts = hand_ins.facts_on(submission) | hand_ins.facts_of_files(submission, before) | kept
-        facts |= {"notebooks": list(pages), "seconds": round(seconds, 1), "key": mark, "failed": bool(failed)}
+        facts |= {
+            "notebooks": list(pages),
+            "seconds": round(seconds, 1),
+            "key": mark,
+            "failed": bool(failed),
+        }
         notes = marks.save(course, submission.key, pages, **facts, notes=notes)
     grader.tidy(submission.key, notes)
     said = "; ".join([f"{submission.name}: {seconds:.0f} s", *notes])
@@ -207,7 +239,9 @@ def why_failed(pages: dict, notes: list[str], submission: Submission, before: di
     trouble: list[str] = [note for note in notes if isinstance(note, Trouble)]
     had = before.get("notebooks", [])
     lost = [name for name in had if name not in pages]
-    if lost and (submission.trouble or any("no readable" in said for said in submission.problems.values())):
+    if lost and (
+        submission.trouble or any("no readable" in said for said in submission.problems.values())
+    ):
         trouble += [f"{' and '.join(lost)} could not be read"]
     return "; ".join(trouble)
 
@@ -220,7 +254,9 @@ def reference(grader: Grader, name: str) -> bool:
     pages, notes, seconds = grader.grade(ours)
     for question, cell in marks.graded_cells(pages.values()).items():
         points, most = determine_grade(cell)
-        notes += [f"{question} has {points:g} points of {most:g}"] if points not in (None, most) else []
+        notes += (
+            [f"{question} has {points:g} points of {most:g}"] if points not in (None, most) else []
+        )
     if notes or len(pages) < len(NAMES):
         print(f"our own solution fails here: {'; '.join(notes)}", file=sys.stderr)
         grader.tidy(ours.key, notes)
@@ -241,7 +277,9 @@ def report(options: argparse.Namespace) -> int:
     print(f"Marks: {marks.write_marks(course, rows)}", flush=True)
     if options.sheet:
         people = lms.people_of(rows, facts)
-        lms.fill(course, people, options.sheet, options.column, marks.most_points(course), options.scale)
+        lms.fill(
+            course, people, options.sheet, options.column, marks.most_points(course), options.scale
+        )
     configure(course)
     write_feedback(course)
     print(f"Feedback: {course / 'feedback'}, and for an LMS {course / 'feedback.zip'}")
@@ -257,11 +295,19 @@ def forget(options: argparse.Namespace) -> int:
     found = found or [each for each, known in facts.items() if wanted in names_of(known)]
     if len(found) != 1:
         whom = " or ".join(sorted(found or facts)) or "nobody, as nothing is graded yet"
-        raise Refused(f"{wanted!r} is {'several' if found else 'nobody'} here: STUDENT= takes {whom}")
+        raise Refused(
+            f"{wanted!r} is {'several' if found else 'nobody'} here: STUDENT= takes {whom}"
+        )
     marks.forget(course, found[0])
     print(f"forgotten: {found[0]}")
     if len(facts) == 1:
-        for name in ("marks.csv", "feedback.zip", "feedback-canvas.zip", "class.html", "feedback.json"):
+        for name in (
+            "marks.csv",
+            "feedback.zip",
+            "feedback-canvas.zip",
+            "class.html",
+            "feedback.json",
+        ):
             (course / name).unlink(missing_ok=True)
         return 0
     return report(options)
@@ -270,7 +316,9 @@ def forget(options: argparse.Namespace) -> int:
 def names_of(facts: dict) -> set[str]:
     """How a student may be called."""
     members = facts.get("members", [])
-    return {facts.get("group", "")} | {each[name] for each in members for name in ("name", "number")} - {""}
+    return {facts.get("group", "")} | {
+        each[name] for each in members for name in ("name", "number")
+    } - {""}
 
 
 # The command line ----------------------------------------------------------------------------------------------------
@@ -287,27 +335,51 @@ def parser_of() -> argparse.ArgumentParser:
     parser.set_defaults(sheet=None, column=None, scale=False)
     actions = parser.add_subparsers(dest="action", required=True)
     handout = actions.add_parser("student", help="write the hand-out")
-    collecting = actions.add_parser("collect", help="whose is each file, and what is wrong with it?")
+    collecting = actions.add_parser(
+        "collect", help="whose is each file, and what is wrong with it?"
+    )
     grading = actions.add_parser("grade", help="grade a folder with one folder or zip per student")
-    marking = actions.add_parser("marks", help="write marks and feedback again, after grading by hand")
+    marking = actions.add_parser(
+        "marks", help="write marks and feedback again, after grading by hand"
+    )
     forgetting = actions.add_parser("forget", help="remove a student with all that is kept")
     for action in (handout, collecting, grading):
-        action.add_argument("--epochs", type=positive, help="epochs of each model, instead of the sheet's")
+        action.add_argument(
+            "--epochs", type=positive, help="epochs of each model, instead of the sheet's"
+        )
         switch = argparse.BooleanOptionalAction
-        action.add_argument("--variants", action=switch, default=None, help="a variant per student, by name")
+        action.add_argument(
+            "--variants", action=switch, default=None, help="a variant per student, by name"
+        )
     marking.add_argument("--sheet", help="an LMS's table of grades to fill in")
     marking.add_argument("--column", help="the column of points in it, where that is not clear")
-    marking.add_argument("--scale", action="store_true", help="scale the points to the maximum of that table")
+    marking.add_argument(
+        "--scale", action="store_true", help="scale the points to the maximum of that table"
+    )
     forgetting.add_argument("student", help="key, number or name")
     for action in (collecting, grading):
         action.add_argument("submissions", nargs="?", default="")
         action.add_argument("--data", help="what the submissions are run on (default: digits)")
-        action.add_argument("--cell-seconds", type=positive, help="time limit of a cell (default: 600)")
-        action.add_argument("--seconds", type=positive, help="time limit of a submission (default: 1800)")
-        action.add_argument("--memory-mib", type=positive, help="memory limit of a submission (default: 4096)")
-    grading.add_argument("--regrade", action="store_true", help="with another key: grade all that is kept, too")
-    grading.add_argument("--unsafe", action="store_true", help="without a sandbox: submissions can do all that you can")
-    grading.add_argument("--jobs", type=positive, default=os.cpu_count(), help="submissions at a time")
+        action.add_argument(
+            "--cell-seconds", type=positive, help="time limit of a cell (default: 600)"
+        )
+        action.add_argument(
+            "--seconds", type=positive, help="time limit of a submission (default: 1800)"
+        )
+        action.add_argument(
+            "--memory-mib", type=positive, help="memory limit of a submission (default: 4096)"
+        )
+    grading.add_argument(
+        "--regrade", action="store_true", help="with another key: grade all that is kept, too"
+    )
+    grading.add_argument(
+        "--unsafe",
+        action="store_true",
+        help="without a sandbox: submissions can do all that you can",
+    )
+    grading.add_argument(
+        "--jobs", type=positive, default=os.cpu_count(), help="submissions at a time"
+    )
     return parser
 
 
@@ -316,7 +388,9 @@ def run(options: argparse.Namespace) -> int:
     if options.action == "student":
         print(f"Hand-out: {student(options.epochs, bool(options.variants))}")
         return 0
-    if getattr(options, "data", None) and os.path.isfile(options.data):  # the sandbox works in other folders
+    if getattr(options, "data", None) and os.path.isfile(
+        options.data
+    ):  # the sandbox works in other folders
         options.data = str(Path(options.data).resolve())
     actions = {"collect": show_collected, "grade": grade, "marks": report, "forget": forget}
     return actions[options.action](options)

@@ -17,7 +17,9 @@ MOST_UNPACKED = 2**30  # of all zips in a zip
 MOST_FILES = 20_000  # in a zip, with the zips in it
 DEPTH = 4  # zips in zips that are opened
 PASSED_OVER = re.compile(r"\.|__MACOSX$|__pycache__$|Thumbs\.db$|desktop\.ini$|~\$")
-CLOSED = re.compile(r"\.(rar|7z|tar|tgz|tbz2?|txz|gz|bz2|xz|zst|zipx|ace|arj|lz|cab|dmg|iso)$", re.I)
+CLOSED = re.compile(
+    r"\.(rar|7z|tar|tgz|tbz2?|txz|gz|bz2|xz|zst|zipx|ace|arj|lz|cab|dmg|iso)$", re.I
+)
 
 
 class File(NamedTuple):
@@ -138,7 +140,9 @@ def one_member(
     if member.is_dir():
         yield nothing(parts, "empty folder")
         return
-    inner = File(parts, tuple(member.date_time), member.file_size, functools.partial(opened, file, member))
+    inner = File(
+        parts, tuple(member.date_time), member.file_size, functools.partial(opened, file, member)
+    )
     if below[-1].lower().endswith(".zip") and not budget.takes(member.file_size):
         yield nothing(parts, "too large a zip in a zip")
     else:
@@ -149,7 +153,9 @@ def opened(file: File, member: zipfile.ZipInfo) -> BinaryIO:
     """A member of a zip as a binary file; the zips of a whole class would fill the memory, so each is opened anew."""
     archive = zipfile.ZipFile(file.open())
     content = archive.open(member)
-    if member.filename.lower().endswith(".zip"):  # to seek in what is compressed would inflate it again and again
+    if member.filename.lower().endswith(
+        ".zip"
+    ):  # to seek in what is compressed would inflate it again and again
         return io.BytesIO(content.read(MOST_BYTES))
     return content  # type: ignore[return-value]
 

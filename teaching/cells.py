@@ -20,7 +20,9 @@ CELL_MAGIC = re.compile(r"\s*%%\w+.*\n")
 
 def read(text: bytes | str) -> NotebookNode:
     """A notebook of any version from text or bytes; an error of any type if it is none."""
-    notebook = nbformat.reads(text.decode("utf-8-sig") if isinstance(text, bytes) else text, as_version=4)
+    notebook = nbformat.reads(
+        text.decode("utf-8-sig") if isinstance(text, bytes) else text, as_version=4
+    )
     for cell in notebook.cells:
         cell.source = str(cell.source).replace("\r\n", "\n")
         cell.metadata = cell.metadata if isinstance(cell.metadata, dict) else NotebookNode()
@@ -68,7 +70,11 @@ def names_in(source: str, kind: type[ast.expr_context]) -> list[str]:
     found = [node.id for node in parts if isinstance(node, ast.Name) and isinstance(node.ctx, kind)]
     if kind is ast.Store:
         found += [node.name for node in parts if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
-        found += [(node.asname or node.name).split(".")[0] for node in parts if isinstance(node, ast.alias)]
+        found += [
+            (node.asname or node.name).split(".")[0]
+            for node in parts
+            if isinstance(node, ast.alias)
+        ]
     return list(dict.fromkeys(found))
 
 
@@ -96,12 +102,13 @@ def is_prose(text: str) -> bool:
 
 # What tools write into a notebook, and what says who handed it in.
 LINKS = r"colab\.research\.google|colab-badge|deepnote|mybinder|kaggle\.com|open in (vs ?code|colab)|view in colab"
-TOOLS = re.compile(rf"({LINKS}|(created|generated|made|exported|converted) (in|with|by|from|using) \w+)", re.I)
+TOOLS = re.compile(
+    rf"({LINKS}|(created|generated|made|exported|converted) (in|with|by|from|using) \w+)", re.I
+)
 LABELS = r"(full |first |last |student'?s? )?names?|students?|authors?|date|group|team"
 LABELS += r"|((student|matri\w*) )?(id|number|no\.?)|matri\w*"
-LABELS += (
-    r"|course|class|e-?mail|tutor|teacher|version|last (updated|modified|edited)|due|semester|university|assignment"
-)
+LABELS += r"|course|class|e-?mail|tutor|teacher|version|last (updated|modified|edited)|due"
+LABELS += r"|semester|university|assignment"
 LABEL = re.compile(rf"^\W*({LABELS})\W*:.{{0,80}}$", re.I)
 HEADING = re.compile(r"^\s*(#{1,6}\s|<h\d)")
 
@@ -111,9 +118,15 @@ def own_lines(text: str) -> str:
     text = re.sub(r"<!--.*?-->", "", text, flags=re.S)
     lines = [line for line in text.split("\n") if not LABEL.match(line)]
     lines = [
-        line for line in lines if not (TOOLS.search(line) and count_words(re.sub(r"<.*?>|\(.*?\)", "", line)) < 10)
+        line
+        for line in lines
+        if not (TOOLS.search(line) and count_words(re.sub(r"<.*?>|\(.*?\)", "", line)) < 10)
     ]
-    said = [line for line in lines if line.strip() and not (HEADING.match(line) and count_words(line) < PROSE)]
+    said = [
+        line
+        for line in lines
+        if line.strip() and not (HEADING.match(line) and count_words(line) < PROSE)
+    ]
     return "\n".join(lines).strip() if any(re.search(r"\w|!\[", line) for line in said) else ""
 
 
@@ -166,7 +179,11 @@ def is_code(name: str, handout: NotebookNode) -> bool:
 # Answers in words ----------------------------------------------------------------------------------------------------
 def questions_in_words(handout: NotebookNode) -> list[str]:
     """The names of the cells that take a text for an answer, in order."""
-    return [cell.id for cell in handout.cells if cell.cell_type == "markdown" and is_solution(cell) and is_grade(cell)]
+    return [
+        cell.id
+        for cell in handout.cells
+        if cell.cell_type == "markdown" and is_solution(cell) and is_grade(cell)
+    ]
 
 
 def texts_in_places(
@@ -242,7 +259,11 @@ def label_of(name: str) -> re.Pattern[str]:
     """How a text names the question that the name of a cell belongs to: q32-answer is 3.2."""
     start = name.split("-")[0]
     numbered = re.fullmatch(r"q(\d)(\d)", start)
-    label = rf"(?<![\d.]){numbered[1]}[.,)-]{numbered[2]}(?![\d%]|\.\d| %)" if numbered else rf"\b{re.escape(start)}\b"
+    label = (
+        rf"(?<![\d.]){numbered[1]}[.,)-]{numbered[2]}(?![\d%]|\.\d| %)"
+        if numbered
+        else rf"\b{re.escape(start)}\b"
+    )
     return re.compile(label, re.I)
 
 

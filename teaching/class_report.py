@@ -51,7 +51,9 @@ def write_class_report(course: Path, rows: list[Row]) -> Path:
         try:
             parts += section(course, rows)
         except Exception as error:  # marks are more important than a picture of them
-            parts.append(f"<p>This part could not be made: {html.escape(f'{type(error).__name__}: {error}')}</p>")
+            parts.append(
+                f"<p>This part could not be made: {html.escape(f'{type(error).__name__}: {error}')}</p>"
+            )
     write_text(course / "class.html", "\n".join([*parts, "</main></html>"]))
     return course / "class.html"
 
@@ -152,7 +154,9 @@ def similar(course: Path) -> list[Pair]:
     for folder in sorted((course / "autograded").glob(f"*/{ASSIGNMENT}")):
         for name, text in texts_in(folder).items():
             texts[name][folder.parent.name] = letters(text)
-    given = letters(" ".join(cell.source for page in pages(course, "release") for cell in page.cells))
+    given = letters(
+        " ".join(cell.source for page in pages(course, "release") for cell in page.cells)
+    )
     ours = texts_in(course / "source" / ASSIGNMENT)
     found: list[Pair] = []
     for name, by_student in texts.items():
@@ -163,7 +167,9 @@ def similar(course: Path) -> list[Pair]:
 def pairs_of(name: str, by_student: dict[str, str], ours: str, given: str) -> Iterator[Pair]:
     """The pairs of one question."""
     who, question = list(by_student), marks.question_of(name)
-    count = CountVectorizer(analyzer="char", ngram_range=(LENGTH, LENGTH), binary=True, lowercase=False)
+    count = CountVectorizer(
+        analyzer="char", ngram_range=(LENGTH, LENGTH), binary=True, lowercase=False
+    )
     try:
         pieces = count.fit_transform([*by_student.values(), ours, given])
     except ValueError:  # no text has a piece
@@ -205,7 +211,9 @@ def alike(pieces: csr_matrix, one: int) -> list[Match]:
 def texts_in(folder: Path) -> dict[str, str]:
     """The texts on the pages that lie in a folder, by question."""
     return {
-        name: marks.text_of(cell) for name, cell in marks.kept_cells(folder).items() if cell.cell_type == "markdown"
+        name: marks.text_of(cell)
+        for name, cell in marks.kept_cells(folder).items()
+        if cell.cell_type == "markdown"
     }
 
 

@@ -17,13 +17,17 @@ from nbconvert.filters.markdown import markdown2html
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
-MOST_MARKDOWN = 20_000  # characters of a text that are rendered; a longer one is shown as it was typed
+MOST_MARKDOWN = (
+    20_000  # characters of a text that are rendered; a longer one is shown as it was typed
+)
 MOST_HTML = 500_000
 MOST_TAGS = 20_000  # a parser of HTML takes quadratic time for some nested ones
 MOST_SOURCE = 200_000  # of a cell of code
 PICTURE = re.compile(r"data:image/(png|jpeg|gif|webp|svg\+xml);base64,[A-Za-z0-9+/=\s]*", re.I)
 LINK = re.compile(r"(https?://|mailto:|#)", re.I)
-ANCHOR = re.compile(r'<a class="anchor-link" href="[^"]*">(¶|&#182;)</a>')  # Markdown's, at each heading
+ANCHOR = re.compile(
+    r'<a class="anchor-link" href="[^"]*">(¶|&#182;)</a>'
+)  # Markdown's, at each heading
 MISSING = re.compile(r'<img [^>]*src="(missing-picture-[^"]*)"[^>]*>')
 UNCLOSED = re.compile(r"<!--(?!.*?-->)", re.S)  # a comment that would take all that follows
 PICTURES = ("image/png", "image/jpeg")
@@ -85,22 +89,32 @@ def clean_output(output: NotebookNode) -> NotebookNode:
         return new_output("stream", name=name, text=str(output.text))
     if kind == "error":
         lines = [str(line) for line in output.traceback]
-        return new_output("error", ename=str(output.ename), evalue=str(output.evalue), traceback=lines)
+        return new_output(
+            "error", ename=str(output.ename), evalue=str(output.evalue), traceback=lines
+        )
     data = clean_data(output.data)
-    metadata = {form: sizes(output.get("metadata", {}).get(form)) for form in PICTURES if form in data}
-    return new_output(kind, data=data, metadata={form: size for form, size in metadata.items() if size})
+    metadata = {
+        form: sizes(output.get("metadata", {}).get(form)) for form in PICTURES if form in data
+    }
+    return new_output(
+        kind, data=data, metadata={form: size for form, size in metadata.items() if size}
+    )
 
 
 def clean_data(data: dict[str, Any]) -> dict[str, str]:
     """The forms of an output: plain text, a picture, clean HTML."""
-    text = {form: "".join(value) if isinstance(value, list) else value for form, value in data.items()}
+    text = {
+        form: "".join(value) if isinstance(value, list) else value for form, value in data.items()
+    }
     text = {form: value for form, value in text.items() if isinstance(value, str)}
     kept = {form: text[form] for form in PICTURES if form in text and is_base64(text[form])}
     if "text/plain" in text:
         kept["text/plain"] = text["text/plain"]
     if shown := as_html(text):
         kept["text/html"] = shown
-    return kept or {"text/plain": f"[an output that is not shown: {', '.join(map(str, data))[:100]}]"}
+    return kept or {
+        "text/plain": f"[an output that is not shown: {', '.join(map(str, data))[:100]}]"
+    }
 
 
 def as_html(text: dict[str, str]) -> str:
@@ -129,4 +143,6 @@ def sizes(metadata: object) -> dict[str, int]:
     """Width and height of a picture, in pixels."""
     found = metadata if isinstance(metadata, dict) else {}
     plain = {name: found.get(name) for name in ("width", "height")}
-    return {name: size for name, size in plain.items() if isinstance(size, int) and 0 < size < 10_000}
+    return {
+        name: size for name, size in plain.items() if isinstance(size, int) and 0 < size < 10_000
+    }

@@ -26,7 +26,9 @@ def write_feedback(course: Path) -> None:
         states = {who: state_of(course, who, gradebook) for who in facts}
     for who, state in states.items():
         folder = course / "feedback" / who / ASSIGNMENT
-        if not any((course / "autograded" / who / ASSIGNMENT).glob("*.ipynb")):  # nothing that could be read
+        if not any(
+            (course / "autograded" / who / ASSIGNMENT).glob("*.ipynb")
+        ):  # nothing that could be read
             shutil.rmtree(folder, ignore_errors=True)
             written[who] = state
         elif written.get(who) != state or not folder.exists():
@@ -44,7 +46,9 @@ def state_of(course: Path, who: str, gradebook: Gradebook) -> str:
     submission = gradebook.find_submission(ASSIGNMENT, who)
     state = hashlib.sha256(LOOK.encode())
     for notebook in submission.notebooks:
-        shown: list[tuple] = [(grade.name, grade.score, grade.max_score) for grade in notebook.grades]
+        shown: list[tuple] = [
+            (grade.name, grade.score, grade.max_score) for grade in notebook.grades
+        ]
         shown += [(comment.name, comment.comment) for comment in notebook.comments]
         state.update(repr(sorted(shown, key=str)).encode())
     for page in sorted((course / "autograded" / who / ASSIGNMENT).glob("*.ipynb")):
@@ -65,7 +69,12 @@ def renamed_link(match: re.Match) -> str:
     return f'<a href="#{match[1] or ""}{match[2]}">{marks.question_of(match[2])}: {LINKS[match[3]]}</a>'
 
 
-LINKS = {"Test cell": "check", "Coding free-response": "check", "Written response": "text", "Comment": "comment"}
+LINKS = {
+    "Test cell": "check",
+    "Coding free-response": "check",
+    "Written response": "text",
+    "Comment": "comment",
+}
 
 
 def write_zips(course: Path, facts: dict[str, dict[str, Any]]) -> None:
@@ -75,7 +84,10 @@ def write_zips(course: Path, facts: dict[str, dict[str, Any]]) -> None:
         if not pages:
             (course / name).unlink(missing_ok=True)
             continue
-        with replacing(course / name) as path, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        with (
+            replacing(course / name) as path,
+            zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        ):
             for page, place in pages:
                 archive.write(page, place)
 
@@ -109,4 +121,6 @@ def pages_of(course: Path, who: str) -> list[Path]:
 def configure(course: Path) -> None:
     """Write nbgrader's settings for Formgrader, whatever course the teacher's own settings name."""
     settings = f"c = get_config()\nc.CourseDirectory.root = {str(course)!r}\n"
-    write_text(course / "nbgrader_config.py", f"{settings}c.CourseDirectory.course_id = {HANDOUT!r}\n")
+    write_text(
+        course / "nbgrader_config.py", f"{settings}c.CourseDirectory.course_id = {HANDOUT!r}\n"
+    )

@@ -42,11 +42,20 @@ OURS = [ROOT / name for name in ("helpers.py", "coursework", "teaching")]  # wha
 MOST_LINE = 8 * 2**20  # bytes of a line of a result
 MOST_RESULT = 128 * 2**20  # bytes of a result that are read
 MOST_LOG = 200_000  # bytes of a log that are kept
-MOST_CLEANED = 5_000_000  # characters of a page that are cleaned; what follows is shown as it was typed
+MOST_CLEANED = (
+    5_000_000  # characters of a page that are cleaned; what follows is shown as it was typed
+)
 MOST_VALUES = 10  # of one check, of which the best counts
 ATTEMPTS = 5  # of a run in which cells end their process
 # A second try does not help after these.
-FINAL = {"Limit", "LeftOut", "SyntaxError", "IndentationError", "AssertionError", "ModuleNotFoundError"}
+FINAL = {
+    "Limit",
+    "LeftOut",
+    "SyntaxError",
+    "IndentationError",
+    "AssertionError",
+    "ModuleNotFoundError",
+}
 FINAL |= {"MemoryError", "CalledProcessError"}
 DIED = "the kernel died, or could not be stopped"
 
@@ -85,12 +94,16 @@ class Ran:
 
     def __init__(self) -> None:
         self.outputs: dict[int, list[NotebookNode]] = {}
-        self.shown: dict[int, dict[str, str]] = {}  # the values that were given, as people read them
+        self.shown: dict[
+            int, dict[str, str]
+        ] = {}  # the values that were given, as people read them
         self.taken: list[Taken] = []
         self.last: Answers = {}
         self.current: int | None = None  # where it is, or where it ended; None at the end
         self.trouble = ""
-        self.reached: dict[str, list[float]] = {}  # loss and accuracy of stored models, by the hash of their files
+        self.reached: dict[
+            str, list[float]
+        ] = {}  # loss and accuracy of stored models, by the hash of their files
 
     def hear(self, said: dict) -> None:
         """Take in a line of the result. It may be forged: what comes of that are other answers."""
@@ -102,7 +115,12 @@ class Ran:
                 self.shown[place] = {str(name): str(value) for name, value in shown.items()}
             case {"name": str(name), "value": str(value)}:
                 self.last[name] = value
-            case {"check": str(check), "step": int(place), "values": dict(values), "own": bool(own)}:
+            case {
+                "check": str(check),
+                "step": int(place),
+                "values": dict(values),
+                "own": bool(own),
+            }:
                 texts = {str(name): str(value) for name, value in values.items()}
                 self.taken.append(Taken(check, place, texts, own))
             case {"digest": str(digest), "reached": list(values)}:
@@ -194,7 +212,9 @@ class Grader:
 
     def environment(self, own: Path) -> dict[str, str]:
         """The environment of what runs in a folder: the school's settings, and nothing else of ours."""
-        environment = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
+        environment = {
+            name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ
+        }
         home = own / "home"
         places = {"HOME": home, "TMPDIR": home / "tmp", "MPLCONFIGDIR": home / "matplotlib"}
         places |= {"COURSEWORK_RUNS": own / "runs", "KERAS_HOME": self.cache, "PYTHONPATH": ROOT}
@@ -213,8 +233,14 @@ class Grading:
 
     def pages(self, notebooks: dict[str, NotebookNode]) -> dict[str, NotebookNode]:
         """Run what was handed in, then the checks; adds to the notes what went wrong."""
-        books = {name: prepared(book, self.grader.handouts[name], self.student) for name, book in notebooks.items()}
-        checks = {name: checks_of(book, self.grader.handouts[name], self.student) for name, book in books.items()}
+        books = {
+            name: prepared(book, self.grader.handouts[name], self.student)
+            for name, book in notebooks.items()
+        }
+        checks = {
+            name: checks_of(book, self.grader.handouts[name], self.student)
+            for name, book in books.items()
+        }
         choices = {name: self.answers(name, book) for name, book in books.items()}
         adopt(self.runs("run") / "models", self.runs("check") / "models", self.models)
         pages = {}
@@ -241,13 +267,18 @@ class Grading:
             before = tries[-1]
             if steps := plan(before.steps, before.ran, notebook, handout):
                 tries.append(Try(steps, self.run("run", steps, handout), how))
-        return {check: choices(check, names, tries) for check, names in checked_names(handout).items()}
+        return {
+            check: choices(check, names, tries) for check, names in checked_names(handout).items()
+        }
 
     def run(self, stage: str, steps: list[Step], handout: NotebookNode, ours: bool = False) -> Ran:
         """Run steps from the top, in a fresh process; again without the cell that ended it, if one did."""
         left_out: dict[int, str] = {}
         for _ in range(ATTEMPTS):
-            kept = [step._replace(source="") if place in left_out else step for place, step in enumerate(steps)]
+            kept = [
+                step._replace(source="") if place in left_out else step
+                for place, step in enumerate(steps)
+            ]
             ran = self.attempt(stage, kept, handout, ours)
             if ran.current is None or ran.trouble in ("stopped", sandbox.TIME):
                 break
@@ -262,18 +293,38 @@ class Grading:
         folder = self.base / stage
         own, result, log = folder / "own", folder / "result.txt", folder / "log.txt"
         furnish(own, self.models)
-        job = {"steps": [described(step, handout) for step in steps], "ours": ours, "data": self.options.data}
+        job = {
+            "steps": [described(step, handout) for step in steps],
+            "ours": ours,
+            "data": self.options.data,
+        }
         job["reached"] = self.grader.reached
-        job |= {"names": [] if ours else answer_names(handout), "checks": {} if ours else check_sources(handout)}
+        job |= {
+            "names": [] if ours else answer_names(handout),
+            "checks": {} if ours else check_sources(handout),
+        }
         seconds = self.options.cell_seconds if ours or self.models else self.options.seconds
         (folder / "job.json").write_text(json.dumps(job | {"seconds": seconds}), encoding="utf-8")
         result.write_bytes(b"")
-        given = [path for path in (self.grader.cache, Path(self.options.data)) if path.is_absolute() and path.exists()]
+        given = [
+            path
+            for path in (self.grader.cache, Path(self.options.data))
+            if path.is_absolute() and path.exists()
+        ]
         ran = Ran()
         ran.current = 0
         with contextlib.ExitStack() as stack:
-            inmate = None if self.options.unsafe else stack.enter_context(sandbox.sandbox(own, [*OURS, *given]))
-            request: dict = {"job": str(folder / "job.json"), "result": str(result), "log": str(log), "inmate": inmate}
+            inmate = (
+                None
+                if self.options.unsafe
+                else stack.enter_context(sandbox.sandbox(own, [*OURS, *given]))
+            )
+            request: dict = {
+                "job": str(folder / "job.json"),
+                "result": str(result),
+                "log": str(log),
+                "inmate": inmate,
+            }
             request |= {"environment": self.grader.environment(own), "work": str(own / "work")}
             request |= {"runs": str(own / "runs"), "memory_mib": self.options.memory_mib}
             process = self.grader.nursery.fork(request)
@@ -294,7 +345,9 @@ class Grading:
         for place, cell in enumerate(checks.cells):
             if cell.cell_type == "code":
                 answers = choices.get(cell.id) if is_grade(cell) else None
-                steps += [Step(cell.source, place, values=choice.values) for choice in answers or []]
+                steps += [
+                    Step(cell.source, place, values=choice.values) for choice in answers or []
+                ]
                 steps += [] if answers else [Step(cell.source, place)]
         ran = self.run("check", steps, handout, ours=True)
         if not self.models:  # these are our own
@@ -313,7 +366,9 @@ class Grading:
                 cell.metadata["origin"] = [choice.origin + choice.how, ran.shown.get(best, {})]
                 again.setdefault(choice.how, []).append(cell.id)
         again.pop("", None)
-        self.notes += [f"{name}: {' and '.join(names)} count as they were{how}" for how, names in again.items()]
+        self.notes += [
+            f"{name}: {' and '.join(names)} count as they were{how}" for how, names in again.items()
+        ]
 
 
 # A run's steps -------------------------------------------------------------------------------------------------------
@@ -330,7 +385,11 @@ def prepared(notebook: NotebookNode, handout: NotebookNode, student: str | None)
             cell = from_dict({**cell, "source": parameters})
         cells.append(cell)
         given = stored & set(names_in(parameters, ast.Store))
-        if given and (name_of(cell, handout) == "parameters" or len(given) > 2) and cell.source != parameters:
+        if (
+            given
+            and (name_of(cell, handout) == "parameters" or len(given) > 2)
+            and cell.source != parameters
+        ):
             cells.append(new_code_cell(parameters))
     return new_notebook(cells=cells, metadata=notebook.metadata)
 
@@ -345,7 +404,9 @@ def steps_of(notebook: NotebookNode, handout: NotebookNode) -> list[Step]:
     return steps
 
 
-def restored(steps: list[Step], ran: Ran, notebook: NotebookNode, handout: NotebookNode) -> list[Step]:
+def restored(
+    steps: list[Step], ran: Ran, notebook: NotebookNode, handout: NotebookNode
+) -> list[Step]:
     """The same with the given cells of the hand-out that it has no longer, or not as they were; [] if that is no help.
 
     Each stands where it stood: after the cell that the hand-out has before it.
@@ -360,24 +421,41 @@ def restored(steps: list[Step], ran: Ran, notebook: NotebookNode, handout: Noteb
         if given and plain(cell.source) not in here:
             plan.insert(after, Step(cell.source))
             added, after = True, after + 1
-        places = [n for n, step in enumerate(plan) if step.cell is not None and names[step.cell] == cell.id]
+        places = [
+            n
+            for n, step in enumerate(plan)
+            if step.cell is not None and names[step.cell] == cell.id
+        ]
         after = max(after, places[0] + 1) if places else after
     return plan if added else []
 
 
-def deferred(steps: list[Step], ran: Ran, notebook: NotebookNode, handout: NotebookNode) -> list[Step]:
+def deferred(
+    steps: list[Step], ran: Ran, notebook: NotebookNode, handout: NotebookNode
+) -> list[Step]:
     """The same with the cells that failed at the end, if a name was missing that stands below; [] if none was."""
-    failed = {place: error for place, step in enumerate(steps) if (error := step.failed(ran, place))}
-    missing = {place: re.findall(r"name '(\w+)' is not defined", text) for place, (_, text) in failed.items()}
+    failed = {
+        place: error for place, step in enumerate(steps) if (error := step.failed(ran, place))
+    }
+    missing = {
+        place: re.findall(r"name '(\w+)' is not defined", text)
+        for place, (_, text) in failed.items()
+    }
     helped = [
         place
         for place, names in missing.items()
-        if any(set(names) & set(names_in(step.source, ast.Store)) for step in steps[place + 1 :] if not step.check)
+        if any(
+            set(names) & set(names_in(step.source, ast.Store))
+            for step in steps[place + 1 :]
+            if not step.check
+        )
     ]
     if not any(steps[place].check is None for place in helped):
         return []
     last = [place for place, (kind, _) in failed.items() if kind not in FINAL]
-    return [step for place, step in enumerate(steps) if place not in last] + [steps[place] for place in last]
+    return [step for place, step in enumerate(steps) if place not in last] + [
+        steps[place] for place in last
+    ]
 
 
 def may_be_helped(error: tuple[str, str] | None) -> bool:
@@ -404,7 +482,11 @@ def checked_names(handout: NotebookNode) -> dict[str, list[str]]:
 
 def check_sources(handout: NotebookNode) -> dict[str, str]:
     """dict from the name of each check to its source."""
-    return {cell.id: cell.source for cell in handout.cells if cell.cell_type == "code" and is_grade(cell)}
+    return {
+        cell.id: cell.source
+        for cell in handout.cells
+        if cell.cell_type == "code" and is_grade(cell)
+    }
 
 
 # Values --------------------------------------------------------------------------------------------------------------
@@ -422,13 +504,17 @@ def choices(check: str, names: list[str], tries: list[Try]) -> list[Choice]:
     return list(found.values()) or [Choice(blank, "not answered", "")]
 
 
-def in_one_try(check: str, names: list[str], steps: list[Step], ran: Ran) -> Iterator[tuple[Answers, str]]:
+def in_one_try(
+    check: str, names: list[str], steps: list[Step], ran: Ran
+) -> Iterator[tuple[Answers, str]]:
     """(values, where they come from) of a check, in one try.
 
     Where the check's own cell stands, that is its place; else the cells that call it; else the end of the notebook.
     What had no value yet in its place, has the last one.
     """
-    taken = [record for record in ran.taken if record.check == check and 0 <= record.step < len(steps)]
+    taken = [
+        record for record in ran.taken if record.check == check and 0 <= record.step < len(steps)
+    ]
     own = [record for record in taken if record.own]
     if not any(step.check == check for step in steps):
         own = list({record.step: record for record in taken}.values())
@@ -437,7 +523,11 @@ def in_one_try(check: str, names: list[str], steps: list[Step], ran: Ran) -> Ite
         values = {name: value for name, value in record.values.items() if name in names}
         where = f"as it was at its check in {place_of(steps[record.step])}"
         if missing := [name for name in names if name not in values and name in last]:
-            where += f"; {' and '.join(missing)}: the last value" if values else "; it had none there: the last value"
+            where += (
+                f"; {' and '.join(missing)}: the last value"
+                if values
+                else "; it had none there: the last value"
+            )
         yield last | values, where
     if not own:
         yield last, "the last value, as its check was not run"
@@ -533,7 +623,12 @@ def troubles(name: str, notebook: NotebookNode, handout: NotebookNode, ran: Ran)
 def checks_of(notebook: NotebookNode, handout: NotebookNode, student: str | None) -> NotebookNode:
     """Of the hand-out's notebook what its checks need: the cells that make their names; with this one's texts."""
     texts, needed, cells = answers_in_words(notebook, handout), set[str](), []
-    missing = new_output("error", ename="NotRun", evalue="this check did not run", traceback=["this check did not run"])
+    missing = new_output(
+        "error",
+        ename="NotRun",
+        evalue="this check did not run",
+        traceback=["this check did not run"],
+    )
     for cell in reversed(handout.cells):
         if cell.cell_type == "markdown" and is_grade(cell):
             cells.append(from_dict({**cell, "source": texts[cell.id] or STUB}))
@@ -549,7 +644,11 @@ def checks_of(notebook: NotebookNode, handout: NotebookNode, student: str | None
 def page(ran: NotebookNode, checked: NotebookNode) -> NotebookNode:
     """The notebook that a person sees: the student's cells and outputs, then the checks and the texts with points."""
     cells = [as_seen(cell) for cell in ran.cells]
-    cells.append(new_markdown_cell("---\n# Points\n\nThe checks, on the values that stand above each of them."))
+    cells.append(
+        new_markdown_cell(
+            "---\n# Points\n\nThe checks, on the values that stand above each of them."
+        )
+    )
     for cell in filter(is_grade, checked.cells):
         if "origin" in cell.metadata:
             cells.append(new_markdown_cell(origin_of(*cell.metadata.pop("origin"))))
@@ -575,7 +674,11 @@ def as_seen(cell: NotebookNode) -> NotebookNode:
 
 def origin_of(origin: str, shown: dict[str, str]) -> str:
     """Which values a check got, and from where, for its student."""
-    values = [f"- `{name}` = `{value.replace('`', chr(39))}`" for name, value in shown.items() if value != "Ellipsis"]
+    values = [
+        f"- `{name}` = `{value.replace('`', chr(39))}`"
+        for name, value in shown.items()
+        if value != "Ellipsis"
+    ]
     return "\n".join([f"**Taken:** {origin}.", "", *values])
 
 
@@ -585,7 +688,9 @@ def clean(cell: NotebookNode, left: int) -> int:
     if before > left and not is_grade(cell):
         cell.source = cell.source[: cleaning.MOST_MARKDOWN]
         if cell.cell_type == "code":
-            cell.outputs = [new_output("stream", text="[this page has grown too long: outputs are not shown]\n")]
+            cell.outputs = [
+                new_output("stream", text="[this page has grown too long: outputs are not shown]\n")
+            ]
     if cell.cell_type == "code":
         cell.source = cell.source[: cleaning.MOST_SOURCE]
         cell.outputs = [cleaning.clean_output(output) for output in cell.outputs]

@@ -24,7 +24,11 @@ def facts_on(submission: Submission) -> dict[str, Any]:
 def facts_of_files(submission: Submission, before: dict[str, Any]) -> dict[str, Any]:
     """Which hand-in counts, and which ones have counted."""
     mark = submission.fingerprint()
-    return {"fingerprint": mark, "when": submission.when, "counted": [*before.get("counted", []), mark]}
+    return {
+        "fingerprint": mark,
+        "when": submission.when,
+        "counted": [*before.get("counted", []), mark],
+    }
 
 
 def key_in(facts: dict[str, dict], submission: Submission) -> str:
@@ -46,13 +50,21 @@ def keep(course: Path, submission: Submission, facts: dict[str, Any]) -> list[di
     folder = course / FOLDER / submission.key
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{len(before) + 1}.zip"
-    with replacing(folder / name) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
+    with (
+        replacing(folder / name) as aside,
+        zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
         left, taken = MOST_BYTES, set[str]()
         for file in sorted(submission.work, key=lambda file: "ipynb" not in file.path.lower()):
             left -= file.size
             if left >= 0:
                 pack(archive, file, unused(submission.names[file.path], taken))
-    record = {"zip": name, "fingerprint": mark, "when": submission.when, "trouble": submission.trouble}
+    record = {
+        "zip": name,
+        "fingerprint": mark,
+        "when": submission.when,
+        "trouble": submission.trouble,
+    }
     return [*before, record | {"kept": time.strftime("%Y-%m-%d %H:%M")}]
 
 
@@ -72,7 +84,11 @@ def pack(archive: zipfile.ZipFile, file: File, name: str) -> None:
         return
     when = file.when if file.when and 1980 <= file.when[0] < 2108 else (1980, 1, 1, 0, 0, 0)
     year, month, day, hour, minute, second = (*when, 0)[:6]
-    archive.writestr(zipfile.ZipInfo(name, (year, month, day, hour, minute, second)), content, zipfile.ZIP_DEFLATED)
+    archive.writestr(
+        zipfile.ZipInfo(name, (year, month, day, hour, minute, second)),
+        content,
+        zipfile.ZIP_DEFLATED,
+    )
 
 
 def kept(course: Path, who: str, facts: dict[str, Any]) -> Submission | None:
@@ -80,9 +96,16 @@ def kept(course: Path, who: str, facts: dict[str, Any]) -> Submission | None:
     for each in facts.get("hand-ins", []):
         path = course / FOLDER / who / each["zip"]
         if each["fingerprint"] == facts.get("fingerprint") and path.exists():
-            owners = [Owner(**{**member, "also": tuple(member["also"]), "why": "kept"}) for member in facts["members"]]
+            owners = [
+                Owner(**{**member, "also": tuple(member["also"]), "why": "kept"})
+                for member in facts["members"]
+            ]
             submission = Submission(owners[0])
-            submission.members, submission.group, submission.key = owners, facts.get("group", ""), who
+            submission.members, submission.group, submission.key = (
+                owners,
+                facts.get("group", ""),
+                who,
+            )
             submission.add((path.name,), files_in(path))
             submission.told = each["trouble"]
             return submission

@@ -20,7 +20,9 @@ from teaching.cells import STUB, names_in, with_parameters
 NAMES = [path.stem for path in NOTEBOOKS]
 ASSIGNMENT = "gates"
 HANDOUT = "lstm-gru-gates"
-os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # nbgrader starts `alembic`
+os.environ["PATH"] = (
+    f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # nbgrader starts `alembic`
+)
 
 
 # What a variant per student changes: the beginning of a cell's name, what stands there, what stands there then.
@@ -40,7 +42,9 @@ VARIED = (
 
 def handout_texts():
     """docs/handout.md as a dict: "README" or (notebook, "before" or "after", cell) -> Markdown."""
-    parts = re.split(r"^<!-- (.+) -->\n", (ROOT / "docs" / "handout.md").read_text(encoding="utf-8"), flags=re.M)
+    parts = re.split(
+        r"^<!-- (.+) -->\n", (ROOT / "docs" / "handout.md").read_text(encoding="utf-8"), flags=re.M
+    )
     texts = {}
     for key, text in zip(parts[1::2], parts[2::2], strict=True):
         texts["README" if key == "README" else tuple(key.split())] = text.strip() + "\n"
@@ -57,20 +61,26 @@ def reduced(path, texts, epochs, variants):
     pictures: dict[str, str] = {}
     for cell in master.cells:
         for output in cell.get("outputs", []):
-            pictures |= {cell.id: output.data["image/png"]} if "image/png" in output.get("data", {}) else {}
+            pictures |= (
+                {cell.id: output.data["image/png"]} if "image/png" in output.get("data", {}) else {}
+            )
     for cell in master.cells:
         if "nbgrader" not in cell.metadata:
             continue
         # In the hand-out helpers.py lies beside the notebooks.
         source = re.sub(r'import sys\n+sys\.path\.insert\(0, "\.\."\).*\n+', "", cell.source)
         cell.source = with_parameters(source, epochs=epochs)
-        before, variant, after = (texts.pop((path.stem, at, cell.id), "") for at in ("before", "variant", "after"))
+        before, variant, after = (
+            texts.pop((path.stem, at, cell.id), "") for at in ("before", "variant", "after")
+        )
         if variants:
             before += "\n" * bool(before) + variant
             for start, old, new in VARIED:
                 if cell.id.startswith(start):
                     if old not in cell.source:
-                        raise ValueError(f"{path.stem}: {old!r} is not in cell {cell.id}, where variants replace it")
+                        raise ValueError(
+                            f"{path.stem}: {old!r} is not in cell {cell.id}, where variants replace it"
+                        )
                     cell.source = cell.source.replace(old, new)
         cells += [*in_words(before, f"before-{cell.id}", pictures), cell]
         cells += in_words(after, f"after-{cell.id}", pictures)
@@ -86,7 +96,9 @@ def in_words(text, name, pictures):
         if picture not in pictures:
             raise ValueError(f"{name}: no picture is stored in cell {picture}: make refresh")
         cell.source = cell.source.replace(f"(picture:{picture})", f"(attachment:{picture}.png)")
-        cell.setdefault("attachments", {})[f"{picture}.png"] = {"image/png": pictures[picture].strip()}
+        cell.setdefault("attachments", {})[f"{picture}.png"] = {
+            "image/png": pictures[picture].strip()
+        }
     return [cell]
 
 
@@ -94,7 +106,13 @@ def answer_names(handout):
     """The names of the answers that the checks of a notebook of the hand-out read."""
     code = [cell for cell in handout.cells if cell.cell_type == "code"]
     read = {name for cell in code if is_grade(cell) for name in names_in(cell.source, ast.Load)}
-    return [n for cell in code if is_solution(cell) for n in names_in(cell.source, ast.Store) if n in read]
+    return [
+        n
+        for cell in code
+        if is_solution(cell)
+        for n in names_in(cell.source, ast.Store)
+        if n in read
+    ]
 
 
 def make_course(folder, epochs=None, variants=False):
@@ -107,18 +125,26 @@ def make_course(folder, epochs=None, variants=False):
     for path in NOTEBOOKS:
         nbformat.write(reduced(path, texts, epochs, variants), source / path.name)
     if texts:
-        raise ValueError(f"docs/handout.md names a cell that is not handed out: {' '.join(next(iter(texts)))}")
+        raise ValueError(
+            f"docs/handout.md names a cell that is not handed out: {' '.join(next(iter(texts)))}"
+        )
     (source / "README.md").write_text(readme, encoding="utf-8")
-    shutil.copytree(ROOT / "coursework", source / "coursework", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "coursework", source / "coursework", ignore=shutil.ignore_patterns("__pycache__")
+    )
     for name in ("helpers.py", "requirements.txt"):
         shutil.copy(ROOT / name, source)
     nbgrader(folder, "generate_assignment")
     for path in sorted((folder / "release" / ASSIGNMENT).glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
-        solved = {cell.id: cell.source for cell in nbformat.read(source / path.name, as_version=4).cells}
+        solved = {
+            cell.id: cell.source for cell in nbformat.read(source / path.name, as_version=4).cells
+        }
         for cell in notebook.cells:
             if cell.source == "...":  # all of the cell is the solution: its names stay
-                names = [target.id for line in ast.parse(solved[cell.id]).body for target in line.targets]
+                names = [
+                    target.id for line in ast.parse(solved[cell.id]).body for target in line.targets
+                ]
                 cell.source = "\n".join(f"{name} = ..." for name in names)
         nbformat.write(notebook, path)
     return folder
@@ -139,7 +165,10 @@ def nbgrader(folder: Path, step: str, student: str | None = None) -> None:
         log.parent.mkdir(exist_ok=True)
         log.write_text(said, encoding="utf-8")
         lines = [line for line in said.splitlines() if line.strip()] or ["no reason given"]
-        reason = next((line for line in reversed(lines) if re.match(r"[\w.]*(Error|Exception)\b", line)), lines[-1])
+        reason = next(
+            (line for line in reversed(lines) if re.match(r"[\w.]*(Error|Exception)\b", line)),
+            lines[-1],
+        )
         raise Refused(f"nbgrader could not {step.replace('_', ' ')}: {reason} ({log})")
 
 

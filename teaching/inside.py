@@ -44,7 +44,9 @@ ENDLESS = 20 * MOST_OUTPUT  # a cell that writes more than this is stopped
 MOST_FILE = 512 * 2**20  # bytes of a file that a submission writes
 GRACE = 20  # seconds in which a cell has to stop, or its process ends
 # Programs that can do nothing here: there is no network, and pictures are inline anyway.
-IDLE = re.compile(r"\s*(sudo\s+)?(matplotlib|pip3?|python3? -m pip|conda|mamba|uv|apt|apt-get|wget|curl|git)\b")
+IDLE = re.compile(
+    r"\s*(sudo\s+)?(matplotlib|pip3?|python3? -m pip|conda|mamba|uv|apt|apt-get|wget|curl|git)\b"
+)
 # The environment that the school has set, and no submission changes.
 SCHOOLS = re.compile(r"(COURSEWORK|KERAS|TF|XLA|CUDA|OMP|OPENBLAS|MKL)_")
 
@@ -107,27 +109,45 @@ class Shell(InteractiveShell):
             self.displayhook.update_user_ns(value)
             self.add("execute_result", data=data, metadata=metadata, execution_count=None)
 
-    def display(self, data: dict, metadata: dict | None = None, *, update: bool = False, **_: object) -> None:
+    def display(
+        self, data: dict, metadata: dict | None = None, *, update: bool = False, **_: object
+    ) -> None:
         """Show what a cell displays; updates are not followed, and a page has no widgets."""
         if not update and "application/vnd.jupyter.widget-view+json" not in data:
             self.add("display_data", data=data, metadata=metadata or {})
 
     def _showtraceback(self, etype: type, evalue: object, stb: list[str]) -> None:
-        self.add("error", ename=etype.__name__, evalue=str(evalue)[:10_000], traceback=list(stb)[:100])
+        self.add(
+            "error", ename=etype.__name__, evalue=str(evalue)[:10_000], traceback=list(stb)[:100]
+        )
 
     def run(self, source: str, seconds: int) -> list[dict]:
         """Run a cell; returns its outputs."""
-        self.outputs, self.written_before, self.written = [], self.written_before + min(self.written, MOST_OUTPUT), 0
-        out, err = (Stream(functools.partial(self.add, "stream", name)) for name in ("stdout", "stderr"))
+        self.outputs, self.written_before, self.written = (
+            [],
+            self.written_before + min(self.written, MOST_OUTPUT),
+            0,
+        )
+        out, err = (
+            Stream(functools.partial(self.add, "stream", name)) for name in ("stdout", "stderr")
+        )
         faulthandler.dump_traceback_later(seconds + GRACE, exit=True, file=2)
         signal.setitimer(signal.ITIMER_REAL, seconds)
-        with contextlib.suppress(BaseException), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        with (
+            contextlib.suppress(BaseException),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
             self.run_cell(source)
         signal.setitimer(signal.ITIMER_REAL, 0)
         faulthandler.cancel_dump_traceback_later()
         if self.is_full():
-            self.outputs.append({"output_type": "stream", "name": "stdout", "text": "[more output is not shown]\n"})
-        return [{**out, "text": "".join(out["text"])} if "text" in out else out for out in self.outputs]
+            self.outputs.append(
+                {"output_type": "stream", "name": "stdout", "text": "[more output is not shown]\n"}
+            )
+        return [
+            {**out, "text": "".join(out["text"])} if "text" in out else out for out in self.outputs
+        ]
 
 
 # The school's settings -----------------------------------------------------------------------------------------------
@@ -136,7 +156,9 @@ class School:
 
     def __init__(self, data: str):
         self.data = data
-        self.environment = {name: value for name, value in os.environ.items() if SCHOOLS.match(name)}
+        self.environment = {
+            name: value for name, value in os.environ.items() if SCHOOLS.match(name)
+        }
 
     def restore(self) -> None:
         """Set everything again that decides about data and networks."""
@@ -198,7 +220,11 @@ class Question(NamedTuple):
             given = tuple(given) if isinstance(given, list) else given
             if type(given) is not type(value) or given != value:
                 return {}
-        return {name: arguments[parameter] for parameter, name in self.answers.items() if parameter in arguments}
+        return {
+            name: arguments[parameter]
+            for parameter, name in self.answers.items()
+            if parameter in arguments
+        }
 
 
 def questions_in(source: str, names: list[str]) -> list[Question]:
@@ -240,7 +266,9 @@ class Witness:
 
     def watch(self) -> None:
         """From now on, be there when a check is called."""
-        for name in {question.function for questions in self.questions.values() for question in questions}:
+        for name in {
+            question.function for questions in self.questions.values() for question in questions
+        }:
             replace(name, self.present)
 
     def present(self, function: Callable) -> Callable:
@@ -290,8 +318,12 @@ def run(job: dict, say: Callable[..., None]) -> None:
             if last[name] != known.get(name):
                 say(name=name, value=last[name])
         known |= last
-        for check, names in step.get("is", {}).items():  # the check itself: what it did not ask for, has its value now
-            values = {name: last[name] for name in names if name in last} | witness.taken.pop(check, {})
+        for check, names in step.get(
+            "is", {}
+        ).items():  # the check itself: what it did not ask for, has its value now
+            values = {name: last[name] for name in names if name in last} | witness.taken.pop(
+                check, {}
+            )
             say(check=check, step=place, values=values, own=True)
         for check, values in witness.taken.items():
             say(check=check, step=place, values=values, own=False)
@@ -329,7 +361,9 @@ class Measured:
         @functools.wraps(stored)
         def called(*args: Any) -> Any:
             result = stored(*args)
-            return result and SimpleNamespace(**vars(result), model=SimpleNamespace(evaluate=self.evaluate(result)))
+            return result and SimpleNamespace(
+                **vars(result), model=SimpleNamespace(evaluate=self.evaluate(result))
+            )
 
         return called
 
@@ -339,7 +373,9 @@ class Measured:
 
         def called(*args: Any, **kwargs: Any) -> list[float]:
             if digest not in self.known:
-                self.known[digest] = [float(value) for value in result.model.evaluate(*args, **kwargs)]
+                self.known[digest] = [
+                    float(value) for value in result.model.evaluate(*args, **kwargs)
+                ]
                 self.say(digest=digest, reached=self.known[digest])
             return self.known[digest]
 
@@ -356,7 +392,9 @@ def main(job: dict, result: int) -> None:
     def stop(*_: object) -> None:
         raise Limit(f"stopped after {job['seconds']} seconds")
 
-    if job["ours"]:  # the checks: nothing of a student's runs, and nothing of theirs decides what a network is
+    if job[
+        "ours"
+    ]:  # the checks: nothing of a student's runs, and nothing of theirs decides what a network is
         model = functools.cached_property(rebuilt)
         model.__set_name__(coursework.store.Result, "model")
         coursework.store.Result.model = model  # type: ignore[assignment]
@@ -371,7 +409,10 @@ def nursery(talk: int) -> None:
     """Fork a child for each line that names a job, and say its process id; until nobody is there any more."""
     warm_up()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them here
-    with socket.socket(fileno=talk) as connection, connection.makefile("rw", encoding="utf-8") as lines:
+    with (
+        socket.socket(fileno=talk) as connection,
+        connection.makefile("rw", encoding="utf-8") as lines,
+    ):
         while line := lines.readline():
             child = os.fork()
             if not child:

@@ -21,7 +21,16 @@ from teaching.handout import ASSIGNMENT
 # What a mark depends on: an option and what it is if nobody says anything.
 DEFAULTS: dict[str, Any] = {"data": "digits", "epochs": None, "variants": False}
 DEFAULTS |= {"cell_seconds": 600, "seconds": 1800, "memory_mib": 4096}
-LIBRARIES = ("tensorflow", "keras", "numpy", "scipy", "sympy", "scikit-learn", "nbgrader", "ipython")
+LIBRARIES = (
+    "tensorflow",
+    "keras",
+    "numpy",
+    "scipy",
+    "sympy",
+    "scikit-learn",
+    "nbgrader",
+    "ipython",
+)
 # Of the teacher's rooms those that run a submission, choose its files and take its answers.
 ROOMS = ("cells", "grading", "inside", "sandbox", "values", "versions")
 FEW = 6  # differences that are named
@@ -49,7 +58,8 @@ def key_of(course: Path, options: argparse.Namespace) -> dict[str, dict]:
         "data": of_files([Path(options.data)]),
         "versions": versions(),
         "checks": {
-            name: digest(f"{cell.source}\n{cell.metadata.nbgrader.points}".encode()) for name, cell in checks.items()
+            name: digest(f"{cell.source}\n{cell.metadata.nbgrader.points}".encode())
+            for name, cell in checks.items()
         },
         "hand-out": given,
         "code": of_files(code()),
@@ -58,7 +68,9 @@ def key_of(course: Path, options: argparse.Namespace) -> dict[str, dict]:
 
 def versions() -> dict[str, str]:
     """Python's version and those of the libraries."""
-    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in LIBRARIES}
+    return {"python": platform.python_version()} | {
+        name: importlib.metadata.version(name) for name in LIBRARIES
+    }
 
 
 def code() -> list[Path]:

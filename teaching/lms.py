@@ -63,7 +63,9 @@ def people_of(rows: list[dict[str, str]], facts: dict[str, dict[str, Any]]) -> l
     return found
 
 
-def fill(course: Path, people: list[Person], file: str, column: str | None, most: float, scale: bool) -> Path:
+def fill(
+    course: Path, people: list[Person], file: str, column: str | None, most: float, scale: bool
+) -> Path:
     """Write a copy of a table with the points of all students to the course's folder; returns its path.
 
     Args:
@@ -98,7 +100,10 @@ def tell(lines: dict[Person, int], people: list[Person], factor: float, target: 
     print(f"Sheet: {target}: {len(lines)} of {len(people)} students are in it{scaled}")
     for person in people:
         if person not in lines:
-            print(f"not in the sheet, or more than once: {person.name} {person.number}".rstrip(), file=sys.stderr)
+            print(
+                f"not in the sheet, or more than once: {person.name} {person.number}".rstrip(),
+                file=sys.stderr,
+            )
     waiting = [person for person in lines if person.waits]
     if waiting:
         texts = sum(person.waits for person in waiting)
@@ -118,12 +123,20 @@ def points_column(table: Table, column: str | None, file: str) -> int:
     else:
         wanted = [place for place, name in enumerate(words) if name in POINTS][:1]
         activities = [
-            p for p, name in enumerate(header) if CANVAS_POINTS.fullmatch(name) or BLACKBOARD_POINTS.fullmatch(name)
+            p
+            for p, name in enumerate(header)
+            if CANVAS_POINTS.fullmatch(name) or BLACKBOARD_POINTS.fullmatch(name)
         ]
-        wanted = wanted or (activities if len(activities) == 1 else [p for p in activities if OURS.search(header[p])])
+        wanted = wanted or (
+            activities
+            if len(activities) == 1
+            else [p for p in activities if OURS.search(header[p])]
+        )
     if len(wanted) != 1:
         choice = ", ".join(repr(name) for name in header if name)
-        raise Refused(f"{file}: which column takes the points? COLUMN=... names it; there are {choice}")
+        raise Refused(
+            f"{file}: which column takes the points? COLUMN=... names it; there are {choice}"
+        )
     return wanted[0]
 
 
@@ -140,11 +153,15 @@ def people_column(table: Table, people: list[Person], file: str) -> int:
         found[place] = sum(len(each) == 1 for each in lines)
     best = max(found, key=lambda place: found[place])
     if not found[best]:
-        raise Refused(f"{file}: no column says who your students are: is it the table of the same activity?")
+        raise Refused(
+            f"{file}: no column says who your students are: is it the table of the same activity?"
+        )
     rivals = [place for place in columns if found[place] == found[best]]
     if len(rivals) > 1 and numbers:
         names = " and ".join(repr(table.header[place]) for place in rivals)
-        raise Refused(f"{file}: {names} both fit the numbers of your students: delete the wrong column in a copy")
+        raise Refused(
+            f"{file}: {names} both fit the numbers of your students: delete the wrong column in a copy"
+        )
     return best
 
 
@@ -199,7 +216,11 @@ def lines_of(sheet: Sheet, people: list[Person]) -> dict[Person, int]:
     """dict from each student to the one line that is theirs; who has several, or shares one, has none."""
     found = matches(sheet.table, sheet.people, people)
     used = Counter(line for lines in found.values() for line in lines)
-    return {person: lines[0] for person, lines in found.items() if len(lines) == 1 and used[lines[0]] == 1}
+    return {
+        person: lines[0]
+        for person, lines in found.items()
+        if len(lines) == 1 and used[lines[0]] == 1
+    }
 
 
 # Points --------------------------------------------------------------------------------------------------------------
@@ -212,7 +233,9 @@ def maximum(table: Table, points: int) -> float | None:
         return number(match[1])
     if CANVAS_POINTS.fullmatch(table.header[points].strip()):
         return canvas_maximum(table, points)
-    return constant(table.rows[points + 1]) if points + 1 in table.rows else None  # Moodle in yet another language
+    return (
+        constant(table.rows[points + 1]) if points + 1 in table.rows else None
+    )  # Moodle in yet another language
 
 
 def canvas_maximum(table: Table, points: int) -> float | None:
@@ -249,7 +272,9 @@ def factor_of(sheet: Sheet, most: float, scale: bool) -> float:
         return sheet.most / most
     if sheet.most < most:
         why = f"its maximum is {sheet.most:g}, and ours {most:g} with the bonus"
-        raise Refused(f"{why}: SCALE=1 scales all points to it, or set the maximum in the LMS to {most:g}")
+        raise Refused(
+            f"{why}: SCALE=1 scales all points to it, or set the maximum in the LMS to {most:g}"
+        )
     return 1
 
 

@@ -36,7 +36,9 @@ QUESTIONS |= {"Q3.1": "q31-", "Q3.2": "q32-", "Q3.3": "q33-", "bonus": "bonus-"}
 
 def question_of(cell: str) -> str:
     """The column of a cell's points: as QUESTIONS has it, or made of the cell's name."""
-    known = next((question for question, start in QUESTIONS.items() if cell.startswith(start)), None)
+    known = next(
+        (question for question, start in QUESTIONS.items() if cell.startswith(start)), None
+    )
     number = re.match(r"q(\d)(\d+)\b", cell)
     return known or (f"Q{number[1]}.{number[2]}" if number else cell.partition("-")[0])
 
@@ -61,7 +63,12 @@ def book(course: Path) -> Gradebook:
 # One student ---------------------------------------------------------------------------------------------------------
 def graded_cells(pages: Iterable[NotebookNode]) -> dict[str, NotebookNode]:
     """dict from the name of each cell with points to the cell, for the pages of one student."""
-    return {cell.metadata.nbgrader.grade_id: cell for page in pages for cell in page.cells if is_grade(cell)}
+    return {
+        cell.metadata.nbgrader.grade_id: cell
+        for page in pages
+        for cell in page.cells
+        if is_grade(cell)
+    }
 
 
 def pages_in(folder: Path) -> dict[str, NotebookNode]:
@@ -77,7 +84,9 @@ def kept_cells(folder: Path) -> dict[str, NotebookNode]:
 def given_by_hand(course: Path) -> dict[str, dict[str, ByHand]]:
     """dict from student and cell to what a person has said; from the gradebook."""
     with book(course) as gradebook:
-        return {each.student.id: by_hand(each) for each in gradebook.assignment_submissions(ASSIGNMENT)}
+        return {
+            each.student.id: by_hand(each) for each in gradebook.assignment_submissions(ASSIGNMENT)
+        }
 
 
 def by_hand(submission: SubmittedAssignment) -> dict[str, ByHand]:
@@ -86,14 +95,23 @@ def by_hand(submission: SubmittedAssignment) -> dict[str, ByHand]:
     for notebook in submission.notebooks:
         comments = {comment.name: comment.manual_comment for comment in notebook.comments}
         for grade in notebook.grades:
-            said = ByHand(grade.manual_score, grade.extra_credit, grade.needs_manual_grade, comments.get(grade.name))
+            said = ByHand(
+                grade.manual_score,
+                grade.extra_credit,
+                grade.needs_manual_grade,
+                comments.get(grade.name),
+            )
             if said.points is not None or said.extra or said.comment:
                 found[grade.name] = said
     return found
 
 
 def save(
-    course: Path, who: str, pages: dict[str, NotebookNode], kept: dict[str, ByHand] | None = None, **facts
+    course: Path,
+    who: str,
+    pages: dict[str, NotebookNode],
+    kept: dict[str, ByHand] | None = None,
+    **facts,
 ) -> list:
     """Put the pages of one student into the course, points into its gradebook, facts beside them; returns their notes.
 
@@ -120,7 +138,10 @@ def save(
                     comment.manual_comment = kept[comment.name].comment
         gradebook.db.commit()
     left = {name: each for name, each in said.items() if each.points is not None}
-    notes += [f"{name} is no question any more; by hand it had {each.points:g}" for name, each in left.items()]
+    notes += [
+        f"{name} is no question any more; by hand it had {each.points:g}"
+        for name, each in left.items()
+    ]
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     for name, page in pages.items():
@@ -164,8 +185,14 @@ def answer_to(cell: str, pages: dict[str, NotebookNode], asked: set[str]) -> str
             return plain(text_of(check))
         if check is not None:
             names = set(names_in(check.source, ast.Load)) & asked
-            own = [each.source for each in page.cells if each.cell_type == "code" and not is_grade(each)]
-            return plain(" ".join(source for source in own if names & set(names_in(source, ast.Store))))
+            own = [
+                each.source
+                for each in page.cells
+                if each.cell_type == "code" and not is_grade(each)
+            ]
+            return plain(
+                " ".join(source for source in own if names & set(names_in(source, ast.Store)))
+            )
     return None
 
 
@@ -174,7 +201,11 @@ def under_new_names(said: dict[str, Any], names: list[str], answers: Answers) ->
     found = {name: ByHand(*each) for name, each in said.items()}
     for name in [name for name in found if name not in names]:
         text = answers.old(name)
-        twins = [new for new in names if new not in found and answers.old(new) is None and answers.new(new) == text]
+        twins = [
+            new
+            for new in names
+            if new not in found and answers.old(new) is None and answers.new(new) == text
+        ]
         if text and len(twins) == 1:
             found[twins[0]] = found.pop(name)
     return found
@@ -191,7 +222,11 @@ def put(grade: Grade, said: ByHand | None, answers: Answers) -> list[str]:
         return []
     changed = answers.old(grade.name) != answers.new(grade.name) or machine != grade.auto_score
     grade.needs_manual_grade = changed or (said is not None and said.waits)
-    return [f"{question_of(grade.name)}: changed since it was given {grade.manual_score:g}"] if changed else []
+    return (
+        [f"{question_of(grade.name)}: changed since it was given {grade.manual_score:g}"]
+        if changed
+        else []
+    )
 
 
 def points_of(name: str, pages: dict[str, NotebookNode]) -> float | None:
@@ -281,7 +316,9 @@ def renew(course: Path, fresh: Path) -> None:
 def rows_of(course: Path) -> list[dict[str, str]]:
     """One dict per student, each member of a group too: what marks.csv holds."""
     with book(course) as gradebook:
-        submissions = sorted(gradebook.assignment_submissions(ASSIGNMENT), key=lambda each: each.student.id)
+        submissions = sorted(
+            gradebook.assignment_submissions(ASSIGNMENT), key=lambda each: each.student.id
+        )
         columns = columns_of(gradebook)
         facts, mark = known(course), short(remembered(course))
         rows = []
@@ -294,12 +331,20 @@ def rows_of(course: Path) -> list[dict[str, str]]:
 
 def columns_of(gradebook: Gradebook) -> list[str]:
     """The questions, in the order of QUESTIONS, and what else has points."""
-    cells = [cell.name for notebook in gradebook.find_assignment(ASSIGNMENT).notebooks for cell in notebook.grade_cells]
+    cells = [
+        cell.name
+        for notebook in gradebook.find_assignment(ASSIGNMENT).notebooks
+        for cell in notebook.grade_cells
+    ]
     here = list(dict.fromkeys(map(question_of, cells)))
-    return [question for question in QUESTIONS if question in here] + [q for q in here if q not in QUESTIONS]
+    return [question for question in QUESTIONS if question in here] + [
+        q for q in here if q not in QUESTIONS
+    ]
 
 
-def rows_of_one(submission: SubmittedAssignment, facts: dict[str, Any], columns: list[str]) -> list[dict[str, str]]:
+def rows_of_one(
+    submission: SubmittedAssignment, facts: dict[str, Any], columns: list[str]
+) -> list[dict[str, str]]:
     """The rows of a submission."""
     key = submission.student.id
     points, waiting = dict.fromkeys(columns, 0.0), set()

@@ -20,12 +20,16 @@ MOODLE = re.compile(r"((?P<name>.+)_(?P<number>\d+)_assignsubmission_[a-z]+_?).*
 CANVAS = re.compile(
     r"(?P<upload>(?P<name>[^\W_].*?)_(?P<late>LATE_)?(?P<number>[1-9]\d*)_(?:[1-9]\d*_|(?=text|link)))(.+)"
 )
-CANVAS_ANONYMOUS = re.compile(r"(?P<upload>(?P<late>LATE_)?anon_(?P<number>[^\W_]+)_(?:[1-9]\d*_|(?=text|link)))(.+)")
+CANVAS_ANONYMOUS = re.compile(
+    r"(?P<upload>(?P<late>LATE_)?anon_(?P<number>[^\W_]+)_(?:[1-9]\d*_|(?=text|link)))(.+)"
+)
 BLACKBOARD = re.compile(r".+_(?P<number>[^_]+)_attempt_(?P<when>\d{4}(?:-\d\d){5})(?:_.*|\.txt)")
 BLACKBOARD_TEXT = re.compile(r"^\S+?:\s*(?P<name>.+?)\s*\((?P<number>[^()\s]+)\)\s*$", re.M)
 ILIAS = re.compile(r"(?P<name>.+_[^_]+)_(?P<login>[^_]+)_(?P<number>\d+)")
 ILIAS_FOLDER = re.compile(r"Abgaben|Submissions|Entregas|Soumissions|Remises", re.I)
-WRAPPER = re.compile(r"(.*[-_ ])?(submissions|abgaben|entregas|soumissions|remises|export)([-_ .].*)?", re.I)
+WRAPPER = re.compile(
+    r"(.*[-_ ])?(submissions|abgaben|entregas|soumissions|remises|export)([-_ .].*)?", re.I
+)
 GRADESCOPE = re.compile(r"submission_(?P<number>\d+)")
 # What lies beside submissions and is nobody's: tables, lists, notes.
 NEUTRAL = re.compile(r"\.(csv|tsv|xlsx?|ods|txt|md|ya?ml|json|log|ini|html?)$", re.I)
@@ -144,7 +148,9 @@ def of_moodle(entries: Iterable[str]) -> dict[str, Owner]:
 
 def is_file(name: str, entries: dict[str, list[File]], depth: int) -> bool:
     """Is an entry a file? A zip is one, too."""
-    return name.lower().endswith(".zip") or any(len(file.parts) == depth + 1 for file in entries[name])
+    return name.lower().endswith(".zip") or any(
+        len(file.parts) == depth + 1 for file in entries[name]
+    )
 
 
 def of_canvas(names: list[str], entries: Iterable[str]) -> dict[str, Owner]:
@@ -158,7 +164,9 @@ def of_canvas(names: list[str], entries: Iterable[str]) -> dict[str, Owner]:
             who = f"anon {number}" if anonymous else match["name"]
             people[number].add(who)
             late = bool(match["late"])
-            found[name] = Owner("Canvas", number, who, f"{who}_{number}", "Canvas's name", late, (), match["upload"])
+            found[name] = Owner(
+                "Canvas", number, who, f"{who}_{number}", "Canvas's name", late, (), match["upload"]
+            )
     works = [name for name in entries if not NEUTRAL.search(name) or name in found]
     if len(found) * 2 <= len(works) or any(len(who) > 1 for who in people.values()):
         return {}
@@ -175,7 +183,9 @@ def of_blackboard(entries: dict[str, list[File]]) -> dict[str, Owner]:
     for name, match in matches.items():
         login = next((login for login in names if f"_{login}_attempt_" in name), match["number"])
         when = tuple(int(part) for part in match["when"].split("-"))
-        found[name] = Owner("Blackboard", login, names.get(login, login), login, "Blackboard's name", False, when)
+        found[name] = Owner(
+            "Blackboard", login, names.get(login, login), login, "Blackboard's name", False, when
+        )
     return found
 
 
@@ -198,21 +208,34 @@ def of_ilias(folders: list[str], parent: str) -> dict[str, Owner]:
     people = {}
     for match in found:
         name, login = match["name"].replace("_", " "), match["login"]
-        people[match[0]] = Owner("ILIAS", match["number"], name, match[0], "ILIAS's name", also=(login,))
+        people[match[0]] = Owner(
+            "ILIAS", match["number"], name, match[0], "ILIAS's name", also=(login,)
+        )
     return people
 
 
 def of_gradescope(folders: list[str], entries: dict[str, list[File]]) -> dict[str, Owner]:
     """Gradescope's folders; who they are stands in a file beside them."""
-    said = submitters(entries["submission_metadata.yml"][0]) if "submission_metadata.yml" in entries else {}
+    said = (
+        submitters(entries["submission_metadata.yml"][0])
+        if "submission_metadata.yml" in entries
+        else {}
+    )
     people = {}
     for folder in folders:
         if match := GRADESCOPE.fullmatch(folder):
             unknown = Owner("Gradescope", match["number"], folder, folder, "Gradescope's name")
-            members = [submitter(person, unknown) for person in said.get(folder, []) if isinstance(person, dict)]
+            members = [
+                submitter(person, unknown)
+                for person in said.get(folder, [])
+                if isinstance(person, dict)
+            ]
             people[folder] = members[0] if len(members) == 1 else unknown
             if len(members) > 1:
-                name, number = (" and ".join(part) for part in zip(*((m.name, m.number) for m in members), strict=True))
+                name, number = (
+                    " and ".join(part)
+                    for part in zip(*((m.name, m.number) for m in members), strict=True)
+                )
                 people[folder] = unknown._replace(name=name, number=number, group=tuple(members))
     return people
 
@@ -221,7 +244,9 @@ def submitter(person: dict, unknown: Owner) -> Owner:
     """A person of Gradescope's metadata, whose own number outlives a second hand-in."""
     unique = tuple(str(person[key]) for key in (":sid", ":email") if person.get(key))
     number = unique[0] if unique else unknown.number
-    return unknown._replace(name=str(person.get(":name") or unknown.name), number=number, also=unique)
+    return unknown._replace(
+        name=str(person.get(":name") or unknown.name), number=number, also=unique
+    )
 
 
 def submitters(file: File) -> dict:
@@ -235,7 +260,11 @@ def submitters(file: File) -> dict:
 
 def left_of(name: str) -> str:
     """What a file's name says beside the notebook's name and the state of the work: a person, or ''."""
-    stem = re.split(r"\.ipynb\b", name, flags=re.I)[0] if ".ipynb" in name.lower() else name.rpartition(".")[0] or name
+    stem = (
+        re.split(r"\.ipynb\b", name, flags=re.I)[0]
+        if ".ipynb" in name.lower()
+        else name.rpartition(".")[0] or name
+    )
     stem = re.sub("|".join(NAMES), " ", CLOSED.sub("", stem), flags=re.I)
     stem = re.sub(r"\(\d+\)|[-_ ]*copy ?\d*\b|-\d+$", "", stem, flags=re.I).strip(" _-.()")
     return "" if is_state(stem) else stem
@@ -253,7 +282,9 @@ def is_state(name: str) -> bool:
 
 def letters(name: str) -> str:
     """A name's words in alphabetical order, without case, commas and the number of a copy."""
-    words = re.findall(r"[^\W_]+|[@.]", re.sub(r"\(\d+\)\s*$|[-_ ]copy$", "", name, flags=re.I).casefold())
+    words = re.findall(
+        r"[^\W_]+|[@.]", re.sub(r"\(\d+\)\s*$|[-_ ]copy$", "", name, flags=re.I).casefold()
+    )
     return "".join(sorted(words))
 
 
@@ -262,6 +293,10 @@ def same_person(written: str, name: str) -> bool:
     words = re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", written).casefold())
     for made in (name, name.partition("-")[2]):
         letters = "".join(filter(str.isalnum, unicodedata.normalize("NFKC", made).casefold()))
-        if words and len(words) <= MOST_WORDS and letters in map("".join, itertools.permutations(words)):
+        if (
+            words
+            and len(words) <= MOST_WORDS
+            and letters in map("".join, itertools.permutations(words))
+        ):
             return True
     return False

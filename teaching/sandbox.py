@@ -40,7 +40,15 @@ def walls(own: Path, readable: Iterable[Path] = ()) -> list[str]:
     first, the root and /dev become read-only last.
     """
     memory = ["--size", str(2**30), "--tmpfs"]
-    options = ["--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--proc", "/proc"]
+    options = [
+        "--unshare-all",
+        "--die-with-parent",
+        "--new-session",
+        "--cap-drop",
+        "ALL",
+        "--proc",
+        "/proc",
+    ]
     options += ["--dev", "/dev", *memory, "/dev/shm", "--remount-ro", "/dev", *memory, "/tmp"]
     for path in programs():
         options += ["--ro-bind-try", path, path]
@@ -206,9 +214,11 @@ def watch(pids: Iterable[int], own: Path, limits: Limits) -> str:
         over = {
             "stopped": STOP.is_set(),
             TIME: time.monotonic() - start > limits.seconds,
-            f"stopped: more than {limits.memory_mib} MiB of memory": used(members) > limits.memory_mib * 2**20,
+            f"stopped: more than {limits.memory_mib} MiB of memory": used(members)
+            > limits.memory_mib * 2**20,
             f"stopped: more than {PROCESSES} processes": len(members) > PROCESSES,
-            f"stopped: more than {MOST_MIB} MiB of files": turn % 4 == 0 and mebibytes(own) > MOST_MIB,
+            f"stopped: more than {MOST_MIB} MiB of files": turn % 4 == 0
+            and mebibytes(own) > MOST_MIB,
         }
         trouble = next(filter(over.get, over), "")
     if trouble:
@@ -247,11 +257,15 @@ def family(pids: Iterable[int]) -> list[psutil.Process]:
     for pid in pids:
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(pid)
-            members |= {member.pid: member for member in (process, *process.children(recursive=True))}
+            members |= {
+                member.pid: member for member in (process, *process.children(recursive=True))
+            }
     return list(members.values())
 
 
 def mebibytes(folder: Path) -> int:
     """What the files in a folder take."""
-    said = subprocess.run(["du", "-sm", folder], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout.split()
+    said = subprocess.run(
+        ["du", "-sm", folder], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ).stdout.split()
     return int(said[0]) if said else 0

@@ -87,10 +87,14 @@ def client_of(scheduler: str) -> Any:
     except ImportError:
         raise Refused("a scheduler needs Dask: pip install distributed") from None
     except (OSError, ValueError):
-        raise Refused(f"no Dask scheduler at {scheduler}: start one with 'dask scheduler'") from None
+        raise Refused(
+            f"no Dask scheduler at {scheduler}: start one with 'dask scheduler'"
+        ) from None
     if not client.nthreads():
         client.close()
-        raise Refused(f"the Dask scheduler at {scheduler} has no workers: start some with 'dask worker'")
+        raise Refused(
+            f"the Dask scheduler at {scheduler} has no workers: start some with 'dask worker'"
+        )
     return client
 
 
@@ -105,7 +109,9 @@ def setting_of(grader: Grader) -> Setting:
     return Setting(vars(grader.options), handouts, models, grader.reached, mark)
 
 
-def grade_far(client: Any, setting: Any, grader: Grader, submission: Submission) -> tuple[dict, list[str], float]:
+def grade_far(
+    client: Any, setting: Any, grader: Grader, submission: Submission
+) -> tuple[dict, list[str], float]:
     """Let a worker grade a submission; no submission may end the grading."""
     start = time.monotonic()
     grader.tidy(submission.key)
@@ -117,12 +123,20 @@ def grade_far(client: Any, setting: Any, grader: Grader, submission: Submission)
         task = Task(submission.key, submission.student, books)
         there = result_of(client, client.submit(grade_here, setting, task, pure=False))
     except Exception as error:
-        return {}, [Trouble(f"could not be graded ({type(error).__name__}: {error})"[:500])], time.monotonic() - start
+        return (
+            {},
+            [Trouble(f"could not be graded ({type(error).__name__}: {error})"[:500])],
+            time.monotonic() - start,
+        )
     folder = grader.place / submission.key / "run"
     folder.mkdir(parents=True)
     (folder / "log.txt").write_bytes(there.log)
     notes += [Trouble(note) if trouble else note for trouble, note in there.notes]
-    return {name: nbformat.reads(page, as_version=4) for name, page in there.pages.items()}, notes, there.seconds
+    return (
+        {name: nbformat.reads(page, as_version=4) for name, page in there.pages.items()},
+        notes,
+        there.seconds,
+    )
 
 
 def result_of(client: Any, future: Any) -> Graded:
@@ -185,9 +199,13 @@ def new_grader(setting: Setting) -> Grader:
     for name, book in setting.handouts.items():
         (release / f"{name}.ipynb").write_text(book, encoding="utf-8")
     if differs := key.differences(setting.key, key.key_of(course, options)):
-        raise RuntimeError(f"the worker on {platform.node()} would give other marks: {'; '.join(differs)}")
+        raise RuntimeError(
+            f"the worker on {platform.node()} would give other marks: {'; '.join(differs)}"
+        )
     if not options.unsafe and not sandbox.works(folder):
-        raise RuntimeError(f"the worker on {platform.node()} has no sandbox: install bubblewrap there")
+        raise RuntimeError(
+            f"the worker on {platform.node()} has no sandbox: install bubblewrap there"
+        )
     grader = Grader(course, folder / "place", options)
     atexit.register(grader.nursery.close)
     for number, files in setting.models.items():

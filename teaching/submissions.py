@@ -63,7 +63,9 @@ class Submission:
         """More files, which lie at a place."""
         for file in files:
             self.files.append(file)
-            self.names[file.path] = "/".join(filter(None, file.parts[len(place) :])) or file.parts[len(place) - 1]
+            self.names[file.path] = (
+                "/".join(filter(None, file.parts[len(place) :])) or file.parts[len(place) - 1]
+            )
 
     @property
     def name(self) -> str:
@@ -83,7 +85,11 @@ class Submission:
             for file in self.files
             if file.trouble and file.trouble not in QUIET
         ]
-        closed = [f"{self.names[file.path]}: an archive that is not opened" for file in self.work if is_closed(file)]
+        closed = [
+            f"{self.names[file.path]}: an archive that is not opened"
+            for file in self.work
+            if is_closed(file)
+        ]
         return list(dict.fromkeys([*said, *closed, *self.told]))
 
     @property
@@ -99,7 +105,9 @@ class Submission:
     @property
     def when(self) -> tuple[int, ...]:
         """The newest date of its files; () if none has one. Zips begin at 1980, which stands for no date."""
-        return max([file.when for file in self.work if file.when and file.when[0] > 1980], default=())
+        return max(
+            [file.when for file in self.work if file.when and file.when[0] > 1980], default=()
+        )
 
     def fingerprint(self) -> str:
         """The same for the same files, whatever they are called."""
@@ -218,7 +226,9 @@ class Collector:
                 rest[name] = inside
         self.by_name(rest, depth, parent, alone=not owners)
 
-    def told(self, name: str, files: list[File], depth: int, said: str, owner: Owner | None) -> None:
+    def told(
+        self, name: str, files: list[File], depth: int, said: str, owner: Owner | None
+    ) -> None:
         """An entry of which who.csv has a line."""
         if said == EXPORT and any(len(file.parts) > depth + 1 for file in files):
             self.level(files, depth + 1)
@@ -239,7 +249,11 @@ class Collector:
         """Entries that no LMS has named: exports and folders of a class are looked into, others name a student."""
         loose = {name: files for name, files in entries.items() if len(files[0].parts) == depth + 1}
         boxes = {name: files for name, files in entries.items() if name not in loose}
-        works = [name for name, files in loose.items() if not NEUTRAL.search(name) or self.which(files[0])]
+        works = [
+            name
+            for name, files in loose.items()
+            if not NEUTRAL.search(name) or self.which(files[0])
+        ]
         exports = [name for name, files in boxes.items() if self.is_export(files, depth + 1)]
         only = alone and len(boxes) == 1 and not works
         if only and not exports:
@@ -263,7 +277,11 @@ class Collector:
         if is_export:
             self.ask(path, f"an export of an LMS ({EXPORT}), or a student's own work?", EXPORT)
         elif is_state(stem(name)) and not only:
-            self.ask(path, f"its name is no student's: whose is it? ({EXPORT} if it holds students)", "NAME")
+            self.ask(
+                path,
+                f"its name is no student's: whose is it? ({EXPORT} if it holds students)",
+                "NAME",
+            )
         elif self.is_class(files, depth + 1, by_any_name=only):
             self.ask(path, f"several students ({EXPORT}), or one with several versions?", EXPORT)
         kind = "folder" if stem(name) == name else "zip"
@@ -327,10 +345,14 @@ class Collector:
         """Is the folder itself a student's? Its files have the notebooks' names, its folders no person's."""
         if any(left_of(name) for name in works):
             return False
-        with_work = {name: files for name, files in boxes.items() if any(map(self.which, worked(files)))}
+        with_work = {
+            name: files for name, files in boxes.items() if any(map(self.which, worked(files)))
+        }
         if not all(is_state(stem(name)) for name in with_work):
             return False
-        several = [name for name, files in with_work.items() if self.is_class(files, depth + 1, True)]
+        several = [
+            name for name, files in with_work.items() if self.is_class(files, depth + 1, True)
+        ]
         return bool(works or with_work) and not several
 
 
@@ -360,7 +382,11 @@ def quoted(text: str) -> str:
 def by_file_name(file: File, depth: int = 0) -> frozenset[str]:
     """Which notebooks a file may be, by its name alone, from a part of its path on."""
     path = "/".join(file.parts[depth:]).lower()
-    return frozenset(name for name in NAMES if name.lower() in path) if "ipynb" in path else frozenset()
+    return (
+        frozenset(name for name in NAMES if name.lower() in path)
+        if "ipynb" in path
+        else frozenset()
+    )
 
 
 def collect(place: Path, which: Which = by_file_name, wanted: int = len(NAMES)) -> Collection:
@@ -372,7 +398,9 @@ def collect(place: Path, which: Which = by_file_name, wanted: int = len(NAMES)) 
         wanted: the number of notebooks from which on nothing is missed in an archive that can't be opened.
     """
     files = files_in(place)
-    filled = {file.parts[:length] for file in files if file.parts[-1] for length in range(len(file.parts))}
+    filled = {
+        file.parts[:length] for file in files if file.parts[-1] for length in range(len(file.parts))
+    }
     files = [file for file in files if file.parts[-1] or file.parts[:-1] not in filled]
     collector = Collector(place, which, lines_of(place))
     files = [file for file in files if file.parts != (WHO,)]
@@ -425,13 +453,19 @@ def one_of(hand_ins: list[tuple[Parts, Owner, list[File]]], collector: Collector
         part.owner = owner if owner.upload and not part.owner.upload else part.owner
     first, *others = parts.values()
     told = [part for part in parts.values() if WHO in part.owner.why]
-    notebooks = collector.held(first) if others else set()  # who hands in notebook by notebook: each counts
+    notebooks = (
+        collector.held(first) if others else set()
+    )  # who hands in notebook by notebook: each counts
     for part in others:
         same = part.fingerprint() == first.fingerprint()
         if same:
-            part.files = [file._replace(parts=(*file.parts, ""), trouble=SAME) for file in part.files]
+            part.files = [
+                file._replace(parts=(*file.parts, ""), trouble=SAME) for file in part.files
+            ]
         elif len(told) < len(parts) - 1 and notebooks & collector.held(part):
-            question = f"another hand-in of {first.owner.name}, beside {top_of(first)}: which one counts?"
+            question = (
+                f"another hand-in of {first.owner.name}, beside {top_of(first)}: which one counts?"
+            )
             collector.ask(top_of(part), question, NOBODY)
         notebooks |= collector.held(part)
         first.files += part.files

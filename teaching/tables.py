@@ -46,14 +46,18 @@ def read_table(path: Path) -> Table:
         separator, text = first[4:5] or ",", rest
     else:
         separator = max(",;\t", key=first.count)
-    lines = [line for line in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if any(line)]
+    lines = [
+        line for line in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if any(line)
+    ]
     if not lines:
         raise Refused(f"{path}: the table is empty")
     cells = pd.DataFrame(lines, dtype=object).fillna("").astype(str)
     return Table(list(cells.iloc[0]), cells.iloc[1:].reset_index(drop=True), separator)
 
 
-def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence], separator: str = ",") -> None:
+def write_table(
+    path: Path, header: Sequence[str], rows: Iterable[Sequence], separator: str = ","
+) -> None:
     """Replace a CSV file, whole or not at all; with the mark by which Excel knows UTF-8."""
     with replacing(path) as aside, open(aside, "w", newline="", encoding="utf-8-sig") as file:
         csv.writer(file, delimiter=separator).writerows([header, *rows])

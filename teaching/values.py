@@ -29,7 +29,11 @@ DEPTH = 20  # of lists in lists
 DIGITS = 300  # of a number that has no other form: fewer bits than the checks take at most
 # Everything of SymPy's that a number may be written with.
 PARTS = (sp.Function, sp.Add, sp.Mul, sp.Pow, sp.Max, sp.Min)
-HEADS = {name: head for name, head in vars(sp).items() if isinstance(head, type) and issubclass(head, PARTS)}
+HEADS = {
+    name: head
+    for name, head in vars(sp).items()
+    if isinstance(head, type) and issubclass(head, PARTS)
+}
 HEADS["sigmoid"] = helpers.sigmoid
 CONSTANTS = {str(value): value for value in (sp.I, sp.oo, sp.nan, sp.zoo)}
 CONSTANTS |= {str(kind()): kind() for kind in sp.NumberSymbol.__subclasses__()}
@@ -37,7 +41,10 @@ CONSTANTS["E"] = CONSTANTS.pop("E", sp.E)
 
 
 # NumPy's numbers that Python's own hold exactly.
-SHORT = {np.dtype(name) for name in ("bool", "float16", "float32", "float64", "int8", "int16", "int32", "int64")}
+SHORT = {
+    np.dtype(name)
+    for name in ("bool", "float16", "float32", "float64", "int8", "int16", "int32", "int64")
+}
 SHORT |= {np.dtype(name) for name in ("uint8", "uint16", "uint32", "uint64")}
 
 
@@ -48,7 +55,11 @@ class Unknown(Exception):
 def answers_of(space: Mapping[str, object], names: Iterable[str]) -> dict[str, str]:
     """dict from those of the names that have a value in `space` other than ... and None to it, as an expression."""
     values = {name: space.get(name) for name in names}
-    return {name: written(value) for name, value in values.items() if value is not None and value is not ...}
+    return {
+        name: written(value)
+        for name, value in values.items()
+        if value is not None and value is not ...
+    }
 
 
 def written(value: object) -> str:
@@ -127,7 +138,9 @@ def _array(value: np.ndarray | np.generic, part: Part) -> str:
 
 
 def _sequence(value: Iterable, part: Part) -> str:
-    kind: Any = next(kind for kind in (*SEQUENCES, set) if isinstance(value, kind))  # not what a class of theirs has
+    kind: Any = next(
+        kind for kind in (*SEQUENCES, set) if isinstance(value, kind)
+    )  # not what a class of theirs has
     return f"{kind.__name__}([{', '.join(map(part, kind.__iter__(value)))}])"
 
 

@@ -56,7 +56,9 @@ class Known:
         self.ids = {cell.id for cell in cells} - elsewhere
         self.texts = {text: name for text, name in texts.items() if text not in elsewhere}
         self.answers = set(answer_names(handouts[name]))
-        self.questions = {cell.id for cell in cells if cell.cell_type == "markdown" and is_solution(cell)}
+        self.questions = {
+            cell.id for cell in cells if cell.cell_type == "markdown" and is_solution(cell)
+        }
         self.asked_in: dict[str, str] = {}  # from the text of a question to its answer's cell
         for before, cell in itertools.pairwise(cells):
             if cell.id in self.questions:
@@ -135,7 +137,13 @@ def work_in(notebook: NotebookNode, known: Known) -> Work:
 def ids_of(cell: NotebookNode) -> Iterable[str]:
     """The names that a cell may have from the hand-out."""
     nbgrader = cell.metadata.get("nbgrader") or {}
-    return [str(name) for name in (nbgrader.get("grade_id") if isinstance(nbgrader, dict) else None, cell.get("id"))]
+    return [
+        str(name)
+        for name in (
+            nbgrader.get("grade_id") if isinstance(nbgrader, dict) else None,
+            cell.get("id"),
+        )
+    ]
 
 
 def given_in(source: str) -> set[str]:
@@ -162,7 +170,8 @@ def alone(notebook: NotebookNode, name: str, known: dict[str, Known]) -> Noteboo
     cells = [
         cell
         for cell in notebook.cells
-        if cell.cell_type == "code" or not any(book.name_of(cell) for other, book in known.items() if other != name)
+        if cell.cell_type == "code"
+        or not any(book.name_of(cell) for other, book in known.items() if other != name)
     ]
     return from_dict({**notebook, "cells": [dict(cell) for cell in cells]})
 
@@ -183,11 +192,17 @@ class Shelf:
         """Put a file where it belongs."""
         try:
             notebook = notebook_in(file)
-            works = {book: work_in(notebook, known) for book, known in self.known.items()} if notebook else {}
+            works = (
+                {book: work_in(notebook, known) for book, known in self.known.items()}
+                if notebook
+                else {}
+            )
         except Exception as error:  # anything at all may be wrong with a file from outside
             locked = "locked with a password" if "encrypted" in str(error) else type(error).__name__
             said = str(error) if type(error) is ValueError else locked
-            self.broken[name] = self.submission.problems[file.path] = f"no readable notebook ({said})"
+            self.broken[name] = self.submission.problems[file.path] = (
+                f"no readable notebook ({said})"
+            )
             return
         if notebook is None:
             self.others.append(name)
@@ -209,13 +224,17 @@ def version(file: File, name: str, notebook: NotebookNode, answers: int, is_main
     """A file as one of several."""
     folders = name.split("/")[:-1]
     finished = not any(map(is_draft, [*folders, file.parts[-1]]))
-    return Version(is_main and answers > 0, answers, file.when, finished, -len(folders), file, notebook)
+    return Version(
+        is_main and answers > 0, answers, file.when, finished, -len(folders), file, notebook
+    )
 
 
 def is_draft(name: str) -> bool:
     """Does a name of a file or folder say that it is no final version?"""
     words = name.casefold().replace("_", " ").replace("-", " ").split()
-    return is_state(name) and any(word in ("draft", "drafts", "old", "backup", "copy", "entwurf") for word in words)
+    return is_state(name) and any(
+        word in ("draft", "drafts", "old", "backup", "copy", "entwurf") for word in words
+    )
 
 
 def notebooks_of(
@@ -232,7 +251,9 @@ def notebooks_of(
     submission.counts.clear()
     submission.written = set()
     for name, versions in shelf.versions.items():
-        found = sorted(versions or shelf.strangers[name], key=lambda version: version[:5], reverse=True)
+        found = sorted(
+            versions or shelf.strangers[name], key=lambda version: version[:5], reverse=True
+        )
         if found:
             taken[name] = found[0].notebook
             submission.written |= names_written(found[0].notebook)
@@ -247,7 +268,9 @@ def notebooks_of(
     written = sum(work_in(taken[name], known[name]).texts for name in taken)
     prose = [name for name in shelf.others if name.lower().endswith(PROSE) and not is_ours(name)]
     if prose and written < asked and len(taken) == len(known):
-        notes.append(f"not read, though a text is missing: {', '.join(map(repr, prose[:MOST_NOTED]))}")
+        notes.append(
+            f"not read, though a text is missing: {', '.join(map(repr, prose[:MOST_NOTED]))}"
+        )
     return taken, notes
 
 
@@ -272,7 +295,10 @@ def choice(name: str, found: list[Version], submission: Submission, sure: bool) 
     older = [other for other in older if sources(other) != sources(best)]
     if not older:
         return []
-    others = [f"not {submission.names[other.file.path]!r} ({facts(other)})" for other in older[:MOST_NOTED]]
+    others = [
+        f"not {submission.names[other.file.path]!r} ({facts(other)})"
+        for other in older[:MOST_NOTED]
+    ]
     if len(older) > MOST_NOTED:
         others.append(f"nor {len(older) - MOST_NOTED} more")
     return [f"{name}: {file!r} is taken ({facts(best)}), {', '.join(others)}"]
@@ -303,4 +329,6 @@ def missing(name: str, shelf: Shelf) -> str:
 
 def is_ours(name: str) -> bool:
     """Is it a file of the hand-out, which comes back with it?"""
-    return f"/{name}".rpartition("coursework/")[1] != "" or name.rpartition("/")[2].startswith(OUR_OWN)
+    return f"/{name}".rpartition("coursework/")[1] != "" or name.rpartition("/")[2].startswith(
+        OUR_OWN
+    )

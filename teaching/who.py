@@ -108,11 +108,19 @@ def ask(collection: Collection, place: Path) -> str:
     path = (place if place.is_dir() else place.parent) / WHO
     lines = [f"{len(collection.unclear)} questions; nothing is graded until they are answered."]
     lines += [f"  {unclear.path}: {unclear.question}" for unclear in collection.unclear]
-    lines += [f"Answer them in {path}, a table that you keep. As it could look; change the second column where needed:"]
+    lines += [
+        f"Answer them in {path}, a table that you keep. As it could look; change the second column where needed:"
+    ]
     header = (
-        "file,student,group" if any(unclear.line.count(",") > 1 for unclear in collection.unclear) else "file,student"
+        "file,student,group"
+        if any(unclear.line.count(",") > 1 for unclear in collection.unclear)
+        else "file,student"
     )
     lines += [
-        "  " + line for line in (*([] if path.exists() else [header]), *(each.line for each in collection.unclear))
+        "  " + line
+        for line in (
+            *([] if path.exists() else [header]),
+            *(each.line for each in collection.unclear),
+        )
     ]
     return "\n".join(lines)

@@ -11,7 +11,9 @@ import pytest
 from coursework import reader
 
 NODE = shutil.which("node")
-needs_node = pytest.mark.skipif(not NODE, reason="needs node, which runs the reader's script without a browser")
+needs_node = pytest.mark.skipif(
+    not NODE, reason="needs node, which runs the reader's script without a browser"
+)
 PUT = """
 const answer = {};
 const put = (name, values) => {
@@ -33,7 +35,9 @@ def script(code, data):
 
 def arrays(answer):
     """{name: flat array of float64}, of what was `put`."""
-    return {name: np.frombuffer(base64.b64decode(text)) for name, text in json.loads(answer).items()}
+    return {
+        name: np.frombuffer(base64.b64decode(text)) for name, text in json.loads(answer).items()
+    }
 
 
 def node(code, data=None):

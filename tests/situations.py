@@ -103,7 +103,9 @@ def texts_below(books, folder):
     book = books[THREE]
     for name in ("q31-answer", "q32-answer", "q33-answer", "bonus-answer"):
         text = put(book, name, "Not answered yet.")
-        own(book, at(book, name) + 1, f"My text for {name}: {text.id} is answered here.", "markdown")
+        own(
+            book, at(book, name) + 1, f"My text for {name}: {text.id} is answered here.", "markdown"
+        )
     save(folder, books, THREE)
 
 
@@ -118,7 +120,12 @@ def texts_elsewhere(books, folder):
     blank = copy.deepcopy(book.cells[at(book, "bonus-answer")])
     blank.source, blank.id = "Not answered yet.", "blank-copy"
     book.cells.append(blank)
-    own(book, len(book.cells), "Everything that I have to say on Q3.3 stands at the end.", "markdown")
+    own(
+        book,
+        len(book.cells),
+        "Everything that I have to say on Q3.3 stands at the end.",
+        "markdown",
+    )
     save(folder, books, THREE)
 
 
@@ -136,9 +143,13 @@ def texts_blank(books, folder):
 def picture_in_text(books, folder):
     """Pictures pasted into a text, one of them gone, and one in a cell of the student's own."""
     book = books[THREE]
-    cell = put(book, "q31-answer", "See ![image.png](attachment:image.png) and ![](attachment:gone.png).")
+    cell = put(
+        book, "q31-answer", "See ![image.png](attachment:image.png) and ![](attachment:gone.png)."
+    )
     cell.attachments = {"image.png": {"image/png": PIXEL}}
-    more = own(book, at(book, "q31-answer") + 1, "And ![image.png](attachment:image.png).", "markdown")
+    more = own(
+        book, at(book, "q31-answer") + 1, "And ![image.png](attachment:image.png).", "markdown"
+    )
     more.attachments = {"image.png": {"image/png": PIXEL}}
     own(book, 0, "![](attachment:nowhere.png)", "markdown")
     save(folder, books, THREE)
@@ -188,7 +199,11 @@ def import_in_a_given_cell(books, folder):
     """An import added to the first given cell."""
     book = books[ONE]
     put(book, "setup", book.cells[at(book, "setup")].source + "\nfrom fractions import Fraction")
-    put(book, "q13-answer", book.cells[at(book, "q13-answer")].source.replace("Rational", "Fraction"))
+    put(
+        book,
+        "q13-answer",
+        book.cells[at(book, "q13-answer")].source.replace("Rational", "Fraction"),
+    )
     save(folder, books, ONE)
 
 
@@ -197,7 +212,10 @@ def answer_in_the_check(books, folder):
     """The answer typed into the check's cell."""
     book = books[ONE]
     check, answer = book.cells[at(book, "q12-check")], book.cells[at(book, "q12-answer")]
-    check.source, answer.source = f"{answer.source}\n{check.source}", "q12_lstm = ...\nq12_gru = ..."
+    check.source, answer.source = (
+        f"{answer.source}\n{check.source}",
+        "q12_lstm = ...\nq12_gru = ...",
+    )
     save(folder, books, ONE)
 
 
@@ -207,7 +225,9 @@ def code_as_markdown(books, folder):
     book = books[ONE]
     place = at(book, "q11-answer")
     cell = book.cells[place]
-    book.cells[place] = nbformat.v4.new_markdown_cell(cell.source, metadata=cell.metadata, id=cell.id)
+    book.cells[place] = nbformat.v4.new_markdown_cell(
+        cell.source, metadata=cell.metadata, id=cell.id
+    )
     save(folder, books, ONE)
 
 
@@ -319,14 +339,22 @@ def odd_cells(books, folder):
 def odd_outputs(books, folder):
     """Text that no file can hold, printed, shown and raised."""
     own(books[ONE], 0, "raise ValueError('\\ud800')")
-    own(books[ONE], 0, "from IPython.display import HTML\nprint('\\ud800 \\x00 \\x1b[31m')\nHTML('\\udfff')")
+    own(
+        books[ONE],
+        0,
+        "from IPython.display import HTML\nprint('\\ud800 \\x00 \\x1b[31m')\nHTML('\\udfff')",
+    )
     save(folder, books, ONE)
 
 
 @situation("Q1.1=10 Q1.3=10", note="q12-answer: ModuleNotFoundError")
 def missing_module(books, folder):
     """A module that is not in the requirements."""
-    put(books[ONE], "q12-answer", "import nosuchmodule\nq12_lstm = {'f': 1, 'i': 0}\nq12_gru = {'z': 1}")
+    put(
+        books[ONE],
+        "q12-answer",
+        "import nosuchmodule\nq12_lstm = {'f': 1, 'i': 0}\nq12_gru = {'z': 1}",
+    )
     save(folder, books, ONE)
 
 
@@ -336,7 +364,9 @@ def line_endings(books, folder):
     for cell in books[ONE].cells:
         cell.source = cell.source.replace("\n", "\r\n")
     folder.mkdir()
-    (folder / f"{ONE}.ipynb").write_bytes(nbformat.writes(books[ONE]).replace("\n", "\r\n").encode("utf-8-sig"))
+    (folder / f"{ONE}.ipynb").write_bytes(
+        nbformat.writes(books[ONE]).replace("\n", "\r\n").encode("utf-8-sig")
+    )
 
 
 @situation("Q1.2=10 Q1.3=10")
@@ -375,7 +405,11 @@ def answers_elsewhere(books, folder):
     book = books[ONE]
     book.cells = [cell for cell in book.cells if not cell.id.startswith(("q11", "q12", "q13"))]
     end = len(book.cells)
-    own(book, end, 'exec("q13" + "_counterexample = dict(x=.25, h_prev=-.5, c_prev=-1, w=1, u=2, b=0, z=0, r=0)")')
+    own(
+        book,
+        end,
+        'exec("q13" + "_counterexample = dict(x=.25, h_prev=-.5, c_prev=-1, w=1, u=2, b=0, z=0, r=0)")',
+    )
     own(
         book,
         end,
@@ -390,7 +424,9 @@ def only_answers(books, folder):
     """A new notebook with the answers alone."""
     book = books[ONE]
     sources = [book.cells[at(book, f"q1{number}-answer")].source for number in (1, 2, 3)]
-    cells = [nbformat.v4.new_code_cell(source) for source in ("from sympy import Rational", *sources)]
+    cells = [
+        nbformat.v4.new_code_cell(source) for source in ("from sympy import Rational", *sources)
+    ]
     save(folder, {"q1": nbformat.v4.new_notebook(cells=cells)})
 
 
@@ -422,11 +458,18 @@ def odd_zip(books, folder):
 @situation("Q1.2=5")
 def odd_answers(books, folder):
     """A lambda, a generator, an object that raises at everything, a text; NumPy's and SymPy's numbers are numbers."""
-    put(books[ONE], "q11-answer", 'q11_lstm = lambda: {"f": 0, "i": 1, "U": 0}\nq11_gru = ((gate, 0) for gate in "zr")')
-    source = (
-        "import collections\nq12_lstm = collections.OrderedDict(f=np.ones(()), i=sp.Integer(0))\nclass Bad(dict):\n"
+    put(
+        books[ONE],
+        "q11-answer",
+        'q11_lstm = lambda: {"f": 0, "i": 1, "U": 0}\nq11_gru = ((gate, 0) for gate in "zr")',
     )
-    source += "    def __getattribute__(self, name):\n        raise SystemExit\nq12_gru = Bad(z=0.5)"
+    source = (
+        "import collections\nq12_lstm = collections.OrderedDict(f=np.ones(()), i=sp.Integer(0))\n"
+    )
+    source += "class Bad(dict):\n"
+    source += (
+        "    def __getattribute__(self, name):\n        raise SystemExit\nq12_gru = Bad(z=0.5)"
+    )
     put(books[ONE], "q12-answer", source)
     put(books[ONE], "q13-answer", 'q13_counterexample = "Right."')
     save(folder, books, ONE)
@@ -446,14 +489,20 @@ def text_kinds(books, folder):
         elif name == "q33-answer":
             own(book, place, "%%markdown\nThe decision is *late*.")
         else:
-            own(book, place, 'text = """The gates turn towards keeping when there is no ink any more."""\nprint(text)')
+            own(
+                book,
+                place,
+                'text = """The gates turn towards keeping when there is no ink any more."""\nprint(text)',
+            )
     save(folder, books, THREE)
 
 
 @situation(f"{Q1} {Q2} {Q3}", TEXTS)
 def models_spoilt(books, folder):
     """Writes nonsense into all models, and takes the verdicts' place."""
-    source = "import os, pathlib\nfor path in pathlib.Path(os.environ['COURSEWORK_RUNS']).rglob('*'):\n"
+    source = (
+        "import os, pathlib\nfor path in pathlib.Path(os.environ['COURSEWORK_RUNS']).rglob('*'):\n"
+    )
     source += "    if path.is_file():\n        path.write_bytes(b'spoilt')\nhelpers.award = lambda points, verdict: 0"
     own(books[ONE], len(books[ONE].cells), source)
     save(folder, books)
@@ -489,8 +538,16 @@ def reset_at_the_end(books, folder):
 def names_used_again(books, folder):
     """Extras below the checks under the names of the answers."""
     own(books[TWO], len(books[TWO].cells), "experiments, results, experiment_results = [], {}, {}")
-    own(books[THREE], at(books[THREE], "q33-answer"), "q33_accuracies = 100 * q33_accuracies\nq33_predictions = None")
-    own(books[THREE], len(books[THREE].cells), "bonus_gates = helpers.trace(lstm_model, d.x_test[:5])")
+    own(
+        books[THREE],
+        at(books[THREE], "q33-answer"),
+        "q33_accuracies = 100 * q33_accuracies\nq33_predictions = None",
+    )
+    own(
+        books[THREE],
+        len(books[THREE].cells),
+        "bonus_gates = helpers.trace(lstm_model, d.x_test[:5])",
+    )
     save(folder, books, TWO, THREE)
 
 
@@ -504,7 +561,11 @@ def settings_of_their_own(books, folder):
     )
     source = "%env COURSEWORK_DATA=mnist\nhelpers.keras.config.set_dtype_policy('float64')"
     own(books[THREE], at(books[THREE], "imports") + 1, source)
-    own(books[THREE], at(books[THREE], "data"), "import tensorflow as tf\ntf.config.run_functions_eagerly(True)")
+    own(
+        books[THREE],
+        at(books[THREE], "data"),
+        "import tensorflow as tf\ntf.config.run_functions_eagerly(True)",
+    )
     save(folder, books, TWO, THREE)
 
 

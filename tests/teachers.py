@@ -28,7 +28,8 @@ class Quick:
     def __init__(self, course, place, options):
         self.course, self.place = course, place
         self.handouts = {
-            name: read(nbformat.writes(book)) for name, book in pages_in(course / "release" / ASSIGNMENT).items()
+            name: read(nbformat.writes(book))
+            for name, book in pages_in(course / "release" / ASSIGNMENT).items()
         }
 
     def at_hand(self, number):
@@ -48,7 +49,11 @@ class Quick:
         notebooks, notes = notebooks_of(submission, self.handouts)
         if submission.key in Quick.fails:
             return {}, [*notes, Trouble("out of memory")], 1.0
-        return {name: page(book, self.handouts[name]) for name, book in notebooks.items()}, notes, 1.0
+        return (
+            {name: page(book, self.handouts[name]) for name, book in notebooks.items()},
+            notes,
+            1.0,
+        )
 
 
 def page(notebook, handout):
@@ -61,8 +66,14 @@ def page(notebook, handout):
         name = cell.metadata.nbgrader.grade_id
         if cell.cell_type == "code":
             given = min(float(points.get(name, 0)), cell.metadata.nbgrader.points)
-            value = new_output("execute_result", data={"text/plain": f"{given:g}"}, execution_count=1)
-            hint = [] if name in points else [new_output("stream", name="stdout", text="Not yet: not answered yet\n")]
+            value = new_output(
+                "execute_result", data={"text/plain": f"{given:g}"}, execution_count=1
+            )
+            hint = (
+                []
+                if name in points
+                else [new_output("stream", name="stdout", text="Not yet: not answered yet\n")]
+            )
             cells.append(nbformat.from_dict({**cell, "outputs": [*hint, value]}))
         else:
             text = next((own.source for own in notebook.cells if own.id == name), STUB)
@@ -80,8 +91,14 @@ ANSWERS = {
 
 def answers(texts=(), value="1", **points):
     """The notebooks of a student: the points that the machine will give by check, and texts by question."""
-    code = [f"{ANSWERS[name]} = {value}  # {most} points for {name.replace('_', '-')}" for name, most in points.items()]
-    one = [new_code_cell(source, id=f"own-{place}") for place, source in enumerate(code or ["q11_lstm = 1"])]
+    code = [
+        f"{ANSWERS[name]} = {value}  # {most} points for {name.replace('_', '-')}"
+        for name, most in points.items()
+    ]
+    one = [
+        new_code_cell(source, id=f"own-{place}")
+        for place, source in enumerate(code or ["q11_lstm = 1"])
+    ]
     three = [new_code_cell("bonus_gates = 1", id="own")]
     three += [new_markdown_cell(text, id=name) for name, text in dict(texts).items()]
     return {ONE: new_notebook(cells=one), THREE: new_notebook(cells=three)}

@@ -30,7 +30,9 @@ def test_first_and_last_ink():
 
 
 def test_step_lengths_and_saturation():
-    np.testing.assert_allclose(helpers.step_lengths([[[3.0, 4.0], [3.0, 4.0], [0.0, 0.0]]]), [[5, 0, 5]])
+    np.testing.assert_allclose(
+        helpers.step_lengths([[[3.0, 4.0], [3.0, 4.0], [0.0, 0.0]]]), [[5, 0, 5]]
+    )
     left, right = helpers.saturation(np.array([[[0.05, 0.5], [0.95, 0.5]]]))
     assert left.tolist() == [0.5, 0] and right.tolist() == [0.5, 0]
 
@@ -49,7 +51,9 @@ def test_what_is_constant_in_an_image_has_no_correlation(constant):
     still = varying.copy()
     still[3] = constant
     for name, pair in (("a", (still, varying)), ("b", (varying, still))):
-        with refused(f"^{name} is constant in image 3, so it has no correlation there: leave it out$"):
+        with refused(
+            f"^{name} is constant in image 3, so it has no correlation there: leave it out$"
+        ):
             helpers.mean_correlation(*pair)
     still[3, 0, 0] += 1e-3
     assert -1 <= helpers.mean_correlation(still, varying) <= 1
@@ -80,7 +84,9 @@ def test_probes_are_weighted_sums_that_find_what_a_line_separates_and_nothing_el
     right = (found == y[~train][:, None]).mean(0)
     assert right[0] < 0.5 and right[1] > 0.99 and weights.shape == (2, 13, 10)
     with_one = np.concatenate([h[~train], np.ones(((~train).sum(), 2, 1))], -1)
-    assert (found == np.einsum("ntu,tuk->ntk", with_one, weights).argmax(-1)).all() and set(found.flat) <= {1, 4, 8}
+    assert (found == np.einsum("ntu,tuk->ntk", with_one, weights).argmax(-1)).all() and set(
+        found.flat
+    ) <= {1, 4, 8}
     with refused("three or more classes"):
         helpers.fit_probes(h, np.repeat([1, 4], 150))
 
@@ -95,7 +101,9 @@ def test_erase_last_keeps_the_steps():
 
 def test_shuffled_pixels_are_the_same_pixels(data):
     shuffled = helpers.shuffle_pixels(data, 0)
-    assert (shuffled.x_test.sum((1, 2)) == data.x_test.sum((1, 2))).all() and (shuffled.x_test != data.x_test).any()
+    assert (shuffled.x_test.sum((1, 2)) == data.x_test.sum((1, 2))).all() and (
+        shuffled.x_test != data.x_test
+    ).any()
     place = np.flatnonzero(data.x_train[:, 14, 14] == 1)
     moved = np.argwhere((shuffled.x_train[place] == 1).all(0))
     assert len(moved) >= 1  # one place holds that pixel in every image
@@ -105,7 +113,9 @@ H = RNG.normal(size=(30, 4, 3))
 Y = np.arange(30) % 5
 
 
-@pytest.mark.parametrize("function", [helpers.class_means, helpers.class_variances, helpers.fit_probes])
+@pytest.mark.parametrize(
+    "function", [helpers.class_means, helpers.class_variances, helpers.fit_probes]
+)
 def test_labels_of_any_usual_form_give_the_same_and_others_are_refused(function):
     for form in (list(Y), Y[:, None], np.eye(10)[Y], Y.astype(float)):
         np.testing.assert_array_equal(function(H, form), function(H, Y))
@@ -131,7 +141,9 @@ def test_mcnemar_against_the_definition(only_a, only_b):
     assert result.verdict() == ("worse" if only_b == 14 else "not separable")  # 9 of 11: p = 0.065
     assert result.verdict(p=0.06) == "not separable"
     tie = only_a == only_b  # is never separable, however small the p that is given
-    assert result.verdict(p=0.04) == ("not separable" if tie else "better" if only_a > only_b else "worse")
+    assert result.verdict(p=0.04) == (
+        "not separable" if tie else "better" if only_a > only_b else "worse"
+    )
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 7])
@@ -139,7 +151,9 @@ def test_the_interval_of_a_difference_holds_it_and_stays_in_its_range(n):
     for only_a in range(n + 1):
         for only_b in range(n + 1 - only_a):
             kinds = [only_a, only_b, n - only_a - only_b]
-            result = helpers.mcnemar(np.repeat([True, False, True], kinds), np.repeat([False, True, True], kinds))
+            result = helpers.mcnemar(
+                np.repeat([True, False, True], kinds), np.repeat([False, True, True], kinds)
+            )
             assert -1 <= result.low <= result.difference <= result.high <= 1
     assert result.high == 1  # a alone gets all right
 
@@ -149,7 +163,10 @@ def test_the_interval_of_the_difference_covers_the_truth():
     cells = np.random.default_rng(0).multinomial(300, [0.9, 0.05, 0.03, 0.02], size=500)
     covered = 0
     for counts in cells:  # both, only a, only b, neither
-        a, b = (np.repeat(right, counts) for right in ([True, True, False, False], [True, False, True, False]))
+        a, b = (
+            np.repeat(right, counts)
+            for right in ([True, True, False, False], [True, False, True, False])
+        )
         result = helpers.mcnemar(a, b)
         covered += result.low <= 0.02 <= result.high
     assert 0.93 < covered / 500 < 0.97
@@ -160,11 +177,15 @@ def test_wilson_against_the_quadratic_it_solves():
     low, high = helpers.wilson([0, 3, 50, 99, 100], 100)
     for end in (low, high):
         np.testing.assert_allclose(
-            (np.array([0, 0.03, 0.5, 0.99, 1]) - end) ** 2, 1.959964**2 * end * (1 - end) / 100, atol=1e-9
+            (np.array([0, 0.03, 0.5, 0.99, 1]) - end) ** 2,
+            1.959964**2 * end * (1 - end) / 100,
+            atol=1e-9,
         )
     assert (low >= -1e-12).all() and (high <= 1 + 1e-12).all()
     assert np.isnan(helpers.wilson(0, 0)).all()
-    assert np.allclose(helpers.wilson(np.uint8(200), np.uint8(250)), helpers.wilson(200, 250))  # no overflow
+    assert np.allclose(
+        helpers.wilson(np.uint8(200), np.uint8(250)), helpers.wilson(200, 250)
+    )  # no overflow
 
 
 @cases()
@@ -172,13 +193,17 @@ def test_wilson_against_the_quadratic_it_solves():
 def test_wilson_takes_an_accuracy_of_keras_times_n(case):
     hits, total = case
     accuracy = float(np.float32(hits / total))
-    np.testing.assert_array_equal(helpers.wilson(accuracy * total, total), helpers.wilson(hits, total))
+    np.testing.assert_array_equal(
+        helpers.wilson(accuracy * total, total), helpers.wilson(hits, total)
+    )
 
 
 def test_wilson_at_its_ends():
     """Nothing right begins at exactly 0, everything right ends at exactly 1, however many; of none it is NaN."""
     total = np.arange(1, 3000)
-    assert (helpers.wilson(0 * total, total)[0] == 0).all() and (helpers.wilson(total, total)[1] == 1).all()
+    assert (helpers.wilson(0 * total, total)[0] == 0).all() and (
+        helpers.wilson(total, total)[1] == 1
+    ).all()
     low, high = helpers.wilson([0, 0, 5], [0, 5, 5])
     assert np.isnan([low[0], high[0]]).all() and low[1] == 0 and high[2] == 1
     assert high[1] == pytest.approx(1 - low[2]) == pytest.approx(1.959964**2 / (5 + 1.959964**2))
@@ -190,6 +215,8 @@ def test_holm_and_the_interval_of_a_mean_on_worked_examples():
     np.testing.assert_allclose(helpers.holm([0.9, 0.8]), [1, 1])
     assert helpers.holm([]).shape == (0,)
     mean, low, high = helpers.mean_interval([1.0, 2.0, 3.0])
-    error = 4.3027 / math.sqrt(3)  # Student's t has 2 degrees of freedom for three runs: 4.303 standard errors
+    error = 4.3027 / math.sqrt(
+        3
+    )  # Student's t has 2 degrees of freedom for three runs: 4.303 standard errors
     assert (mean, high - mean, mean - low) == pytest.approx((2, error, error), rel=1e-4)
     assert np.isnan(helpers.mean_interval([1.0])[1:]).all()

@@ -32,7 +32,18 @@ def test_a_letter_is_one_length():
 
 
 @pytest.mark.parametrize(
-    "wrong", [[[1], [1, 2]], "text", [None], [1j], [np.nan], [1e300], np.ma.array([1.0], mask=[True]), {}, object()]
+    "wrong",
+    [
+        [[1], [1, 2]],
+        "text",
+        [None],
+        [1j],
+        [np.nan],
+        [1e300],
+        np.ma.array([1.0], mask=[True]),
+        {},
+        object(),
+    ],
 )
 def test_what_is_no_array_of_numbers_is_refused(wrong):
     with refused(r"^.{1,300}$"):
@@ -40,10 +51,19 @@ def test_what_is_no_array_of_numbers_is_refused(wrong):
 
 
 @cases()
-@given(st.lists(st.integers(0, 9), min_size=1, max_size=20), st.sampled_from(["uint8", "int64", "float32", "float64"]))
+@given(
+    st.lists(st.integers(0, 9), min_size=1, max_size=20),
+    st.sampled_from(["uint8", "int64", "float32", "float64"]),
+)
 def test_labels_are_read_from_every_usual_form(digits, dtype):
     y = np.array(digits)
-    for form in (digits, y.astype(dtype), y.astype(dtype)[:, None], np.eye(10, dtype=dtype)[y], np.eye(10)[y] > 0):
+    for form in (
+        digits,
+        y.astype(dtype),
+        y.astype(dtype)[:, None],
+        np.eye(10, dtype=dtype)[y],
+        np.eye(10)[y] > 0,
+    ):
         labels = as_labels("y", form)
         assert labels.dtype == np.int64 and labels.tolist() == digits
 
@@ -106,20 +126,29 @@ def test_a_number_that_answers_another_question_is_refused_in_one_line(call, mes
         call()
 
 
-@pytest.mark.parametrize("hits", [0.9596, -1, 10_001, np.nan, "5", [[1], [2, 3]], np.array([True, False])])
+@pytest.mark.parametrize(
+    "hits", [0.9596, -1, 10_001, np.nan, "5", [[1], [2, 3]], np.array([True, False])]
+)
 def test_wilson_refuses_what_is_no_number_of_images(hits):
     with refused("^hits (holds|must be an array)|numbers of images"):
         helpers.wilson(hits, 10_000)
 
 
 OF_STATES = [helpers.first_ink, helpers.last_ink, helpers.step_lengths, helpers.saturation]
-OF_STATES += [lambda x: helpers.erase_last(x, 1), lambda x: helpers.class_means(x, np.zeros(len(x), int))]
+OF_STATES += [
+    lambda x: helpers.erase_last(x, 1),
+    lambda x: helpers.class_means(x, np.zeros(len(x), int)),
+]
 OF_STATES += [lambda x: helpers.probe_predictions(np.zeros((5, 4, 10)), x)]
 
 
 @pytest.mark.parametrize("function", OF_STATES)
 def test_states_have_three_axes_and_are_numbers(function):
     function(H)
-    for wrong, message in ((H[0], "expected"), (H + 1j, "array of numbers"), (np.full_like(H, np.nan), "NaN")):
+    for wrong, message in (
+        (H[0], "expected"),
+        (H + 1j, "array of numbers"),
+        (np.full_like(H, np.nan), "NaN"),
+    ):
         with refused(message):
             function(wrong)

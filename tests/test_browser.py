@@ -40,10 +40,14 @@ def browser():
     from playwright.sync_api import sync_playwright  # in requirements-dev.txt alone
 
     if not CHROMIUM:
-        pytest.fail("no Chromium found: install it, or name it in the environment variable CHROMIUM")
+        pytest.fail(
+            "no Chromium found: install it, or name it in the environment variable CHROMIUM"
+        )
     SHOTS.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
-        options = [*OPTIONS, "--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else OPTIONS
+        options = (
+            [*OPTIONS, "--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else OPTIONS
+        )
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
         yield chromium
         chromium.close()
@@ -71,11 +75,26 @@ def lab(tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"]
-    command += ["--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}", f"--LabApp.app_settings_dir={settings}"]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyter",
+        "lab",
+        "--no-browser",
+        "--ip=127.0.0.1",
+        f"--port={port}",
+    ]
+    command += [
+        "--ServerApp.port_retries=0",
+        f"--ServerApp.root_dir={folder}",
+        f"--LabApp.app_settings_dir={settings}",
+    ]
     command += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     environment = {**os.environ, "JUPYTER_TOKEN": token, "COURSEWORK_DATA": "digits"}
-    environment |= {"COURSEWORK_RUNS": str(folder / "runs"), "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces")}
+    environment |= {
+        "COURSEWORK_RUNS": str(folder / "runs"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
+    }
     with open(folder / "lab.log", "w") as log:
         server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
         address = f"http://127.0.0.1:{port}"
@@ -110,7 +129,9 @@ def axe(tmp_path_factory):
 def violations(page, axe):
     """What axe-core finds on a page: WCAG 2.2 A and AA, and best practice."""
     page.evaluate(axe)
-    found = "axe.run().then(({ violations }) => violations.map(({ id, nodes }) => [id, nodes[0].html]))"
+    found = (
+        "axe.run().then(({ violations }) => violations.map(({ id, nodes }) => [id, nodes[0].html]))"
+    )
     return page.evaluate(found)
 
 
@@ -124,7 +145,11 @@ def cells_without_number(page):
 def open_and_run_all(page, lab, name):
     """Open a notebook, choose 'Run All Cells', and return the texts that the progress bars showed on the way."""
     address, token, folder = lab
-    code = [cell for cell in nbformat.read(folder / "notebooks" / name, as_version=4).cells if cell.cell_type == "code"]
+    code = [
+        cell
+        for cell in nbformat.read(folder / "notebooks" / name, as_version=4).cells
+        if cell.cell_type == "code"
+    ]
     page.goto(f"{address}/lab/tree/notebooks/{name}?token={token}&reset")
     ready = "document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle'"
     ready += f" && document.querySelectorAll('.jp-CodeCell').length === {len(code)}"
@@ -136,8 +161,8 @@ def open_and_run_all(page, lab, name):
     seen, end = [], time.monotonic() + 60 * MINUTES
     while cells_without_number(page):
         assert time.monotonic() < end, f"{name} is still running"
-        assert not page.query_selector("[data-mime-type='application/vnd.jupyter.error']"), page.inner_text(
-            "[data-mime-type='application/vnd.jupyter.error']"
+        assert not page.query_selector("[data-mime-type='application/vnd.jupyter.error']"), (
+            page.inner_text("[data-mime-type='application/vnd.jupyter.error']")
         )
         for bar in page.query_selector_all(".jupyter-widgets.widget-hbox"):
             text = bar.inner_text()
@@ -184,7 +209,9 @@ def test_run_all_in_jupyterlab(browser, lab, name):
         for done, total in (pair for text in bars for pair in re.findall(r"(\d+)/(\d+)\s\[", text)):
             counts.setdefault(total, []).append(int(done))
         total = max(counts, key=int)
-        eight = counts[total][: counts[total].index(int(total)) + 1]  # a later sweep may have as many epochs
+        eight = counts[total][
+            : counts[total].index(int(total)) + 1
+        ]  # a later sweep may have as many epochs
         assert eight == sorted(eight) and len(set(eight)) > 2, bars
         assert any(re.search(r"\[\d+:\d+<\d+:\d+", text) for text in bars), bars
     notebook = stored_outputs(page, lab, name)
@@ -199,8 +226,13 @@ def test_run_all_in_jupyterlab(browser, lab, name):
 def test_the_class_report_is_for_everybody(browser, axe, tmp_path):
     """Its parts as they are put together."""
     page, counts = browser.new_page(), class_report.bars([("Q1.1", 3), ("Q1.2 <", 0)])
-    title, rows = "<h1>2 students</h1><h2>Points</h2>", class_report.table([("share", "who"), ("0.6", "b")])
-    (tmp_path / "class.html").write_text(f"{class_report.PAGE}{title}{counts}{rows}</main></html>", encoding="utf-8")
+    title, rows = (
+        "<h1>2 students</h1><h2>Points</h2>",
+        class_report.table([("share", "who"), ("0.6", "b")]),
+    )
+    (tmp_path / "class.html").write_text(
+        f"{class_report.PAGE}{title}{counts}{rows}</main></html>", encoding="utf-8"
+    )
     page.goto((tmp_path / "class.html").as_uri())
     assert violations(page, axe) == []
     page.close()
@@ -231,12 +263,18 @@ def look_at_report(browser, folder, axe):
         page.goto(address)
         name = Path(address).stem
         page.screenshot(path=SHOTS / f"report-{name}.png")
-        images = page.eval_on_selector_all("img", "all => all.map(i => [i.naturalWidth, i.alt.length])")
+        images = page.eval_on_selector_all(
+            "img", "all => all.map(i => [i.naturalWidth, i.alt.length])"
+        )
         assert images and all(width > 100 and length > 20 for width, length in images)
-        sizes = page.eval_on_selector_all("math", "all => all.map(m => m.getBoundingClientRect().width)")
+        sizes = page.eval_on_selector_all(
+            "math", "all => all.map(m => m.getBoundingClientRect().width)"
+        )
         assert sizes or name.startswith("02"), "no equations"
         assert all(width > 3 for width in sizes)
-        left = page.evaluate("document.body.innerText.match(/\\\\\\\\(frac|sigma|tanh|begin)|\\\\$[a-z]/g)")
+        left = page.evaluate(
+            "document.body.innerText.match(/\\\\\\\\(frac|sigma|tanh|begin)|\\\\$[a-z]/g)"
+        )
         assert not left, left
         if page.locator("mtd").count():
             page.locator("mtd").first.scroll_into_view_if_needed()

@@ -16,10 +16,21 @@ from coursework import store
 from coursework.backend import keras
 from coursework.cells import CELLS, equations
 from coursework.formulas import Cell, cell_from_data, dot, sigmoid, symbols
-from coursework.keras_cells import FormulaCell, cell_of, named_weights, new_layer, run_step, set_named_weights
+from coursework.keras_cells import (
+    FormulaCell,
+    cell_of,
+    named_weights,
+    new_layer,
+    run_step,
+    set_named_weights,
+)
 
 FEATURES, UNITS, STEPS = 5, 4, 6
-ALL = {**CELLS, "GRU, reset after": equations("GRU", reset_after=True), "GRU, z replaces": equations("GRU", z_keeps=0)}
+ALL = {
+    **CELLS,
+    "GRU, reset after": equations("GRU", reset_after=True),
+    "GRU, z replaces": equations("GRU", z_keeps=0),
+}
 x, h_prev, c_prev, c, g, i, f, o, z, r = symbols("x h_prev c_prev c g i f o z r")
 W, U, b, W_z, U_z, b_z, W_r, p_z = symbols("W U b W_z U_z b_z W_r p_z")
 
@@ -38,12 +49,17 @@ def mine(**changes):
 
 def random_weights(cell, rng, scale=0.7):
     lengths = {"units": UNITS, "features": FEATURES}
-    return {name: rng.normal(0, scale, [lengths[kind] for kind in shape]) for name, shape in cell.weights.items()}
+    return {
+        name: rng.normal(0, scale, [lengths[kind] for kind in shape])
+        for name, shape in cell.weights.items()
+    }
 
 
 def by_formula(cell, dtype="float64", **options):
     """An RNN around a FormulaCell, built."""
-    layer = keras.layers.RNN(FormulaCell(cell, UNITS, dtype=dtype), return_sequences=True, dtype=dtype, **options)
+    layer = keras.layers.RNN(
+        FormulaCell(cell, UNITS, dtype=dtype), return_sequences=True, dtype=dtype, **options
+    )
     layer.build((None, None, FEATURES))
     return layer
 
@@ -56,7 +72,10 @@ def over_time(cell, weights, rows):
         new = run_step(cell, weights, {"x": rows[:, t], "h_prev": h, "c_prev": c})
         h, c = new["h"], new.get("c", c)
         steps.append(new)
-    return {name: np.stack([np.broadcast_to(step[name], h.shape) for step in steps], 1) for name in steps[0]}
+    return {
+        name: np.stack([np.broadcast_to(step[name], h.shape) for step in steps], 1)
+        for name in steps[0]
+    }
 
 
 def check_chain(cell, seed=0):
@@ -77,7 +96,9 @@ def check_chain(cell, seed=0):
     if in_node.NODE:
         on_page = in_node.run_in_node(cell, weights, rows)
         for name, values in on_page.items():
-            np.testing.assert_allclose(values, expected[name], atol=1e-5 * max(1, np.abs(values).max()))
+            np.testing.assert_allclose(
+                values, expected[name], atol=1e-5 * max(1, np.abs(values).max())
+            )
 
 
 @every_cell
@@ -135,7 +156,9 @@ def test_keras_layers_are_their_equations_forwards_and_in_their_gradients(name, 
     layer = kind(UNITS, return_sequences=True, dtype="float64", **cell.keras.options, **setting)
     layer.build((None, None, FEATURES))
     layer.set_weights([rng.normal(0, 0.7, weight.shape) for weight in layer.get_weights()])
-    formula = by_formula(with_activations(cell, **setting), go_backwards=setting.get("go_backwards", False))
+    formula = by_formula(
+        with_activations(cell, **setting), go_backwards=setting.get("go_backwards", False)
+    )
     set_named_weights(formula, named_weights(layer))
     rows = tf.constant(rng.normal(size=(3, STEPS, FEATURES)))
     found = {}
@@ -154,7 +177,9 @@ def test_keras_layers_are_their_equations_forwards_and_in_their_gradients(name, 
         if setting.get("use_bias", True) or weight[0] in "WU":
             # With reset_after, the two biases of a gate have this gradient each, and their names stand for the sum.
             twice = cell.keras.options.get("reset_after") and weight in ("b_z", "b_r")
-            np.testing.assert_allclose(found[layer][2][weight], expected * (1 + bool(twice)), atol=1e-10)
+            np.testing.assert_allclose(
+                found[layer][2][weight], expected * (1 + bool(twice)), atol=1e-10
+            )
 
 
 # ------------------------------------------------------------------------------------------------ cells of one's own
@@ -171,7 +196,9 @@ def random_cells(draw):
         gates[gate] = draw(st.sampled_from([sigmoid, sp.tanh]))(sum(chosen))
     factors = [sp.Integer(1), *gates, *(1 - gate for gate in gates)]
     inner = draw(st.sampled_from(factors)) * h_prev
-    candidate = dot(W, x) + draw(st.sampled_from([0, dot(U, inner)])) + draw(st.sampled_from([0, b]))
+    candidate = (
+        dot(W, x) + draw(st.sampled_from([0, dot(U, inner)])) + draw(st.sampled_from([0, b]))
+    )
     candidate = draw(st.sampled_from([candidate, sp.tanh(candidate), sp.Max(candidate, 0)]))
     state = draw(st.sampled_from(factors)) * old + draw(st.sampled_from(factors)) * g
     state = draw(st.sampled_from([state, sp.tanh(state)]))
@@ -191,9 +218,13 @@ def test_the_order_of_lines_and_the_name_do_not_matter_and_each_letter_does():
     first = mine(gates=gates, state=state)
     turned = mine(gates=dict(reversed(gates.items())), state=g * r * (1 - z) + h_prev * z)
     assert first == turned and hash(first) == hash(turned)
-    assert first == Cell("other", gates, first.candidate, state, color="#000000", titles={"z": "a gate"})
+    assert first == Cell(
+        "other", gates, first.candidate, state, color="#000000", titles={"z": "a gate"}
+    )
     assert first != mine(gates=gates | {r: sigmoid(dot(W_z, x))}, state=state)
-    assert helpers.Experiment(first) == helpers.Experiment(turned) != helpers.Experiment(first, seed=1)
+    assert (
+        helpers.Experiment(first) == helpers.Experiment(turned) != helpers.Experiment(first, seed=1)
+    )
 
 
 BAD = {
@@ -210,21 +241,33 @@ BAD = {
     "x as it is": ({"candidate": sp.tanh(x)}, r"write dot\(W, x\)"),
     "x beside units": ({"candidate": sp.tanh(b * x)}, r"write dot\(W, x\)"),
     "U for x": ({"candidate": sp.tanh(dot(U, x))}, "a matrix for x begins with W"),
-    "W for h": ({"candidate": sp.tanh(dot(W, h_prev))}, "a matrix for a vector of units begins with U"),
+    "W for h": (
+        {"candidate": sp.tanh(dot(W, h_prev))},
+        "a matrix for a vector of units begins with U",
+    ),
     "a vector for a matrix": ({"candidate": sp.tanh(dot(b, h_prev))}, "dot takes a matrix first"),
     "an unknown function": ({"candidate": sp.asin(dot(W, x))}, "asin is not among the functions"),
-    "cases": ({"candidate": sp.Piecewise((dot(W, x), z > 0), (0, True))}, "not among the functions"),
+    "cases": (
+        {"candidate": sp.Piecewise((dot(W, x), z > 0), (0, True))},
+        "not among the functions",
+    ),
     "a power of a vector": ({"candidate": dot(W, x) ** z}, "not among the functions"),
     "a complex number": ({"candidate": sp.I * dot(W, x)}, "I is no finite real number"),
     "infinity": ({"candidate": dot(W, x) + sp.zoo}, "no finite real number"),
     "a taken gate": ({"gates": {h_prev: sigmoid(dot(W_z, x))}}, "the name h_prev is taken"),
-    "a gate like a weight": ({"gates": {W: sigmoid(dot(W_z, x))}}, "names that begin with W are weights"),
+    "a gate like a weight": (
+        {"gates": {W: sigmoid(dot(W_z, x))}},
+        "names that begin with W are weights",
+    ),
     "a gate as text": ({"gates": {"z": sigmoid(dot(W_z, x))}}, "a gate is a symbol"),
     "gates in a list": ({"gates": [z]}, "gates must be a dict"),
     "text": ({"candidate": "tanh(x)"}, "text is never evaluated"),
     "a matrix of SymPy": ({"candidate": sp.Matrix([1])}, "a SymPy formula is needed"),
     "no state": ({"state": None}, "the state is missing"),
-    "nothing of the past": ({"gates": {}, "candidate": sp.tanh(dot(W, x)), "state": g}, "there is no state"),
+    "nothing of the past": (
+        {"gates": {}, "candidate": sp.tanh(dot(W, x)), "state": g},
+        "there is no state",
+    ),
     "a number for a candidate": ({"candidate": 1}, "the candidate is a number"),
 }
 
@@ -246,7 +289,10 @@ def test_symbols_are_known_by_their_names():
     plain = sp.symbols("x h_prev z g W U W_z U_z b_z")
     x_, h_, z_, g_, W_, U_, W_z_, U_z_, b_z_ = plain
     gates = {z_: sigmoid(dot(W_z_, x_) + dot(U_z_, h_) + b_z_)}
-    assert Cell("mine", gates, sp.tanh(dot(W_, x_) + dot(U_, z_ * h_)), z_ * h_ + (1 - z_) * g_) == mine()
+    assert (
+        Cell("mine", gates, sp.tanh(dot(W_, x_) + dot(U_, z_ * h_)), z_ * h_ + (1 - z_) * g_)
+        == mine()
+    )
     assert symbols("x") is symbols("x h_prev")[0]
 
 
@@ -256,7 +302,9 @@ def test_a_gate_that_is_a_number_or_another_gate():
 
 
 def test_a_matrix_that_meets_two_vectors():
-    check_chain(mine(candidate=sp.tanh(dot(W, x) + dot(U, h_prev) + dot(U, z * h_prev) + dot(W_z, 2 * x))))
+    check_chain(
+        mine(candidate=sp.tanh(dot(W, x) + dot(U, h_prev) + dot(U, z * h_prev) + dot(W_z, 2 * x)))
+    )
 
 
 # ------------------------------------------------------------------------------------------------- training and storing
@@ -270,9 +318,15 @@ def test_a_cell_of_ones_own_is_trained_found_again_and_read(data, runs):
     found = helpers.train_all([again], data, n_jobs=1)[again]
     assert not found.trained and found.path == trained.path
     np.testing.assert_array_equal(
-        helpers.predictions_of(found.model, data.x_test), helpers.predictions_of(trained.model, data.x_test)
+        helpers.predictions_of(found.model, data.x_test),
+        helpers.predictions_of(trained.model, data.x_test),
     )
-    assert store.stored(helpers.Experiment(mine(candidate=sp.tanh(dot(W, x) + dot(U_z, z * h_prev))), 6), data) is None
+    assert (
+        store.stored(
+            helpers.Experiment(mine(candidate=sp.tanh(dot(W, x) + dot(U_z, z * h_prev))), 6), data
+        )
+        is None
+    )
     traced = helpers.trace(trained.model, data.x_test[:3], layer=1)
     assert list(traced) == ["z", "g", "h"] and traced["z"].shape == (3, 28, 6)
 
@@ -283,7 +337,9 @@ def test_gate_biases_are_those_of_the_gates():
         named = named_weights(layer)
         cell = cell_of(layer)
         in_gates = {f"b_{gate}" for gate in cell.gate_names}
-        assert {name for name, weight in named.items() if name[0] == "b" and (weight == 2.5).all()} == in_gates
+        assert {
+            name for name, weight in named.items() if name[0] == "b" and (weight == 2.5).all()
+        } == in_gates
         assert all((weight == 0).all() for name, weight in named.items() if name in ("b", "b_U"))
 
 
@@ -341,7 +397,9 @@ def test_a_new_layer_is_kerass_own_where_it_has_the_cell():
 
 def test_a_saved_model_is_opened_without_code_of_ours(tmp_path):
     """Keras reads the equations as data: `load_model` in its safe mode."""
-    model = keras.Sequential([keras.Input((STEPS, FEATURES)), keras.layers.RNN(FormulaCell(mine(), UNITS))])
+    model = keras.Sequential(
+        [keras.Input((STEPS, FEATURES)), keras.layers.RNN(FormulaCell(mine(), UNITS))]
+    )
     model.save(tmp_path / "mine.keras")
     again = keras.models.load_model(tmp_path / "mine.keras")
     rows = np.random.default_rng(0).normal(size=(2, STEPS, FEATURES))

@@ -23,7 +23,10 @@ RECIPE = {"epochs": 1, "batch_size": 64}
 # ---------------------------------------------------------------------------------------------------------------- Q2
 def stored(experiment, data, ahead=0):
     """A network as if it had been trained: random weights, with class 0 so far ahead; in files, with its results."""
-    model, rng = helpers.compile_model(helpers.build_model(experiment), experiment), np.random.default_rng(0)
+    model, rng = (
+        helpers.compile_model(helpers.build_model(experiment), experiment),
+        np.random.default_rng(0),
+    )
     model.set_weights([weight + rng.normal(0, 0.2, weight.shape) for weight in model.get_weights()])
     model.layers[-1].bias.assign_add(ahead * np.eye(10)[0])
     loss, accuracy = model.evaluate(data.x_test, data.y_test, verbose=0)
@@ -53,7 +56,9 @@ def assert_judged(check, right, wrong):
         assert check(answer)
     for answer, hint in wrong:
         verdict, part = check(answer), hint.strip(".")
-        assert not verdict and (verdict.hint == hint or (part != hint and part in verdict.hint)), verdict
+        assert not verdict and (verdict.hint == hint or (part != hint and part in verdict.hint)), (
+            verdict
+        )
 
 
 def test_right_results_in_any_form(trained, data):
@@ -63,7 +68,11 @@ def test_right_results_in_any_form(trained, data):
     assert all(verdicts(experiments, results, data, MODEL_SIZES).values())
     for answer in (arrays, table, results | {"LSTM": ...}):
         assert all(verdicts(experiments, answer, data, ("64",)).values())
-    others = [Experiment("softmax", epochs=1), *reversed(experiments), Experiment("GRU", 32, epochs=2)]
+    others = [
+        Experiment("softmax", epochs=1),
+        *reversed(experiments),
+        Experiment("GRU", 32, epochs=2),
+    ]
     by_label = {experiment.label: experiment for experiment in experiments}
     for answer in (others, set(others), tuple(others), dict.fromkeys(others), by_label):
         assert all(verdicts(answer, results, data).values())
@@ -78,14 +87,26 @@ def test_each_wrong_table_has_its_hint(trained, data):
         (..., "not answered yet: experiment_results"),
         ({}, "not answered yet: experiment_results['GRU']"),
         ([pairs], "experiment_results is of type list; a dict from family to pairs is needed"),
-        ({"GRU": pairs[:3]}, "GRU: a list of pairs for 32, 64, 128, 3 x 32 is needed, in this order"),
-        ({"GRU": iter(pairs)}, "GRU: a list of pairs for 32, 64, 128, 3 x 32 is needed, in this order"),
+        (
+            {"GRU": pairs[:3]},
+            "GRU: a list of pairs for 32, 64, 128, 3 x 32 is needed, in this order",
+        ),
+        (
+            {"GRU": iter(pairs)},
+            "GRU: a list of pairs for 32, 64, 128, 3 x 32 is needed, in this order",
+        ),
         (first("ab"), "GRU 32: a pair of two numbers (loss, accuracy) is needed"),
         (first((10**400, 0.5)), "GRU 32: a pair of two numbers (loss, accuracy) is needed"),
         (first((loss, np.nan)), "GRU 32: loss and accuracy must be finite numbers"),
         (first((loss, 100 * accuracy)), "...is above 1; give the share, not the percentage..."),
-        (first((accuracy, loss)), "loss and accuracy have changed places; each pair is (loss, accuracy)"),
-        (first((loss, accuracy + 0.5)), "this is the value on the training images; the test images are asked for"),
+        (
+            first((accuracy, loss)),
+            "loss and accuracy have changed places; each pair is (loss, accuracy)",
+        ),
+        (
+            first((loss, accuracy + 0.5)),
+            "this is the value on the training images; the test images are asked for",
+        ),
         (first((loss + 0.1, accuracy)), "...but evaluating the stored model gives..."),
         (first((loss, accuracy + 0.02)), "...but evaluating the stored model gives..."),
     )
@@ -149,12 +170,22 @@ def test_output_over_time(network):
         (right, "the output has shape (20, 28, 8); (28, 8) is needed"),
         ([[1], [2, 3]], "the output must be an array of numbers"),
         (right[3] + np.nan, "the output holds NaN, or values that are infinite in float32"),
-        (helpers.trace(network, IMAGES)["z"][3], "the layer gives this output for none of the images"),
+        (
+            helpers.trace(network, IMAGES)["z"][3],
+            "the layer gives this output for none of the images",
+        ),
         (right[3][::-1], "the layer gives this output for none of the images"),
     )
-    right = right[3], right[19].tolist(), right[0].astype("float64"), right[3].round(3)  # three digits do
+    right = (
+        right[3],
+        right[19].tolist(),
+        right[0].astype("float64"),
+        right[3].round(3),
+    )  # three digits do
     assert_judged(lambda answer: helpers.check_output(answer, network, IMAGES), right, wrong)
-    model = classifier(keras.layers.GRU(28))  # an output of as many units as steps: its shape does not tell how it lies
+    model = classifier(
+        keras.layers.GRU(28)
+    )  # an output of as many units as steps: its shape does not tell how it lies
     right = helpers.layer_outputs(model.layers[0], IMAGES)[3]
     wrong = [(right.T, "...transposed: units x T...")]
     assert_judged(lambda answer: helpers.check_output(answer, model, IMAGES), [right], wrong)
@@ -179,7 +210,10 @@ def test_predictions_of_the_last_five_steps(network, last_five):
         (right[:4], "five values are needed, for T, T - 1, ..., T - 4"),
         ({28: right[0]}, "step 27 is missing; the steps are 28 to 24"),
         (right[::-1], "the steps are in the opposite order; T comes first"),
-        ([*right[:2], right[0], *right[3:]], "...at T - 2, the trained classification layers give other classes..."),
+        (
+            [*right[:2], right[0], *right[3:]],
+            "...at T - 2, the trained classification layers give other classes...",
+        ),
         ([right[0][:9], *right[1:]], "the prediction at T - 0 has shape (9,); (20,) is needed"),
     )
     right = right, tuple(right), np.array(right), tf.stack(right), by_step
@@ -191,7 +225,10 @@ def test_accuracies_of_the_last_five_steps(network, last_five):
     wrong = (
         (None, "not answered yet: accuracies"),
         ([100 * value for value in right], "...give the share, not the percentage..."),
-        ([*right[:3], right[3] + 0.2, right[4]], f"the accuracy at T - 3 is not {right[3] + 0.2:.4f}"),
+        (
+            [*right[:3], right[3] + 0.2, right[4]],
+            f"the accuracy at T - 3 is not {right[3] + 0.2:.4f}",
+        ),
         ([*right[:3], [1], right[4]], "the accuracy at T - 3 has shape (1,); () is needed"),
         (["0.5"] * 5, "the accuracy at T - 0 must be an array of numbers, not of <U3"),
     )
@@ -203,9 +240,16 @@ def test_gates_over_time():
     model, x = classifier(keras.layers.LSTM(4)), IMAGES[:2]
     right = helpers.trace(model, x)
     assert all(helpers.check_gates_over_time(right, model, x).values())
-    assert all(helpers.check_gates_over_time({name: right[name].tolist() for name in "ifoh"}, model, x).values())
+    assert all(
+        helpers.check_gates_over_time(
+            {name: right[name].tolist() for name in "ifoh"}, model, x
+        ).values()
+    )
     wrong = right | {"f": right["i"], "o": 1 - right["o"], "h": right["c"]}
-    said = {name: verdict.hint for name, verdict in helpers.check_gates_over_time(wrong, model, x).items()}
+    said = {
+        name: verdict.hint
+        for name, verdict in helpers.check_gates_over_time(wrong, model, x).items()
+    }
     assert said == {
         "i": "",
         "f": "these are the values of i",
@@ -215,7 +259,10 @@ def test_gates_over_time():
     wrong = (
         (None, "not answered yet: the gates"),
         ({"I": right["i"]}, "unknown name 'I' of type str; the names are 'i', 'f', 'o', 'h'"),
-        ({sp.Symbol("i"): right["i"]}, "unknown name i of type Symbol; the names are 'i', 'f', 'o', 'h'"),
+        (
+            {sp.Symbol("i"): right["i"]},
+            "unknown name i of type Symbol; the names are 'i', 'f', 'o', 'h'",
+        ),
         ([right["i"]], "the answer is of type list; a dict with i, f, o and h is needed"),
         ({}, "not answered yet: i"),
         ({"i": right["i"][0]}, "i has shape (28, 4); (2, 28, 4) is needed"),
@@ -246,11 +293,15 @@ def test_a_wrong_call_is_told_what_is_wrong(network, trained, data):
 # -------------------------------------------------------------------------------------------------- any answer at all
 ARRAYS = hnp.arrays(
     st.sampled_from(["f4", "f8", "f2", "i4", "u1", "?", "c8", "O", "S2", "M8[s]"]),
-    st.sampled_from([(2, 5, 4), (28, 3), (20, 28, 3), (5, 4), (0, 5, 4), (2, 0, 4), (5,), (5, 20), (20, 5), ()]),
+    st.sampled_from(
+        [(2, 5, 4), (28, 3), (20, 28, 3), (5, 4), (0, 5, 4), (2, 0, 4), (5,), (5, 20), (20, 5), ()]
+    ),
 )
 ODD = ANY_VALUE | ARRAYS | st.lists(ARRAYS, max_size=3) | one_of([[Bomb()] * 5])
 VALUES = st.floats(0, 1) | st.floats(0, 1) | ODD
-FIVE = st.lists(VALUES, min_size=4, max_size=6) | st.fixed_dictionaries(dict.fromkeys(range(24, 29), VALUES))
+FIVE = st.lists(VALUES, min_size=4, max_size=6) | st.fixed_dictionaries(
+    dict.fromkeys(range(24, 29), VALUES)
+)
 GATES = st.dictionaries(st.sampled_from("ifoh"), st.just(np.zeros((20, 28, 3))) | ODD)
 
 
@@ -260,14 +311,23 @@ def test_any_answer_to_q3_gets_one_line(answer):
     """Against what a network would have given: the checks themselves do not run it."""
     outputs, shares = np.zeros((20, 28, 3)), np.linspace(0.1, 0.9, 5)
     assert one_line(checks_networks._check_output(answer, outputs))
-    assert one_line(checks_networks._check_predictions(answer, [np.arange(20) % k for k in (2, 3, 4, 5, 6)], 28))
+    assert one_line(
+        checks_networks._check_predictions(answer, [np.arange(20) % k for k in (2, 3, 4, 5, 6)], 28)
+    )
     assert one_line(checks_networks._check_accuracies(answer, shares, 20, 28))
-    assert one_line(checks_networks._check_traced("i", answer, {"i": outputs, "h": outputs + 1}, ["i", "g", "h"]))
+    assert one_line(
+        checks_networks._check_traced(
+            "i", answer, {"i": outputs, "h": outputs + 1}, ["i", "g", "h"]
+        )
+    )
 
 
 PAIRS = st.lists(st.tuples(VALUES, VALUES) | ODD, min_size=3, max_size=5) | ODD
 TABLES = st.dictionaries(st.sampled_from(["GRU", "GRU", "LSTM", "gru"]), PAIRS) | ODD
-RECIPES = st.lists(st.sampled_from([tiny("GRU"), tiny("GRU", layers=3), tiny("LSTM"), None, "GRU", 3])) | ODD
+RECIPES = (
+    st.lists(st.sampled_from([tiny("GRU"), tiny("GRU", layers=3), tiny("LSTM"), None, "GRU", 3]))
+    | ODD
+)
 
 
 @cases(40)
@@ -275,5 +335,7 @@ RECIPES = st.lists(st.sampled_from([tiny("GRU"), tiny("GRU", layers=3), tiny("LS
 def test_any_answer_to_q2_gets_one_line(tmp_path_factory, experiments, results):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(files, "RUNS", tmp_path_factory.getbasetemp() / "none")
-        found = helpers.check_results("GRU", ("32", "3 x 32"), {"epochs": 10}, experiments, results, NOISE)
+        found = helpers.check_results(
+            "GRU", ("32", "3 x 32"), {"epochs": 10}, experiments, results, NOISE
+        )
     assert all(map(one_line, found.values()))

@@ -19,21 +19,40 @@ from teaching.grading import page
 
 SCRIPT = "<script>alert(1)</script>"
 IMAGE = "<img src=x onerror=alert(1)>"
-HARMFUL = [SCRIPT, IMAGE, "<svg onload=alert(1)>", "<iframe srcdoc='<script>alert(1)</script>'></iframe>"]
-HARMFUL += ["<a href='javascript:alert(1)'>x</a>", "[x](javascript:alert(1))", "<javascript:alert(1)>"]
+HARMFUL = [
+    SCRIPT,
+    IMAGE,
+    "<svg onload=alert(1)>",
+    "<iframe srcdoc='<script>alert(1)</script>'></iframe>",
+]
+HARMFUL += [
+    "<a href='javascript:alert(1)'>x</a>",
+    "[x](javascript:alert(1))",
+    "<javascript:alert(1)>",
+]
 HARMFUL += [
     "[x]: javascript:alert(1)\n\n[x]",
     "[x](&#106;avascript:alert(1))",
     "<math href='javascript:alert(1)'>x</math>",
 ]
-HARMFUL += [r"$\href{javascript:alert(1)}{x}$", "$$" + IMAGE + "$$", "```mermaid\n" + IMAGE + "\n```", "`" + IMAGE]
-HARMFUL += ["<form action=/formgrader/api/grade/1 method=post><input name=x><button>x</button></form>"]
+HARMFUL += [
+    r"$\href{javascript:alert(1)}{x}$",
+    "$$" + IMAGE + "$$",
+    "```mermaid\n" + IMAGE + "\n```",
+    "`" + IMAGE,
+]
+HARMFUL += [
+    "<form action=/formgrader/api/grade/1 method=post><input name=x><button>x</button></form>"
+]
 HARMFUL += [
     "<meta http-equiv=refresh content='0;url=javascript:alert(1)'>",
     "<base href=//evil>",
     "<link rel=stylesheet href=//evil>",
 ]
-HARMFUL += ["<style>* {display: none}</style>", "<p style='position:fixed;top:0;left:0;width:100%;height:100%'>x</p>"]
+HARMFUL += [
+    "<style>* {display: none}</style>",
+    "<p style='position:fixed;top:0;left:0;width:100%;height:100%'>x</p>",
+]
 HARMFUL += [
     '![x](x"onerror="alert(1))',
     "<img src='/api/shutdown'>",
@@ -59,7 +78,17 @@ RUNS = {
     "svg",
     "math",
 }
-RUNS |= {"video", "audio", "frame", "frameset", "template", "noscript", "select", "textarea", "dialog"}
+RUNS |= {
+    "video",
+    "audio",
+    "frame",
+    "frameset",
+    "template",
+    "noscript",
+    "select",
+    "textarea",
+    "dialog",
+}
 
 
 class Harm(HTMLParser):
@@ -74,8 +103,18 @@ class Harm(HTMLParser):
     def handle_starttag(self, tag, attributes):
         self.found += [tag] if tag in RUNS else []
         for name, value in attributes:
-            bad = name.startswith("on") or name in ("style", "srcdoc", "action", "formaction", "id", "name", "srcset")
-            leads = name in ("href", "src") and not re.match(r"https?://|mailto:|#|data:image/", value or "")
+            bad = name.startswith("on") or name in (
+                "style",
+                "srcdoc",
+                "action",
+                "formaction",
+                "id",
+                "name",
+                "srcset",
+            )
+            leads = name in ("href", "src") and not re.match(
+                r"https?://|mailto:|#|data:image/", value or ""
+            )
             self.found += [(tag, name, value)] if bad or leads else []
 
 
@@ -88,13 +127,18 @@ def test_a_text_is_shown_and_nothing_of_it_runs(text):
     cleaned = clean_markdown(f"Before\n\n{text}\n\nand after")
     shown = markdown2html(cleaned)
     assert not harm_in(cleaned) and not harm_in(shown), shown
-    assert "Before" in shown and ("and after" in shown or "mglyph" in text)  # an attack may lose what follows
+    assert "Before" in shown and (
+        "and after" in shown or "mglyph" in text
+    )  # an attack may lose what follows
 
 
 @cases(300)
 @given(
     st.lists(
-        st.sampled_from([*HARMFUL, "\n\n", "    ", "- ", "> ", "`", "$", "&lt;", "**", "\\", "|", "word "]), max_size=8
+        st.sampled_from(
+            [*HARMFUL, "\n\n", "    ", "- ", "> ", "`", "$", "&lt;", "**", "\\", "|", "word "]
+        ),
+        max_size=8,
     ).map("".join)
 )
 def test_whatever_is_put_together_stays_harmless_and_as_it_is(text):
@@ -149,17 +193,26 @@ def test_an_output_keeps_what_can_only_be_looked_at(form):
 def test_pictures_and_tables_stay():
     data = {"image/png": "iVBORw==\n", "text/plain": "<Figure>"}
     cleaned = clean_output(
-        new_output("display_data", data=data, metadata={"image/png": {"width": 640, "height": 480, "alt": "x"}})
+        new_output(
+            "display_data",
+            data=data,
+            metadata={"image/png": {"width": 640, "height": 480, "alt": "x"}},
+        )
     )
     assert cleaned.data == data and cleaned.metadata == {"image/png": {"width": 640, "height": 480}}
     table = '<table border="1" class="dataframe"><tr><td>1</td></tr></table>'
-    assert "<td>1</td>" in clean_output(new_output("display_data", data={"text/html": table})).data["text/html"]
+    assert (
+        "<td>1</td>"
+        in clean_output(new_output("display_data", data={"text/html": table})).data["text/html"]
+    )
 
 
 def test_a_forged_output_has_a_name_and_texts_only():
     stream = from_dict({"output_type": "stream", "name": '"><script>', "text": SCRIPT, "more": 1})
     assert clean_output(stream) == {"output_type": "stream", "name": "stdout", "text": SCRIPT}
-    error = from_dict({"output_type": "error", "ename": SCRIPT, "evalue": "", "traceback": [SCRIPT, {"a": 1}]})
+    error = from_dict(
+        {"output_type": "error", "ename": SCRIPT, "evalue": "", "traceback": [SCRIPT, {"a": 1}]}
+    )
     assert all(isinstance(line, str) for line in clean_output(error).traceback)
 
 
@@ -173,13 +226,18 @@ def test_a_page_as_nbgrader_shows_it(monkeypatch):
     outputs = [new_output("display_data", data={form: value}) for form, value in FORMS.items()]
     cells.append(new_code_cell("1", outputs=[*outputs, new_output("stream", text=SCRIPT)]))
     given = new_markdown_cell(
-        IMAGE, metadata={"nbgrader": {"grade": True, "solution": True, "grade_id": "q31-answer", "points": 5}}
+        IMAGE,
+        metadata={
+            "nbgrader": {"grade": True, "solution": True, "grade_id": "q31-answer", "points": 5}
+        },
     )
     whole = page(new_notebook(cells=cells), new_notebook(cells=[given]))
     before, _ = HTMLExporter(template_name="classic").from_notebook_node(new_notebook())
     after, _ = HTMLExporter(template_name="classic").from_notebook_node(whole)
     scripts = [text.count("<script") for text in (before, after)]
-    assert scripts[0] == scripts[1] and not [part for part in harm_in(after) if part[1:2] in ("onerror", "onload")]
+    assert scripts[0] == scripts[1] and not [
+        part for part in harm_in(after) if part[1:2] in ("onerror", "onload")
+    ]
     assert "onerror" in after  # as text
     assert whole.cells[-1].metadata.text == IMAGE
 

@@ -36,7 +36,9 @@ def solved(course):
 
 
 def notebook(*sources):
-    cells = [nbformat.v4.new_code_cell(source, id=f"own-{place}") for place, source in enumerate(sources)]
+    cells = [
+        nbformat.v4.new_code_cell(source, id=f"own-{place}") for place, source in enumerate(sources)
+    ]
     return nbformat.writes(nbformat.v4.new_notebook(cells=cells)).encode()
 
 
@@ -136,14 +138,26 @@ submission_9002:
 def contents(names):
     """Different content for each name, and a zip where the name says so."""
     files = {name: work(name) for name in names}
-    return {name: zip_of({f"{ONE}.ipynb": text}) if name.endswith(".zip") else text for name, text in files.items()}
+    return {
+        name: zip_of({f"{ONE}.ipynb": text}) if name.endswith(".zip") else text
+        for name, text in files.items()
+    }
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["unpacked", "a zip"])
 @pytest.mark.parametrize(
     "names",
     [MOODLE, CANVAS, CANVAS_ANONYMOUS, BLACKBOARD, ILIAS, GRADESCOPE, GITHUB, PLAIN],
-    ids=["Moodle", "Canvas", "Canvas, anonymous", "Blackboard", "ILIAS", "Gradescope", "GitHub Classroom", "plain"],
+    ids=[
+        "Moodle",
+        "Canvas",
+        "Canvas, anonymous",
+        "Blackboard",
+        "ILIAS",
+        "Gradescope",
+        "GitHub Classroom",
+        "plain",
+    ],
 )
 def test_each_system_is_read_by_its_own_rules(tmp_path, names, packed):
     files = contents(names)
@@ -161,7 +175,11 @@ def test_each_system_is_read_by_its_own_rules(tmp_path, names, packed):
 
 
 def test_what_lies_beside_an_export_is_nobodys_and_no_question(tmp_path):
-    files = contents(MOODLE) | {"Grades-Course.csv": b"Identifier,Grade\n", "notes.txt": b"", ".DS_Store": b""}
+    files = contents(MOODLE) | {
+        "Grades-Course.csv": b"Identifier,Grade\n",
+        "notes.txt": b"",
+        ".DS_Store": b"",
+    }
     collection = collect(lay(tmp_path, files))
     assert len(collection.submissions) == len(MOODLE) and not collection.unclear
     assert sorted(file.path for file in collection.nobodys) == ["Grades-Course.csv", "notes.txt"]
@@ -186,7 +204,10 @@ def test_two_of_one_name_are_two(tmp_path):
 
 def test_blackboard_says_who_a_login_with_an_underscore_is(tmp_path):
     start = "Homework_1_kim_lee_attempt_2026-01-05-10-11-12"
-    files = {f"{start}_{ONE}.ipynb": work(1), f"{start}.txt": b"Name: Kim Lee (kim_lee)\nAssignment: Homework_1\n"}
+    files = {
+        f"{start}_{ONE}.ipynb": work(1),
+        f"{start}.txt": b"Name: Kim Lee (kim_lee)\nAssignment: Homework_1\n",
+    }
     files["Homework_1_roe_attempt_2026-01-05-10-11-12_a.ipynb"] = work(2)
     assert found(lay(tmp_path, files)) == {("Kim Lee", "kim_lee"): 2, ("roe", "roe"): 1}
 
@@ -199,18 +220,27 @@ def test_what_lies_in_a_students_own_zip_says_nothing_of_who_it_is(tmp_path):
 
 @pytest.mark.parametrize("ending", [".zip", ""])
 def test_a_surname_a_year_and_a_number_are_not_canvas(tmp_path, ending):
-    for style in ("lee_2025_001_homework", "lee_2025_002_homework"), ("lee_2025_101_hw", "kim_2025_102_hw"):
+    for style in (
+        ("lee_2025_001_homework", "lee_2025_002_homework"),
+        ("lee_2025_101_hw", "kim_2025_102_hw"),
+    ):
         files = {}
         for name in style:
             text = work(name)
-            files |= {f"{name}.zip": zip_of({f"{ONE}.ipynb": text})} if ending else {f"{name}/{ONE}.ipynb": text}
+            files |= (
+                {f"{name}.zip": zip_of({f"{ONE}.ipynb": text})}
+                if ending
+                else {f"{name}/{ONE}.ipynb": text}
+            )
         assert len(found(lay(tmp_path / style[0], files))) == 2
 
 
 def test_two_submitters_of_gradescope_are_a_group(tmp_path):
     files = {f"export/submission_{n}/{ONE}.ipynb": work(n) for n in (1, 2)}
     both = "submission_1:\n  :submitters:\n  - :name: A\n    :sid: s1\n  - :name: B\n    :sid: s2\n"
-    files["export/submission_metadata.yml"] = f"{both}submission_2:\n  :submitters:\n  - :name: C\n".encode()
+    files["export/submission_metadata.yml"] = (
+        f"{both}submission_2:\n  :submitters:\n  - :name: C\n".encode()
+    )
     first, second = collect(lay(tmp_path, files)).submissions
     assert first.group == "A and B" and [member.number for member in first.members] == ["s1", "s2"]
     assert (second.name, second.number) == ("C", "2")
@@ -226,14 +256,18 @@ def test_accents_in_another_form_are_the_same_name(tmp_path):
 
 def test_a_folder_per_notebook_is_a_question_and_each_student_one(tmp_path, handout):
     texts = {ONE: lambda n: work(n), TWO: lambda n: notebook(f"experiments = [{n}]")}
-    files = {f"{name}/{who}.ipynb": texts[name](who) for name in (ONE, TWO) for who in ("anna", "ben")}
+    files = {
+        f"{name}/{who}.ipynb": texts[name](who) for name in (ONE, TWO) for who in ("anna", "ben")
+    }
     place = lay(tmp_path, files)
     assert set(questions(place, handout.which())) == {ONE, TWO}
     (place / WHO).write_text(f"file,student\n{ONE},*\n{TWO},*\n")
     assert found(place, which=handout.which()) == {("anna", ""): 2, ("ben", ""): 2}
 
 
-@pytest.mark.parametrize("wrapper", ["Abgaben", "gates-submissions", "assignment_1_export", "Homework 1 submissions"])
+@pytest.mark.parametrize(
+    "wrapper", ["Abgaben", "gates-submissions", "assignment_1_export", "Homework 1 submissions"]
+)
 def test_an_only_student_in_a_folder_of_submissions_is_one(tmp_path, wrapper):
     assert set(found(lay(tmp_path, {f"{wrapper}/kim/{ONE}.ipynb": work(1)}))) == {("kim", "")}
 
@@ -270,7 +304,10 @@ def test_one_students_zip_is_one_student(tmp_path, names):
 
 
 def test_the_folder_itself_may_be_a_students(tmp_path):
-    place = lay(tmp_path / "kim", {f"{ONE}.ipynb": work(1), f"{TWO}.ipynb": work(2), f"drafts/{ONE}.ipynb": work(3)})
+    place = lay(
+        tmp_path / "kim",
+        {f"{ONE}.ipynb": work(1), f"{TWO}.ipynb": work(2), f"drafts/{ONE}.ipynb": work(3)},
+    )
     assert found(place) == {("kim", ""): 3}
 
 
@@ -280,12 +317,17 @@ def test_files_of_any_name_in_an_only_folder_are_a_question(tmp_path, handout):
     assert unclear.line == "class,*"
     (place / WHO).write_text("file,student\nclass,*\n")
     assert set(found(place, which=handout.which())) == {("anna", ""), ("ben", "")}
-    lay(place / "b", {"kim/anna.ipynb": work(1), "kim/ben.ipynb": work(2), f"lee/{ONE}.ipynb": work(3)})
+    lay(
+        place / "b",
+        {"kim/anna.ipynb": work(1), "kim/ben.ipynb": work(2), f"lee/{ONE}.ipynb": work(3)},
+    )
     assert set(found(place / "b", which=handout.which())) == {("kim", ""), ("lee", "")}  # versions
 
 
 def test_a_class_in_one_of_several_folders_is_a_question(tmp_path):
-    files = {f"monday/{name}/{ONE}.ipynb": work(name) for name in ("anna", "ben")} | {f"cleo/{ONE}.ipynb": work(3)}
+    files = {f"monday/{name}/{ONE}.ipynb": work(name) for name in ("anna", "ben")} | {
+        f"cleo/{ONE}.ipynb": work(3)
+    }
     place = lay(tmp_path, files)
     (unclear,) = collect(place).unclear
     assert unclear.path == "monday" and unclear.line == "monday,*"
@@ -301,14 +343,18 @@ def questions(place, which=by_file_name):
 
 
 def test_a_second_hand_in_is_a_question_unless_it_is_the_same(tmp_path):
-    place = lay(tmp_path, {"kim.zip": zip_of({f"{ONE}.ipynb": work(1)}), f"kim/{ONE}.ipynb": work(1)})
+    place = lay(
+        tmp_path, {"kim.zip": zip_of({f"{ONE}.ipynb": work(1)}), f"kim/{ONE}.ipynb": work(1)}
+    )
     assert found(place) == {("kim", ""): 1}
     lay(place, {f"kim/{ONE}.ipynb": work(2)})
     ((path, line),) = questions(place).items()
     assert path in ("kim", "kim.zip") and line == f"{path},-"
     (place / WHO).write_text(f"file,student\n{line}\n")
     assert found(place) == {("kim", ""): 1}
-    (place / WHO).write_text("file,student\nkim,kim\nkim.zip,kim\n")  # both count: the newer notebook will
+    (place / WHO).write_text(
+        "file,student\nkim,kim\nkim.zip,kim\n"
+    )  # both count: the newer notebook will
     assert found(place) == {("kim", ""): 2}
 
 
@@ -319,11 +365,14 @@ def test_two_exports_with_one_student_are_a_question(tmp_path):
     }
     newer = export | {f"Kim Lee_1_assignsubmission_file_/{ONE}.ipynb": work(3)}
     place = lay(tmp_path, {"a.zip": zip_of(export), "b.zip": zip_of(newer)})
-    assert questions(place) == {"b.zip/Kim Lee_1_assignsubmission_file_": "b.zip/Kim Lee_1_assignsubmission_file_,-"}
+    assert questions(place) == {
+        "b.zip/Kim Lee_1_assignsubmission_file_": "b.zip/Kim Lee_1_assignsubmission_file_,-"
+    }
 
 
 @pytest.mark.parametrize(
-    "names", [("Kim Lee", "kim lee"), ("kim", "kim (1)"), ("kim", "kim - Copy"), ("Lee, Kim", "Kim Lee")]
+    "names",
+    [("Kim Lee", "kim lee"), ("kim", "kim (1)"), ("kim", "kim - Copy"), ("Lee, Kim", "Kim Lee")],
 )
 def test_names_that_differ_by_little_are_a_question(tmp_path, names):
     place = lay(tmp_path, {f"{name}/{ONE}.ipynb": work(name) for name in names})
@@ -344,13 +393,18 @@ def test_names_of_emoji_only_are_two(tmp_path):
 def test_an_archive_that_is_not_opened_has_a_row_and_is_a_question(tmp_path, archive):
     place = lay(tmp_path, {archive: b"?", f"anna/{ONE}.ipynb": work(1), f"ben/{archive}": b"?"})
     name = archive.split(".")[0]
-    assert questions(place) == {archive: f"{archive},{name}", f"ben/{archive}": f"ben/{archive},ben"}
+    assert questions(place) == {
+        archive: f"{archive},{name}",
+        f"ben/{archive}": f"ben/{archive},ben",
+    }
     (place / WHO).write_text(f"file,student\n{archive},{name}\nben/{archive},ben\n")
     assert set(found(place)) == {("anna", ""), ("ben", ""), (name, "")}
 
 
 def test_a_file_that_names_nobody_is_a_question(tmp_path):
-    place = lay(tmp_path, {f"{ONE}.ipynb": work(1), f"anna/{ONE}.ipynb": work(2), "thesis.pdf": b"%PDF"})
+    place = lay(
+        tmp_path, {f"{ONE}.ipynb": work(1), f"anna/{ONE}.ipynb": work(2), "thesis.pdf": b"%PDF"}
+    )
     assert set(questions(place)) == {f"{ONE}.ipynb", "thesis.pdf"}
     (place / WHO).write_text(f"file,student\n{ONE}.ipynb,ben\nthesis.pdf,-\n")
     assert found(place) == {("anna", ""): 1, ("ben", ""): 1}
@@ -365,7 +419,8 @@ def test_an_export_beside_a_students_own_folder_is_a_question(tmp_path):
 
 def test_groups_are_graded_once_where_moodle_names_them_for_everybody(tmp_path):
     members = {
-        f"Group {g}-Name {n}_{n}_assignsubmission_file_/{ONE}.ipynb": work(g) for n, g in ((1, 1), (2, 1), (3, 2))
+        f"Group {g}-Name {n}_{n}_assignsubmission_file_/{ONE}.ipynb": work(g)
+        for n, g in ((1, 1), (2, 1), (3, 2))
     }
     submissions = {each.name: each for each in collect(lay(tmp_path, members)).submissions}
     assert [member.number for member in submissions["Group 1"].members] == ["1", "2"]
@@ -374,12 +429,17 @@ def test_groups_are_graded_once_where_moodle_names_them_for_everybody(tmp_path):
 
 def test_same_files_of_some_who_share_a_first_name_are_a_question(tmp_path):
     names = ["Anna-Lena Meier_1", "Anna-Maria Roth_2", "Ben Roe_3"]
-    place = lay(tmp_path, {f"{n}_assignsubmission_file_/{ONE}.ipynb": work(n if "Ben" in n else 0) for n in names})
+    place = lay(
+        tmp_path,
+        {f"{n}_assignsubmission_file_/{ONE}.ipynb": work(n if "Ben" in n else 0) for n in names},
+    )
     lines = questions(place)
     assert len(lines) == 2
     (place / WHO).write_text("\n".join(["file,student,group", *lines.values()]))
     assert [each.name for each in collect(place).submissions] == ["Anna", "Ben Roe"]
-    (place / WHO).write_text("\n".join(["file,student", *(line.rsplit(",", 1)[0] for line in lines.values())]))
+    (place / WHO).write_text(
+        "\n".join(["file,student", *(line.rsplit(",", 1)[0] for line in lines.values())])
+    )
     assert len(found(place)) == 3
 
 
@@ -400,9 +460,14 @@ def test_a_damaged_zip_costs_its_own_student_only(tmp_path, handout, method):
             archive.writestr(f"{ONE}.ipynb", random.Random(0).randbytes(3000).hex())
     whole = (tmp_path / "kim.zip").read_bytes()
     for place in range(30, len(whole), 397):
-        (tmp_path / "kim.zip").write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
+        (tmp_path / "kim.zip").write_bytes(
+            whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :]
+        )
         collection = collect(tmp_path)
-        assert [each.name for each in collection.submissions] == ["kim", "lee"] and not collection.unclear
+        assert [each.name for each in collection.submissions] == [
+            "kim",
+            "lee",
+        ] and not collection.unclear
         for each in collection.submissions:
             assert notebooks_of(each, handout.notebooks, handout.known)[0] == {}
 
@@ -413,7 +478,9 @@ def test_a_bomb_of_zips_costs_no_time_and_its_own_student_only(tmp_path, monkeyp
     monkeypatch.setattr(teaching.archives, "MOST_UNPACKED", 10_000)
     monkeypatch.setattr(teaching.archives, "MOST_FILES", 50)
     read = []
-    monkeypatch.setattr(teaching.archives, "opened", lambda file, member: read.append(file) or io.BytesIO(b""))
+    monkeypatch.setattr(
+        teaching.archives, "opened", lambda file, member: read.append(file) or io.BytesIO(b"")
+    )
     inner = zip_of({f"{n}.txt": b"0" * 4000 for n in range(5)})
     lay(
         tmp_path,
@@ -495,7 +562,9 @@ def test_of_a_class_of_300_nobody_is_lost_and_nobody_there_twice(tmp_path, hando
 
     mine = solved[ONE]
     blank = (handout.notebooks[ONE], nbformat.writes(handout.notebooks[ONE]).encode())[1]
-    whole = nbformat.v4.new_notebook(cells=[c for n in NAMES for c in nbformat.reads(solved[n].decode(), 4).cells])
+    whole = nbformat.v4.new_notebook(
+        cells=[c for n in NAMES for c in nbformat.reads(solved[n].decode(), 4).cells]
+    )
     for place, cell in enumerate(whole.cells):
         cell.id = f"cell-{place}"
     three = {f"{name}.ipynb": text for name, text in solved.items()}
@@ -503,7 +572,14 @@ def test_of_a_class_of_300_nobody_is_lost_and_nobody_there_twice(tmp_path, hando
     strange({"homework.ipynb": nbformat.writes(whole).encode()}, NAMES)
     strange({"homework.zip": zip_of(three)}, NAMES)
     strange({"a.zip": zip_of({"b.zip": zip_of({"c.zip": zip_of(three)})})}, NAMES)
-    strange({f"{ONE}.ipynb.txt": mine, f"{TWO}.ipynb.json": solved[TWO], f"{THREE}.json": solved[THREE]}, NAMES)
+    strange(
+        {
+            f"{ONE}.ipynb.txt": mine,
+            f"{TWO}.ipynb.json": solved[TWO],
+            f"{THREE}.json": solved[THREE],
+        },
+        NAMES,
+    )
     strange({f"{ONE}.ipynb": mine.decode().encode("utf-16")}, [ONE])
     strange({f"{ONE}.ipynb": b"\xef\xbb\xbf" + mine}, [ONE])
     strange({f"Copy of {ONE} (3).IPYNB": mine}, [ONE])
@@ -511,7 +587,9 @@ def test_of_a_class_of_300_nobody_is_lost_and_nobody_there_twice(tmp_path, hando
     strange({f"deep/er/est/{ONE}.ipynb": mine}, [ONE])
     strange({f"drafts/{ONE}.ipynb": blank, f"{ONE}.ipynb": mine}, [ONE])
     strange({f"{ONE}.ipynb": blank}, [ONE])
-    strange({f"{ONE}.ipynb": notebook("import pandas", "2 + 2")}, [ONE])  # another course's: a person has to look
+    strange(
+        {f"{ONE}.ipynb": notebook("import pandas", "2 + 2")}, [ONE]
+    )  # another course's: a person has to look
     strange({f"{ONE}.ipynb": notebook()}, [])
     strange({f"{ONE}.ipynb": b""}, [])
     strange({f"{ONE}.ipynb": mine[:5000]}, [])
@@ -522,7 +600,10 @@ def test_of_a_class_of_300_nobody_is_lost_and_nobody_there_twice(tmp_path, hando
     strange({"homework.zip": zip_of({})}, [])
     strange({f".ipynb_checkpoints/{ONE}-checkpoint.ipynb": mine, f"{ONE}.ipynb": mine}, [ONE])
     strange({f"__MACOSX/._{ONE}.ipynb": b"\0", f"{ONE}.ipynb": mine}, [ONE])
-    strange({f"{ONE}.ipynb": mine, "coursework/cells.py": b"", "helpers.py": b"", "README.md": b""}, [ONE])
+    strange(
+        {f"{ONE}.ipynb": mine, "coursework/cells.py": b"", "helpers.py": b"", "README.md": b""},
+        [ONE],
+    )
     strange({f"Somebody Else_1000_assignsubmission_file_/{ONE}.ipynb": mine}, [ONE])
     strange({f"doejane_1001_900_{ONE}.ipynb": mine}, [ONE])
     strange({f"{ONE}.ipynb": mine}, [ONE], "{}_{}_assignsubmission_file")
@@ -531,8 +612,19 @@ def test_of_a_class_of_300_nobody_is_lost_and_nobody_there_twice(tmp_path, hando
     strange({f"{TWO}.ipynb": mine}, [ONE])  # under the wrong name
     strange({f"{ONE}.ipynb": solved[TWO], f"{TWO}.ipynb": mine}, [ONE, TWO])  # exchanged
     strange({"q1.ipynb": notebook("q11_lstm = {'f': 0}")}, [ONE])
-    strange({"all.ipynb": notebook("q11_lstm = {'f': 0}", "experiments = [1]", "bonus_gates = 1")}, NAMES)
-    strange({"x.tar": b"?", f"{ONE}.ipynb": mine, f"{TWO}.ipynb": solved[TWO], f"{THREE}.ipynb": solved[THREE]}, NAMES)
+    strange(
+        {"all.ipynb": notebook("q11_lstm = {'f': 0}", "experiments = [1]", "bonus_gates = 1")},
+        NAMES,
+    )
+    strange(
+        {
+            "x.tar": b"?",
+            f"{ONE}.ipynb": mine,
+            f"{TWO}.ipynb": solved[TWO],
+            f"{THREE}.ipynb": solved[THREE],
+        },
+        NAMES,
+    )
     strange({'a;b,c"d/' + f"{ONE}.ipynb": mine}, [ONE])
     strange({"=cmd()/" + f"{ONE}.ipynb": mine}, [ONE])
     strange({"文件/" + f"{ONE}.ipynb": mine}, [ONE])
@@ -548,7 +640,9 @@ def test_of_a_class_of_300_nobody_is_lost_and_nobody_there_twice(tmp_path, hando
     place = lay(tmp_path / "in", {"export.zip": zip_of(files)})
     collection = collect(place, handout.which())
     assert not collection.unclear and not collection.nobodys
-    assert sorted(each.number for each in collection.submissions) == [str(1000 + n) for n in range(300)]
+    assert sorted(each.number for each in collection.submissions) == [
+        str(1000 + n) for n in range(300)
+    ]
     rows = who.rows_of(collection, handout, {})
     for each in collection.submissions:
         wanted = list(odd.get(each.number, [ONE]))
@@ -566,12 +660,16 @@ def test_of_a_class_of_300_nobody_is_lost_and_nobody_there_twice(tmp_path, hando
 def versions(tmp_path, handout, files, dates=()):
     place = lay(tmp_path, {})
     with zipfile.ZipFile(place / "kim.zip", "w") as archive:
-        for (name, text), when in zip(files.items(), dates or itertools.repeat((2026, 1, 5, 12, 0, 0)), strict=False):
+        for (name, text), when in zip(
+            files.items(), dates or itertools.repeat((2026, 1, 5, 12, 0, 0)), strict=False
+        ):
             archive.writestr(zipfile.ZipInfo(name, when), text)
     (place / WHO).write_text("file,student\nkim.zip,kim\n")
     (submission,) = collect(place / "kim.zip", handout.which()).submissions
     _, notes = notebooks_of(submission, handout.notebooks, handout.known)
-    return {name: submission.names[file] for file, names in submission.counts.items() for name in names}, notes
+    return {
+        name: submission.names[file] for file, names in submission.counts.items() for name in names
+    }, notes
 
 
 OLD, NEW = (2026, 1, 4, 12, 0, 0), (2026, 1, 6, 12, 0, 0)
@@ -579,7 +677,12 @@ OLD, NEW = (2026, 1, 4, 12, 0, 0), (2026, 1, 6, 12, 0, 0)
 
 def test_finished_beats_noted(tmp_path, handout, solved):
     draft = nbformat.reads(solved[ONE].decode(), 4)
-    for note in ("still wrong", "ask Ben", "try z = 1", "look at the second equation again, it can't be right"):
+    for note in (
+        "still wrong",
+        "ask Ben",
+        "try z = 1",
+        "look at the second equation again, it can't be right",
+    ):
         draft.cells.append(nbformat.v4.new_markdown_cell(note))
     files = {f"drafts/{ONE}.ipynb": nbformat.writes(draft).encode(), f"{ONE}.ipynb": solved[ONE]}
     chosen, notes = versions(tmp_path, handout, files, (OLD, NEW))
@@ -593,9 +696,9 @@ def test_newest_beats_older_and_more_answers_beat_newer(tmp_path, handout, solve
     assert versions(tmp_path / "1", handout, files, (OLD, NEW))[0] == {ONE: "b.ipynb"}
     assert versions(tmp_path / "2", handout, files, (NEW, OLD))[0] == {ONE: "a.ipynb"}
     blank = nbformat.writes(handout.notebooks[ONE]).encode()
-    assert versions(tmp_path / "3", handout, {"a.ipynb": solved[ONE], "b.ipynb": blank}, (OLD, NEW))[0] == {
-        ONE: "a.ipynb"
-    }
+    assert versions(
+        tmp_path / "3", handout, {"a.ipynb": solved[ONE], "b.ipynb": blank}, (OLD, NEW)
+    )[0] == {ONE: "a.ipynb"}
 
 
 def test_no_note_without_a_choice_and_a_true_one_with_it(tmp_path, handout, solved):
@@ -605,13 +708,19 @@ def test_no_note_without_a_choice_and_a_true_one_with_it(tmp_path, handout, solv
     assert versions(tmp_path / "2", handout, renamed)[1] == []
     same = files | {f"again/{ONE}.ipynb": solved[ONE]}
     assert versions(tmp_path / "3", handout, same)[1] == []
-    chosen, (note,) = versions(tmp_path / "4", handout, files | {f"old/{ONE}.ipynb": work(1)}, [OLD] * 3 + [NEW])
-    assert chosen[ONE] == f"{ONE}.ipynb" and note.startswith(f"{ONE}: '{ONE}.ipynb' is taken (5 answers, 2026-01-04")
+    chosen, (note,) = versions(
+        tmp_path / "4", handout, files | {f"old/{ONE}.ipynb": work(1)}, [OLD] * 3 + [NEW]
+    )
+    assert chosen[ONE] == f"{ONE}.ipynb" and note.startswith(
+        f"{ONE}: '{ONE}.ipynb' is taken (5 answers, 2026-01-04"
+    )
     assert f"not 'old/{ONE}.ipynb' (2 answers, 2026-01-06" in note
 
 
 def test_all_in_one_keeps_its_code_and_gives_no_text_of_another_notebook(tmp_path, handout, solved):
-    whole = nbformat.v4.new_notebook(cells=[c for n in NAMES for c in nbformat.reads(solved[n].decode(), 4).cells])
+    whole = nbformat.v4.new_notebook(
+        cells=[c for n in NAMES for c in nbformat.reads(solved[n].decode(), 4).cells]
+    )
     lay(tmp_path, {"kim/homework.ipynb": nbformat.writes(whole).encode()})
     (submission,) = collect(tmp_path, handout.which()).submissions
     taken, notes = notebooks_of(submission, handout.notebooks, handout.known)
@@ -619,7 +728,12 @@ def test_all_in_one_keeps_its_code_and_gives_no_text_of_another_notebook(tmp_pat
     code = {cell.source for cell in whole.cells if cell.cell_type == "code"}
     for name, book in taken.items():
         assert code == {cell.source for cell in book.cells if cell.cell_type == "code"}
-        texts = {cell.source for other in NAMES if other != name for cell in handout.notebooks[other].cells}
+        texts = {
+            cell.source
+            for other in NAMES
+            if other != name
+            for cell in handout.notebooks[other].cells
+        }
         own = {cell.source for cell in handout.notebooks[name].cells}
         markdown = {cell.source for cell in book.cells if cell.cell_type == "markdown"}
         assert not markdown & (texts - own)
@@ -633,8 +747,13 @@ def test_a_text_in_another_file_has_a_note(tmp_path, handout, solved):
     assert versions(tmp_path / "2", handout, full | {"plot.png": b"", "README.md": b""})[1] == []
 
 
-def test_a_notebook_that_answers_a_question_of_another_one_does_not_replace_it(tmp_path, handout, solved):
+def test_a_notebook_that_answers_a_question_of_another_one_does_not_replace_it(
+    tmp_path, handout, solved
+):
     three = nbformat.reads(solved[THREE].decode(), 4)
     three.cells.append(nbformat.v4.new_code_cell("experiments = [1]\nexperiment_results = {1: 2}"))
     files = {f"{TWO}.ipynb": solved[TWO], f"{THREE}.ipynb": nbformat.writes(three).encode()}
-    assert versions(tmp_path, handout, files, (OLD, NEW))[0] == {TWO: f"{TWO}.ipynb", THREE: f"{THREE}.ipynb"}
+    assert versions(tmp_path, handout, files, (OLD, NEW))[0] == {
+        TWO: f"{TWO}.ipynb",
+        THREE: f"{THREE}.ipynb",
+    }

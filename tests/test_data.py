@@ -41,7 +41,9 @@ def npz(tmp_path):
 
     def write(**changes):
         path = tmp_path / "some digits.npz"
-        np.savez(path, **{name: value for name, value in {**RAW, **changes}.items() if value is not None})
+        np.savez(
+            path, **{name: value for name, value in {**RAW, **changes}.items() if value is not None}
+        )
         return path
 
     return write
@@ -56,7 +58,9 @@ def test_binarize_uses_the_sheets_threshold():
             helpers.binarize(np.zeros(3), threshold)
 
 
-@pytest.mark.parametrize(("name", "train", "test"), [("mnist5k", 4000, 1000), ("digits", 1437, 360)])
+@pytest.mark.parametrize(
+    ("name", "train", "test"), [("mnist5k", 4000, 1000), ("digits", 1437, 360)]
+)
 def test_the_data_at_hand(name, train, test):
     data = helpers.load_data(name)
     assert (data.name, len(data.y_train), len(data.y_test)) == (name, train, test)
@@ -70,11 +74,26 @@ def test_the_data_at_hand(name, train, test):
         grey = helpers.load_data(name, binary=False)
         assert grey.x_test.dtype == np.float32 and grey.x_test.min() >= 0 and grey.x_test.max() == 1
         assert np.array_equal(helpers.binarize(grey.x_test), data.x_test)
-        assert not data.x_train[:, :4].any() and not data.x_train[:, 24:].any()  # the frame, as in MNIST
+        assert (
+            not data.x_train[:, :4].any() and not data.x_train[:, 24:].any()
+        )  # the frame, as in MNIST
         assert not data.x_train[:, :, :4].any()
     else:
         assert set(np.bincount(data.y_train)) == {400} and set(np.bincount(data.y_test)) == {100}
-        assert data.y_test[:12].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]  # any stretch of it holds all digits
+        assert data.y_test[:12].tolist() == [
+            0,
+            1,
+            2,
+            3,
+            4,
+            5,
+            6,
+            7,
+            8,
+            9,
+            0,
+            1,
+        ]  # any stretch of it holds all digits
         images = np.concatenate([data.x_train, data.x_test]).reshape(5000, -1)
         assert len(np.unique(images, axis=0)) > 4990 and 0.1 < images.mean() < 0.2
 
@@ -91,11 +110,17 @@ def test_a_file_by_path(npz, kind, capsys):
     ("changes", "message"),
     [
         ({"x_test": None}, "lacks the array 'x_test'"),
-        ({"x_train": np.zeros((30, 27, 28))}, r"x_train has shape \(30, 27, 28\), expected \(N, 28, 28\)"),
+        (
+            {"x_train": np.zeros((30, 27, 28))},
+            r"x_train has shape \(30, 27, 28\), expected \(N, 28, 28\)",
+        ),
         ({"x_train": np.zeros((28, 28))}, r"x_train has shape \(28, 28\)"),
         ({"x_test": np.zeros((0, 28, 28)), "y_test": np.zeros(0, int)}, "with N > 0"),
         ({"y_train": np.zeros(29, int)}, r"y_train has shape \(29,\), expected labels \(30,\)"),
-        ({"y_test": np.full(20, 10)}, "y_test holds labels from 10 to 10, expected whole numbers 0-9"),
+        (
+            {"y_test": np.full(20, 10)},
+            "y_test holds labels from 10 to 10, expected whole numbers 0-9",
+        ),
         ({"x_test": np.full((20, 28, 28), np.nan)}, "x_test holds NaN"),
         ({"x_test": np.full((20, 28, 28), 300)}, "expected 0-255 or 0-1"),
         ({"x_test": np.full((20, 28, 28), -1)}, "pixels from -1 to -1, expected 0-255 or 0-1"),
@@ -103,8 +128,14 @@ def test_a_file_by_path(npz, kind, capsys):
         ({"y_train": np.array([object()] * 30)}, "plain arrays, without pickled objects"),
         # One scale holds for the whole file, and no image is ever blank because of it.
         ({"x_test": RAW["x_test"] / 255}, "x_test: 100% of the images have no ink"),
-        ({name: RAW[name] / 255**2 for name in ("x_train", "x_test")}, "no ink.*is it scaled twice"),
-        ({name: RAW[name] // 16 for name in ("x_train", "x_test")}, "the pixels end at 15, expected 0-255 or 0-1"),
+        (
+            {name: RAW[name] / 255**2 for name in ("x_train", "x_test")},
+            "no ink.*is it scaled twice",
+        ),
+        (
+            {name: RAW[name] // 16 for name in ("x_train", "x_test")},
+            "the pixels end at 15, expected 0-255 or 0-1",
+        ),
         ({name: RAW[name] / 254.99 for name in ("x_train", "x_test")}, "the pixels end at 1.00003"),
     ],
 )
@@ -118,7 +149,11 @@ def test_bad_files_get_one_clear_line(npz, tmp_path):
         helpers.load_data(tmp_path / "missing.npz")
     whole, bad = npz().read_bytes(), tmp_path / "bad.npz"
     np.save(tmp_path / "one.npy", np.zeros(3))
-    for content in (b"<html>not an archive</html>", whole[: len(whole) // 3], (tmp_path / "one.npy").read_bytes()):
+    for content in (
+        b"<html>not an archive</html>",
+        whole[: len(whole) // 3],
+        (tmp_path / "one.npy").read_bytes(),
+    ):
         bad.write_bytes(content)
         with refused(r"bad\.npz.*not a readable \.npz"):
             helpers.load_data(bad)
@@ -145,20 +180,27 @@ def test_usual_layouts_are_read_as_what_they_are(npz, layout):
     """Labels are one-hot here and there; tests/test_arguments.py has all their forms."""
     expected = helpers.load_data(npz(), binary=False)
     images = {name: LAYOUTS[layout](RAW[name]) for name in ("x_train", "x_test")}
-    data = helpers.load_data(npz(**images, y_train=np.eye(10, dtype=bool)[RAW["y_train"]]), binary=False)
+    data = helpers.load_data(
+        npz(**images, y_train=np.eye(10, dtype=bool)[RAW["y_train"]]), binary=False
+    )
     assert all(np.allclose(getattr(data, name), getattr(expected, name)) for name in RAW)
     assert data.x_train.dtype == np.float32 and data.y_train.dtype == np.int64
 
 
 @pytest.mark.parametrize("dtype", [bool, np.uint8])
 def test_images_that_are_binary_already_keep_their_ink(npz, dtype):
-    data = helpers.load_data(npz(**{name: (RAW[name] > 25).astype(dtype) for name in ("x_train", "x_test")}))
+    data = helpers.load_data(
+        npz(**{name: (RAW[name] > 25).astype(dtype) for name in ("x_train", "x_test")})
+    )
     assert np.array_equal(data.x_test, RAW["x_test"] > 25) and data.x_test.any()
 
 
 def test_inverted_images_are_taken_with_a_line(npz, capsys):
     helpers.load_data(npz(x_train=255 - RAW["x_train"], x_test=255 - RAW["x_test"]))
-    assert capsys.readouterr().out.count("if the digits are dark on light, give 255 - x instead\n") == 2
+    assert (
+        capsys.readouterr().out.count("if the digits are dark on light, give 255 - x instead\n")
+        == 2
+    )
 
 
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=3)
@@ -167,21 +209,50 @@ USUAL = st.sampled_from([(2, 28, 28), (1, 784), (3, 28, 28, 1), (2, 1, 28, 28), 
 
 @cases(60)
 @given(
-    x=hnp.arrays(st.sampled_from(["u1", "i1", "i8", "f2", "f4", "f8", "?", "c8", "U1"]), SHAPES | USUAL),
-    y=hnp.arrays(st.sampled_from(["u1", "i8", "f4", "?", "U1"]), hnp.array_shapes(min_dims=0, max_dims=2, max_side=10)),
+    x=hnp.arrays(
+        st.sampled_from(["u1", "i1", "i8", "f2", "f4", "f8", "?", "c8", "U1"]), SHAPES | USUAL
+    ),
+    y=hnp.arrays(
+        st.sampled_from(["u1", "i8", "f4", "?", "U1"]),
+        hnp.array_shapes(min_dims=0, max_dims=2, max_side=10),
+    ),
 )
 def test_any_arrays_are_taken_or_refused_in_one_line(npz, x, y):
     try:
         data = helpers.load_data(npz(x_test=x, y_test=y), binary=False)
     except ValueError as error:
-        assert "\n" not in str(error) and "some digits.npz" in str(error) and error.__cause__ is None
+        assert (
+            "\n" not in str(error) and "some digits.npz" in str(error) and error.__cause__ is None
+        )
         return
-    assert data.x_test.shape == (len(data.y_test), 28, 28) and data.x_test.max() > 0.1 and data.x_test.max() <= 1
+    assert (
+        data.x_test.shape == (len(data.y_test), 28, 28)
+        and data.x_test.max() > 0.1
+        and data.x_test.max() <= 1
+    )
     assert set(data.y_test) <= set(range(10))
 
 
-ODD_PATHS = ["~nobody-here/x.npz", "~/x.npz", "a" * 5000, "a" * 5000 + ".npz", "\0.npz", "x\n\x1b[31my.npz", "/", ""]
-ODD_PATHS += ["/dev/null", "\ud800.npz", ".", "/dev/zero.npz", "/proc/self/mem", "mnist ", "DIGITS", "imagenet"]
+ODD_PATHS = [
+    "~nobody-here/x.npz",
+    "~/x.npz",
+    "a" * 5000,
+    "a" * 5000 + ".npz",
+    "\0.npz",
+    "x\n\x1b[31my.npz",
+    "/",
+    "",
+]
+ODD_PATHS += [
+    "/dev/null",
+    "\ud800.npz",
+    ".",
+    "/dev/zero.npz",
+    "/proc/self/mem",
+    "mnist ",
+    "DIGITS",
+    "imagenet",
+]
 ODD_THINGS = [object(), [None], np.zeros(3), {}, keras, str, Path("nowhere"), Path()]
 
 
@@ -197,7 +268,12 @@ def test_any_other_source_is_refused_in_one_line(source):
         helpers.load_data(source)
     said = str(caught.value)
     assert len(said.splitlines()) == 1 and len(said) < 700
-    reasons = ("'mnist', 'mnist5k', 'digits' or", "name or a path", "no readable .npz", "not a readable .npz")
+    reasons = (
+        "'mnist', 'mnist5k', 'digits' or",
+        "name or a path",
+        "no readable .npz",
+        "not a readable .npz",
+    )
     assert caught.type is FileNotFoundError or any(reason in said for reason in reasons)
 
 
@@ -206,14 +282,19 @@ def in_order(x, y):
     return sorted((label, image.tobytes()) for image, label in zip(x, y.tolist(), strict=True))
 
 
-@pytest.mark.parametrize("order", [np.argsort, lambda y: np.argsort(y % 8), lambda y: np.arange(len(y))])
+@pytest.mark.parametrize(
+    "order", [np.argsort, lambda y: np.argsort(y % 8), lambda y: np.arange(len(y))]
+)
 def test_what_is_held_out_is_of_each_class_whatever_the_order_of_the_file(order):
     digits = helpers.load_data("digits", binary=False)
     place = order(digits.y_train)
     data = dataclasses.replace(digits, x_train=digits.x_train[place], y_train=digits.y_train[place])
     inner = helpers.hold_out(data)
     assert len(inner.y_test) == 179 and set(np.bincount(inner.y_test)) <= {17, 18, 19}
-    both = [np.concatenate(pair) for pair in ((inner.x_train, inner.x_test), (inner.y_train, inner.y_test))]
+    both = [
+        np.concatenate(pair)
+        for pair in ((inner.x_train, inner.x_test), (inner.y_train, inner.y_test))
+    ]
     assert in_order(*both) == in_order(data.x_train, data.y_train)
     assert inner.digest != data.digest and inner.digest == helpers.hold_out(data).digest
 
@@ -253,15 +334,22 @@ def test_digits_that_are_missing_are_named():
     helpers.check_classes(data)
     few, no_zero = data.y_train != 7, ~np.isin(data.y_test, (0, 3))
     with refused("^the training images have no 7; the notebooks need all ten"):
-        helpers.check_classes(dataclasses.replace(data, x_train=data.x_train[few], y_train=data.y_train[few]))
+        helpers.check_classes(
+            dataclasses.replace(data, x_train=data.x_train[few], y_train=data.y_train[few])
+        )
     with refused("^the test images have no 0 and no 3; "):
-        helpers.check_classes(dataclasses.replace(data, x_test=data.x_test[no_zero], y_test=data.y_test[no_zero]))
+        helpers.check_classes(
+            dataclasses.replace(data, x_test=data.x_test[no_zero], y_test=data.y_test[no_zero])
+        )
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"x_train": np.zeros((3, 28, 27))}, r"x_train has shape \(3, 28, 27\), expected \(N, 28, 28\)"),
+        (
+            {"x_train": np.zeros((3, 28, 27))},
+            r"x_train has shape \(3, 28, 27\), expected \(N, 28, 28\)",
+        ),
         ({"x_test": np.full((20, 28, 28), np.nan)}, "x_test holds NaN"),
         ({"y_test": [1, 2]}, r"y_test has shape \(2,\), expected labels \(20,\)"),
     ],
@@ -286,11 +374,15 @@ def test_auto_obeys_the_environment_and_says_so(monkeypatch, npz, capsys):
 
 
 def test_a_users_keras_json_changes_no_image_and_no_network(tmp_path):
-    settings = {"backend": "jax", "image_data_format": "channels_first", "floatx": "float32", "epsilon": 1e-7}
+    settings = {
+        "backend": "jax",
+        "image_data_format": "channels_first",
+        "floatx": "float32",
+        "epsilon": 1e-7,
+    }
     (tmp_path / "keras.json").write_text(json.dumps(settings))
-    script = (
-        "import helpers as H; print(H.load_data('digits').digest, H.build_model(H.Experiment('CNN')).count_params())"
-    )
+    script = "import helpers as H; print(H.load_data('digits').digest, "
+    script += "H.build_model(H.Experiment('CNN')).count_params())"
     result = python("-c", script, KERAS_HOME=str(tmp_path))
     digest, parameters = result.stdout.split()
     assert digest == helpers.load_data("digits").digest

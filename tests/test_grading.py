@@ -40,7 +40,9 @@ def course(tmp_path_factory):
 
 
 def books(course, part):
-    return {name: read((course / part / ASSIGNMENT / f"{name}.ipynb").read_bytes()) for name in NAMES}
+    return {
+        name: read((course / part / ASSIGNMENT / f"{name}.ipynb").read_bytes()) for name in NAMES
+    }
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +61,11 @@ def test_the_name_that_decides_the_variant_is_the_teachers(handouts, written):
     handout = copy.deepcopy(handouts[ONE])
     put(handout, "parameters", "student = ...\nmine = helpers.variant(student)\nseed = mine.seed")
     book = copy.deepcopy(handout)
-    put(book, "parameters", book.cells[at(book, "parameters")].source.replace("student = ...", written))
+    put(
+        book,
+        "parameters",
+        book.cells[at(book, "parameters")].source.replace("student = ...", written),
+    )
     ran = prepared(book, handout, "Kim")
     names = re.findall("^student = .*", "\n".join(cell.source for cell in ran.cells), re.M)
     assert names == [written, "student = 'Kim'"][written == "student = ..." :]
@@ -77,10 +83,16 @@ def hand_in(place, name, text):
     [
         ("pass", (30, 500), ""),
         ("import time; time.sleep(60)", (1, 500), sandbox.TIME),
-        ("a = b'x' * 300_000_000; import time; time.sleep(60)", (30, 200), "stopped: more than 200 MiB of memory"),
+        (
+            "a = b'x' * 300_000_000; import time; time.sleep(60)",
+            (30, 200),
+            "stopped: more than 200 MiB of memory",
+        ),
     ],
 )
-def test_a_process_is_stopped_at_its_limits_with_all_it_started(tmp_path, program_text, limits, trouble):
+def test_a_process_is_stopped_at_its_limits_with_all_it_started(
+    tmp_path, program_text, limits, trouble
+):
     # The child has a session of its own, as a kernel has.
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {program_text!r}], start_new_session=True)"
     process = subprocess.Popen([sys.executable, "-c", parent])
@@ -90,7 +102,9 @@ def test_a_process_is_stopped_at_its_limits_with_all_it_started(tmp_path, progra
     assert sandbox.watch([process.pid], tmp_path, sandbox.Limits(*limits)) == trouble
     process.wait()
     psutil.wait_procs(family, timeout=60)
-    assert not any(member.is_running() and member.status() != psutil.STATUS_ZOMBIE for member in family)
+    assert not any(
+        member.is_running() and member.status() != psutil.STATUS_ZOMBIE for member in family
+    )
 
 
 def test_a_sandbox_ends_with_all_that_runs_in_it(tmp_path, walled):
@@ -108,7 +122,10 @@ def sample(path, notebooks, fill):
     """(notebooks, {question: points}) of a file in tests/submissions."""
     head, *parts = re.split(r"^# %% ", path.read_text(encoding="utf-8"), flags=re.M)
     facts = dict(re.findall(r"^([\w ]+): (.+)$", head, re.M))
-    notebooks = {name: copy.deepcopy(notebooks[name]) for name in facts.get("hands in", " ".join(NAMES)).split()}
+    notebooks = {
+        name: copy.deepcopy(notebooks[name])
+        for name in facts.get("hands in", " ".join(NAMES)).split()
+    }
     for part in parts:
         first, _, source = part.partition("\n")
         name, cell_id, *action = first.split()
@@ -133,7 +150,12 @@ def stack(base, course, names):
     (base / "precious" / "file.txt").write_text("precious")
     place, expected = base / "submissions", {}
     place.mkdir()
-    fill = {"ROOT": ROOT, "SUBMISSIONS": place, "RUNS": base / "runs", "PRECIOUS": base / "precious"}
+    fill = {
+        "ROOT": ROOT,
+        "SUBMISSIONS": place,
+        "RUNS": base / "runs",
+        "PRECIOUS": base / "precious",
+    }
     for name in names:
         if name in SITUATIONS:
             function, *expected[name] = SITUATIONS[name]
@@ -141,7 +163,9 @@ def stack(base, course, names):
             continue
         notebooks, expected[name] = books(course, "release"), ({}, "", "")
         if name != "blank":
-            notebooks, points, by_hand = sample(ROOT / "tests" / "submissions" / f"{name}.txt", notebooks, fill)
+            notebooks, points, by_hand = sample(
+                ROOT / "tests" / "submissions" / f"{name}.txt", notebooks, fill
+            )
             expected[name] = points, by_hand, ""
         (place / name).mkdir()
         for book, notebook in notebooks.items():
@@ -159,7 +183,17 @@ def graded(tmp_path_factory, course, walled):
     (foreign / "nbgrader_config.py").write_text(
         f"c = get_config()\nc.CourseDirectory.root = {str(base / 'foreign')!r}\n"
     )
-    command = [sys.executable, "-m", "teaching", "grade", str(base / "submissions"), "--epochs", "1", "--jobs", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "teaching",
+        "grade",
+        str(base / "submissions"),
+        "--epochs",
+        "1",
+        "--jobs",
+        "2",
+    ]
     result = subprocess.run(
         [*command, "--cell-seconds", "40" if CHOSEN is QUICK else "120", *([] if walled else ["--unsafe"])],
         capture_output=True, text=True, cwd=ROOT,
@@ -176,9 +210,15 @@ def graded(tmp_path_factory, course, walled):
 def test_the_marks_of(graded, who):
     _, rows, expected = graded
     points, by_hand, note = expected[who]
-    wanted = dict.fromkeys(QUESTIONS, 0.0) | {question: float(value) for question, value in points.items()}
-    assert {question: float(rows[who][question]) for question in QUESTIONS} == wanted, rows[who]["notes"]
-    assert rows[who]["to grade by hand"] == by_hand and note in rows[who]["notes"], rows[who]["notes"]
+    wanted = dict.fromkeys(QUESTIONS, 0.0) | {
+        question: float(value) for question, value in points.items()
+    }
+    assert {question: float(rows[who][question]) for question in QUESTIONS} == wanted, rows[who][
+        "notes"
+    ]
+    assert rows[who]["to grade by hand"] == by_hand and note in rows[who]["notes"], rows[who][
+        "notes"
+    ]
     assert float(rows[who]["total"]) == sum(wanted.values())
 
 
@@ -186,12 +226,19 @@ def test_every_submission_has_a_row_and_every_notebook_a_page(graded):
     base, rows, expected = graded
     assert set(rows) == set(expected)
     for who in rows:
-        pages = {path.stem for path in (base / "runs/grading/feedback" / rows[who]["key"]).rglob("*.html")}
+        pages = {
+            path.stem
+            for path in (base / "runs/grading/feedback" / rows[who]["key"]).rglob("*.html")
+        }
         missing = {
-            name for name in NAMES if f"{name} was not" in rows[who]["notes"] or f"{name} is no" in rows[who]["notes"]
+            name
+            for name in NAMES
+            if f"{name} was not" in rows[who]["notes"] or f"{name} is no" in rows[who]["notes"]
         }
         assert pages == set(NAMES) - missing, rows[who]["notes"]
-    page = (base / "runs/grading/feedback/picture-in-text" / ASSIGNMENT / f"{THREE}.html").read_text("utf-8")
+    page = (
+        base / "runs/grading/feedback/picture-in-text" / ASSIGNMENT / f"{THREE}.html"
+    ).read_text("utf-8")
     assert "Right." in page and "missing-picture-gone.png" in page
     with zipfile.ZipFile(base / "runs/grading/feedback.zip") as archive:
         assert f"picture-in-text/{THREE}.html" in archive.namelist()
@@ -209,13 +256,23 @@ def printed(graded, who):
     base, *_ = graded
     folder = base / "runs/grading/autograded" / who / ASSIGNMENT
     books = [nbformat.read(path, as_version=4) for path in sorted(folder.glob("*.ipynb"))]
-    return "".join(out.get("text", "") for book in books for cell in book.cells for out in cell.get("outputs", []))
+    return "".join(
+        out.get("text", "")
+        for book in books
+        for cell in book.cells
+        for out in cell.get("outputs", [])
+    )
 
 
 @pytest.mark.skipif("misconceptions-1" not in CHOSEN, reason="make test-grading")
 def test_hints_say_what_is_wrong(graded):
     said = printed(graded, "misconceptions-1")
-    for hint in ("not the percentage", "transposed", "opposite order", "i: Not yet: these are the values of f"):
+    for hint in (
+        "not the percentage",
+        "transposed",
+        "opposite order",
+        "i: Not yet: these are the values of f",
+    ):
         assert hint in said, said
     said = printed(graded, "misconceptions-2")
     for hint in (
@@ -234,31 +291,64 @@ def test_a_vandal_sees_and_spoils_nothing_of_others(graded, walled):
     base, *_ = graded
     said = printed(graded, "vandal")
     assert not re.search("SEEN|DELETED|UNDONE|CALLED", said), said
-    written = re.findall("WRITTEN (.*)", said)  # with the bundle in /tmp, a folder of the sandbox's own /tmp
-    assert all(place.startswith("/tmp/") and not Path(place, "left-behind").exists() for place in written), written
-    assert said.count("not written") + len(written) == 8 and said.count("not undone") == 3 and "no network" in said
+    written = re.findall(
+        "WRITTEN (.*)", said
+    )  # with the bundle in /tmp, a folder of the sandbox's own /tmp
+    assert all(
+        place.startswith("/tmp/") and not Path(place, "left-behind").exists() for place in written
+    ), written
+    assert (
+        said.count("not written") + len(written) == 8
+        and said.count("not undone") == 3
+        and "no network" in said
+    )
     assert int(re.search(r"in sight: (\d+)", said)[1]) < 12
     assert (base / "precious" / "file.txt").read_text() == "precious"
-    left = [p for p in psutil.process_iter(["cmdline"]) if "stays behind" in " ".join(p.info["cmdline"] or [])]
+    left = [
+        p
+        for p in psutil.process_iter(["cmdline"])
+        if "stays behind" in " ".join(p.info["cmdline"] or [])
+    ]
     assert not left
 
 
-@pytest.mark.skipif(not os.environ.get("ALL_SAMPLES"), reason="make test-grading: trains eight networks eight times")
-def test_our_own_solution_earns_all_points_in_every_variant_and_a_copied_one_does_not(tmp_path, course, walled):
+@pytest.mark.skipif(
+    not os.environ.get("ALL_SAMPLES"), reason="make test-grading: trains eight networks eight times"
+)
+def test_our_own_solution_earns_all_points_in_every_variant_and_a_copied_one_does_not(
+    tmp_path, course, walled
+):
     names = {variant(name).number: name for name in map(str, range(100))}
     for number, name in names.items():
         (tmp_path / "submissions" / name).mkdir(parents=True)
         if number == 1:  # z = 1 replaces
-            nbformat.write(books(course, "source")[ONE], tmp_path / "submissions" / name / f"{ONE}.ipynb")
-    command = [sys.executable, "-m", "teaching", "grade", str(tmp_path / "submissions"), "--epochs", "1", "--variants"]
+            nbformat.write(
+                books(course, "source")[ONE], tmp_path / "submissions" / name / f"{ONE}.ipynb"
+            )
+    command = [
+        sys.executable,
+        "-m",
+        "teaching",
+        "grade",
+        str(tmp_path / "submissions"),
+        "--epochs",
+        "1",
+        "--variants",
+    ]
     result = subprocess.run(
         [*command, *([] if walled else ["--unsafe"])], capture_output=True, text=True, cwd=ROOT,
         env={**os.environ, "COURSEWORK_RUNS": str(tmp_path / "runs")},
     )  # fmt: skip
-    assert result.returncode == 0 and result.stdout.count("our solution: every point") == 8, result.stderr
-    with open(tmp_path / "runs" / "grading" / "marks.csv", newline="", encoding="utf-8-sig") as file:
+    assert result.returncode == 0 and result.stdout.count("our solution: every point") == 8, (
+        result.stderr
+    )
+    with open(
+        tmp_path / "runs" / "grading" / "marks.csv", newline="", encoding="utf-8-sig"
+    ) as file:
         rows = {row["student"]: row for row in csv.DictReader(file)}
-    assert len(rows) == 8 and [rows[names[1]][question] for question in ("Q1.1", "Q1.2", "Q1.3")] == ["5", "5", "10"]
+    assert len(rows) == 8 and [
+        rows[names[1]][question] for question in ("Q1.1", "Q1.2", "Q1.3")
+    ] == ["5", "5", "10"]
 
 
 # The command line ---------------------------------------------------------------------------------
@@ -286,7 +376,10 @@ def test_without_a_sandbox_nothing_is_run(tmp_path, monkeypatch, capsys, handout
     monkeypatch.setattr(program, "RUNS", tmp_path / "runs")
     monkeypatch.setattr(sandbox, "works", lambda folder: False)
     assert program.main(["grade", str(tmp_path / "sub")]) == 2
-    assert "UNSAFE=1" in capsys.readouterr().err and not (tmp_path / "runs" / "grading" / "marks.csv").exists()
+    assert (
+        "UNSAFE=1" in capsys.readouterr().err
+        and not (tmp_path / "runs" / "grading" / "marks.csv").exists()
+    )
 
 
 @pytest.mark.skipif(not program.fcntl, reason="needs file locks")
@@ -296,5 +389,8 @@ def test_a_second_grading_at_the_same_time_is_refused_in_one_line(tmp_path, monk
     with program.alone(tmp_path / "grading"):
         for arguments in (["marks"], ["grade", str(tmp_path / "submissions")]):
             assert program.main(arguments) == 1
-            assert re.fullmatch(r"another one is at work in .*: wait until it has finished\n", capsys.readouterr().err)
+            assert re.fullmatch(
+                r"another one is at work in .*: wait until it has finished\n",
+                capsys.readouterr().err,
+            )
     assert program.main(["marks"]) == 2 and "nothing is graded yet" in capsys.readouterr().err

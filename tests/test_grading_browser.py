@@ -55,18 +55,33 @@ def attacks():
     """The student's cells: each way in a text, in a formula, in an output and a raw cell, and those of outputs only."""
     cells = []
     for source in AS_HTML.values():
-        cells += [new_markdown_cell(source), new_raw_cell(source), new_markdown_cell(f"$$\n{source}\n$$")]
-        cells.append(new_code_cell("HTML(x)", outputs=[new_output("display_data", data={"text/html": source})]))
-    forms = {"application/javascript": ATTACK, "image/svg+xml": AS_HTML["svg"], "text/markdown": AS_HTML["image"]}
+        cells += [
+            new_markdown_cell(source),
+            new_raw_cell(source),
+            new_markdown_cell(f"$$\n{source}\n$$"),
+        ]
+        cells.append(
+            new_code_cell(
+                "HTML(x)", outputs=[new_output("display_data", data={"text/html": source})]
+            )
+        )
+    forms = {
+        "application/javascript": ATTACK,
+        "image/svg+xml": AS_HTML["svg"],
+        "text/markdown": AS_HTML["image"],
+    }
     forms["text/latex"] = rf"$\href{{javascript:{ATTACK}}}{{x}}$"
     cells += [
-        new_code_cell("x", outputs=[new_output("display_data", data={form: text})]) for form, text in forms.items()
+        new_code_cell("x", outputs=[new_output("display_data", data={form: text})])
+        for form, text in forms.items()
     ]
     cells.append(new_code_cell("x", outputs=[new_output("stream", text=AS_HTML["image"])]))
     picture = {"image/png": f'x" onerror="{CODED}'}
     cells.append(new_code_cell("x", outputs=[new_output("display_data", data=picture)]))
     cells.append(
-        new_markdown_cell(rf"$\href{{javascript:{ATTACK}}}{{\text{{my answer}}}}$ [x](javascript:{ATTACK[:20]})")
+        new_markdown_cell(
+            rf"$\href{{javascript:{ATTACK}}}{{\text{{my answer}}}}$ [x](javascript:{ATTACK[:20]})"
+        )
     )
     return cells
 
@@ -75,7 +90,9 @@ class Faked:
     """What stands for the grader: nothing is run, the outputs are given."""
 
     def __init__(self, course, place, options):
-        self.handouts = {THREE: nbformat.read(course / "release" / ASSIGNMENT / f"{THREE}.ipynb", as_version=4)}
+        self.handouts = {
+            THREE: nbformat.read(course / "release" / ASSIGNMENT / f"{THREE}.ipynb", as_version=4)
+        }
 
     def __enter__(self):
         return self
@@ -105,8 +122,14 @@ def course(tmp_path, monkeypatch, request):
         monkeypatch.setattr(cleaning, "clean_output", lambda output: output)
     folder = tmp_path / "in" / "kim"
     folder.mkdir(parents=True)
-    texts = [new_markdown_cell(AS_HTML["image"], id="q31-answer"), new_markdown_cell(AS_HTML["svg"], id="q32-answer")]
-    texts += [new_code_cell("bonus_gates = 1", id="own"), new_markdown_cell(AS_HTML["link"], id="q33-answer")]
+    texts = [
+        new_markdown_cell(AS_HTML["image"], id="q31-answer"),
+        new_markdown_cell(AS_HTML["svg"], id="q32-answer"),
+    ]
+    texts += [
+        new_code_cell("bonus_gates = 1", id="own"),
+        new_markdown_cell(AS_HTML["link"], id="q33-answer"),
+    ]
     nbformat.write(new_notebook(cells=texts), folder / f"{THREE}.ipynb")
     assert program.main(["grade", str(tmp_path / "in"), "--unsafe", "--epochs", "1"]) == 0
     return tmp_path / "runs" / "grading"
@@ -119,7 +142,15 @@ def lab(course, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyter",
+        "lab",
+        "--no-browser",
+        "--ip=127.0.0.1",
+        f"--port={port}",
+    ]
     command += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     environment = {**os.environ, "JUPYTER_TOKEN": token, "HOME": str(tmp_path)}
     with open(tmp_path / "lab.log", "w") as log:
@@ -141,7 +172,9 @@ def lab(course, tmp_path):
 
 def state(course):
     """Names and contents of all files that count, and every score."""
-    files = sorted(path for path in course.rglob("*") if path.is_file() and "jupyter" not in path.name)
+    files = sorted(
+        path for path in course.rglob("*") if path.is_file() and "jupyter" not in path.name
+    )
     kept = [
         path
         for path in files
@@ -150,7 +183,9 @@ def state(course):
     with marks.book(course) as gradebook:
         submission = gradebook.find_submission(ASSIGNMENT, "kim")
         scores = [
-            (grade.name, grade.manual_score, grade.auto_score) for book in submission.notebooks for grade in book.grades
+            (grade.name, grade.manual_score, grade.auto_score)
+            for book in submission.notebooks
+            for grade in book.grades
         ]
         ids = [book.id for book in submission.notebooks if book.name == THREE]
     return (
@@ -182,12 +217,17 @@ def test_twelve_ways_to_script(browser, course, lab, request):  # noqa: F811
         page.wait_for_timeout(3000)
         page.screenshot(path=SHOTS / "formgrader-cleaned.png", full_page=True)
     text = page.inner_text("body") if cleaned else ""
-    for shown in (course / "feedback" / "kim" / ASSIGNMENT / f"{THREE}.html", course / "class.html"):
+    for shown in (
+        course / "feedback" / "kim" / ASSIGNMENT / f"{THREE}.html",
+        course / "class.html",
+    ):
         page.goto(shown.as_uri())
         page.wait_for_timeout(500)
     context.close()
     *after, _ = state(course)
-    attempts = [line for line in asked if "hacked" in line or line.startswith(("PUT", "POST", "DELETE"))]
+    attempts = [
+        line for line in asked if "hacked" in line or line.startswith(("PUT", "POST", "DELETE"))
+    ]
     if cleaned:
         assert not attempts and after == before, attempts
         assert "my answer" in text

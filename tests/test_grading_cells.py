@@ -38,7 +38,12 @@ def test_texts_are_found_by_name_by_id_and_by_place(handout, book):
     put(book, "q31-answer", "by name").id = "other"
     put(book, "q32-answer", "by id").metadata = nbformat.NotebookNode()
     found = answers_in_words(book, handout)
-    assert found == {"q31-answer": "by name", "q32-answer": "by id", "q33-answer": "", "bonus-answer": ""}
+    assert found == {
+        "q31-answer": "by name",
+        "q32-answer": "by id",
+        "q33-answer": "",
+        "bonus-answer": "",
+    }
     own(book, at(book, "q33-answer") + 1, "by place", "markdown")
     own(book, 0, "anywhere", "markdown")
     found = answers_in_words(book, handout)
@@ -46,28 +51,39 @@ def test_texts_are_found_by_name_by_id_and_by_place(handout, book):
 
 
 def test_a_picture_goes_into_the_text_and_a_missing_one_is_taken_out():
-    text = with_pictures("![a](attachment:a%20b.png) ![c](attachment:c.png)", {"a b.png": {"image/png": "iVBO\nRw=="}})
+    text = with_pictures(
+        "![a](attachment:a%20b.png) ![c](attachment:c.png)",
+        {"a b.png": {"image/png": "iVBO\nRw=="}},
+    )
     assert text == "![a](data:image/png;base64,iVBORw==) ![c](missing-picture-c.png)"
 
 
 TEXTS = {
     "prose in a new code cell": lambda book, name: own(book, at(book, name) + 1, PROSE),
     "the blank cell deleted": lambda book, name: replaced(book, name, PROSE),
-    "a code cell with the answer's id": lambda book, name: setattr(replaced(book, name, PROSE), "id", name),
+    "a code cell with the answer's id": lambda book, name: setattr(
+        replaced(book, name, PROSE), "id", name
+    ),
     "comments below code": lambda book, name: own(
         book, at(book, name) + 1, f"x = 1\nprint(x)\n# {PROSE[:50]}\n# {PROSE[50:]}"
     ),
     "comments alone": lambda book, name: own(book, at(book, name) + 1, f"# {PROSE}"),
     "a string": lambda book, name: own(book, at(book, name) + 1, f'"""{PROSE}"""'),
-    "a raw cell": lambda book, name: book.cells.insert(at(book, name) + 1, nbformat.v4.new_raw_cell(PROSE)),
+    "a raw cell": lambda book, name: book.cells.insert(
+        at(book, name) + 1, nbformat.v4.new_raw_cell(PROSE)
+    ),
     "in the question": lambda book, name: setattr(
-        book.cells[at(book, name) - 1], "source", f"{book.cells[at(book, name) - 1].source}\n\n{PROSE}"
+        book.cells[at(book, name) - 1],
+        "source",
+        f"{book.cells[at(book, name) - 1].source}\n\n{PROSE}",
     ),
     "without blanks": lambda book, name: own(book, at(book, name) + 1, CHINESE),
     "%%markdown": lambda book, name: own(book, at(book, name) + 1, f"%%markdown\n{PROSE}"),
     "under a tool's line": lambda book, name: put(book, name, f"Created in Deepnote\n\n{PROSE}"),
     "a comment in the check's cell": lambda book, name: setattr(
-        book.cells[at(book, "bonus-check")], "source", book.cells[at(book, "bonus-check")].source + f"\n# {PROSE}"
+        book.cells[at(book, "bonus-check")],
+        "source",
+        book.cells[at(book, "bonus-check")].source + f"\n# {PROSE}",
     ),
 }
 
@@ -118,10 +134,16 @@ def test_code_is_no_answer_in_words(handout, book, source):
 def test_two_answers_in_one_cell_wait_for_both_questions(handout, book):
     put(book, "q33-answer", f"Q3.2: The states part at once.\n\nQ3.3: {PROSE}")
     found = answers_in_words(book, handout)
-    assert PROSE in found["q32-answer"] and PROSE in found["q33-answer"] and found["q31-answer"] == ""
+    assert (
+        PROSE in found["q32-answer"] and PROSE in found["q33-answer"] and found["q31-answer"] == ""
+    )
     put(book, "q33-answer", f"The states part at once, in the first rows with ink.\n\n{PROSE}")
     found = answers_in_words(book, handout)
-    assert PROSE in found["q32-answer"] and PROSE in found["bonus-answer"] and found["q31-answer"] == ""
+    assert (
+        PROSE in found["q32-answer"]
+        and PROSE in found["bonus-answer"]
+        and found["q31-answer"] == ""
+    )
     put(book, "q33-answer", f"{PROSE} An accuracy of 3.1% is 3.2 % less than 3.14.")
     assert answers_in_words(book, handout)["q32-answer"] == ""
 
@@ -139,7 +161,10 @@ def test_our_own_cells_hold_no_words_of_the_students(handout):
         ("x = !ls\ny = %pwd", ["x", "y"]),
         ('text = """\n!ls\n%time\n"""\nx = 1', ["text", "x"]),
         ("x?\n", []),
-        ("%matplotlib inline\nimport a.b as c, d.e\nx, (y, *z) = 1, (2, 3)", ["x", "y", "z", "c", "d"]),
+        (
+            "%matplotlib inline\nimport a.b as c, d.e\nx, (y, *z) = 1, (2, 3)",
+            ["x", "y", "z", "c", "d"],
+        ),
         ("x = [\n!ls", []),
         ("(" * 1000, []),
     ],
@@ -149,7 +174,13 @@ def test_names_in_a_cell_with_magics(source, names):
 
 
 @pytest.mark.parametrize(
-    "text", [PROSE, CHINESE, "It can't tell two blank images apart", "Die GRU hat weniger Gewichte = besser"]
+    "text",
+    [
+        PROSE,
+        CHINESE,
+        "It can't tell two blank images apart",
+        "Die GRU hat weniger Gewichte = besser",
+    ],
 )
 def test_prose_is_told_from_code(text):
     assert is_prose(text)

@@ -23,9 +23,13 @@ def test_the_two_conventions_of_z(reset_after):
 
 def test_one_unit_and_the_sigmoid_can_be_calculated_with():
     x, h_prev, r, W, U, b = sp.symbols("x h_prev r W U b", real=True)
-    assert sp.expand(one_unit(equations("GRU").candidate).args[0] - (W * x + U * r * h_prev + b)) == 0
+    assert (
+        sp.expand(one_unit(equations("GRU").candidate).args[0] - (W * x + U * r * h_prev + b)) == 0
+    )
     assert sigmoid(b).diff(b) == sigmoid(b) * (1 - sigmoid(b))
-    assert float(sp.tanh(sigmoid(sp.pi))) == pytest.approx(np.tanh(1 / (1 + np.exp(-np.pi))), abs=1e-15)
+    assert float(sp.tanh(sigmoid(sp.pi))) == pytest.approx(
+        np.tanh(1 / (1 + np.exp(-np.pi))), abs=1e-15
+    )
     with refused("'GRU' or 'LSTM'"):
         equations("SRN")
     with refused("1 or 0"):
@@ -51,12 +55,19 @@ def test_states_are_those_of_keras_and_the_comparison_can_fail():
         layer = random_layer("GRU", reset_after=reset_after)
         np.testing.assert_allclose(run_equations(layer, X)[0], layer(X), atol=1e-12)
     # A state goes on where it was.
-    np.testing.assert_allclose(final_state(layer, X[:, 3:], final_state(layer, X[:, :3])), final_state(layer, X))
+    np.testing.assert_allclose(
+        final_state(layer, X[:, 3:], final_state(layer, X[:, :3])), final_state(layer, X)
+    )
 
 
 @pytest.mark.parametrize(
     "options",
-    [{"recurrent_activation": "hard_sigmoid"}, {"activation": "relu"}, {"go_backwards": True}, {"use_bias": False}],
+    [
+        {"recurrent_activation": "hard_sigmoid"},
+        {"activation": "relu"},
+        {"go_backwards": True},
+        {"use_bias": False},
+    ],
     ids=str,
 )
 @pytest.mark.parametrize("cell", [keras.layers.LSTM, keras.layers.GRU])
@@ -74,7 +85,11 @@ SQUARE = keras_layer("GRU", {"W": np.arange(784).reshape(28, 28) / 784, "U": 0.1
 @pytest.mark.parametrize(
     ("layer", "x", "message"),
     [
-        (SQUARE, np.ones((28, 28)), r"^x has shape \(28, 28\)"),  # which would fit 28 units by broadcasting
+        (
+            SQUARE,
+            np.ones((28, 28)),
+            r"^x has shape \(28, 28\)",
+        ),  # which would fit 28 units by broadcasting
         (SQUARE, np.ones((1, 28, 3)), "^x has shape"),
         (SQUARE, np.ones((1, 0, 28)), "^x has shape"),
         (keras.layers.Dense(3), X, "expected an LSTM or GRU layer or a model with one, got Dense"),
@@ -89,11 +104,15 @@ def test_what_can_not_be_run_is_refused(function, layer, x, message):
 def test_hand_set_weights_arrive():
     layer = keras_layer("LSTM", {"W": [[1, 2, 3]], "b_f": 5, "U_o": 7}, units=1, features=3)
     kernel, recurrent, bias = layer.get_weights()
-    assert kernel[:, 2].tolist() == [1, 2, 3] and kernel.sum() == 6  # Keras's order: i, f, candidate, o
+    assert (
+        kernel[:, 2].tolist() == [1, 2, 3] and kernel.sum() == 6
+    )  # Keras's order: i, f, candidate, o
     assert recurrent.tolist() == [[0, 0, 0, 7]] and bias.tolist() == [0, 5, 0, 0]
     layer = keras_layer("GRU", {"b": 1, "b_U": 2, "b_r": 3}, units=1, features=1, reset_after=True)
     assert layer.get_weights()[2].tolist() == [[0, 3, 1], [0, 0, 2]]
-    assert SQUARE.get_weights()[0][1, -28] == pytest.approx(1 / 784)  # W is (units, features), Keras's is turned
+    assert SQUARE.get_weights()[0][1, -28] == pytest.approx(
+        1 / 784
+    )  # W is (units, features), Keras's is turned
 
 
 @pytest.mark.parametrize(

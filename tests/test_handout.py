@@ -35,7 +35,9 @@ def test_the_points_add_up_to_the_sheets(masters):
         for cell in notebook.cells:
             data = cell.metadata.get("nbgrader", {})
             if data.get("grade"):
-                (question,) = [q for q, prefix in QUESTIONS.items() if data["grade_id"].startswith(prefix)]
+                (question,) = [
+                    q for q, prefix in QUESTIONS.items() if data["grade_id"].startswith(prefix)
+                ]
                 points[question] += data["points"]
     assert list(points.values()) == [10, 10, 10, 15, 10, 15, 10, 5, 5, 10, 10]
 
@@ -74,10 +76,14 @@ def test_answers_are_dots_and_nothing_is_solved(masters, handout):
                     assert mine.source == "Not answered yet."
             if data.get("solution") or (not data and cell.cell_type == "code"):
                 for line in cell.source.splitlines():
-                    assert len(line) < 25 or line not in text, f"{name}: {line!r} of {cell.id} is in the hand-out"
+                    assert len(line) < 25 or line not in text, (
+                        f"{name}: {line!r} of {cell.id} is in the hand-out"
+                    )
             if not data and cell.cell_type == "markdown":  # the hand-out's own texts, never ours
                 assert cell.source not in text
-        assert "BEGIN SOLUTION" not in text and "HIDDEN TESTS" not in text and "(picture:" not in text
+        assert (
+            "BEGIN SOLUTION" not in text and "HIDDEN TESTS" not in text and "(picture:" not in text
+        )
 
 
 def test_the_pictures_are_the_ones_that_the_texts_name(handout):
@@ -85,7 +91,9 @@ def test_the_pictures_are_the_ones_that_the_texts_name(handout):
     for name in NAMES:
         for cell in read(handout / f"{name}.ipynb").cells:
             for file, data in cell.get("attachments", {}).items():
-                assert f"(attachment:{file})" in cell.source and data["image/png"].startswith("iVBOR")
+                assert f"(attachment:{file})" in cell.source and data["image/png"].startswith(
+                    "iVBOR"
+                )
                 found[file] = name
     assert set(found) == {"read-back-plot.png", "curves.png", "q32-sheet.png", "bonus-lstm.png"}
     assert len(set(found.values())) == 3
@@ -98,9 +106,15 @@ TELLS = re.compile(
 
 
 def test_no_file_of_the_handout_tells_the_gates(handout):
-    files = [handout / "helpers.py", handout / "README.md", *sorted((handout / "coursework").rglob("*.py"))]
+    files = [
+        handout / "helpers.py",
+        handout / "README.md",
+        *sorted((handout / "coursework").rglob("*.py")),
+    ]
     texts = {path.name: path.read_text(encoding="utf-8") for path in files}
-    texts |= {name: "\n".join(c.source for c in read(handout / f"{name}.ipynb").cells) for name in NAMES}
+    texts |= {
+        name: "\n".join(c.source for c in read(handout / f"{name}.ipynb").cells) for name in NAMES
+    }
     for name, text in texts.items():
         assert not TELLS.findall(text), f"{name}: {TELLS.findall(text)}"
     assert sorted(path.name for path in handout.iterdir()) == sorted(
@@ -149,7 +163,10 @@ def test_with_variants_the_handout_asks_for_a_name_and_q1_is_right_for_all_eight
         assert "student = ...\nmine = helpers.variant(student)" in cells[place].source
         assert "Put your name" in cells[place - 1].source
     wanted = ("setup", "parameters", "q11-answer", "q11-check-gru", "q12-answer", "q12-check-gru")
-    cells = {cell.id: cell.source for cell in read(course / "source" / ASSIGNMENT / f"{NAMES[0]}.ipynb").cells}
+    cells = {
+        cell.id: cell.source
+        for cell in read(course / "source" / ASSIGNMENT / f"{NAMES[0]}.ipynb").cells
+    }
     for number in range(8):
         space, points = {}, 0
         for cell in wanted:
@@ -163,6 +180,14 @@ def test_with_variants_the_handout_asks_for_a_name_and_q1_is_right_for_all_eight
 
 def test_the_answers_are_those_that_the_checks_read(handout):
     found = {name: answer_names(read(handout / f"{name}.ipynb")) for name in NAMES}
-    assert found["01_gate_settings"] == ["q11_lstm", "q11_gru", "q12_lstm", "q12_gru", "q13_counterexample"]
+    assert found["01_gate_settings"] == [
+        "q11_lstm",
+        "q11_gru",
+        "q12_lstm",
+        "q12_gru",
+        "q13_counterexample",
+    ]
     assert found["02_training"] == ["experiments", "experiment_results"]
-    assert {"output_GRU_over_time", "q33_predictions", "q33_accuracies", "bonus_gates"} <= set(found["03_analysis"])
+    assert {"output_GRU_over_time", "q33_predictions", "q33_accuracies", "bonus_gates"} <= set(
+        found["03_analysis"]
+    )

@@ -19,7 +19,9 @@ FLOORS = [line.split() for line in re.findall(r"^\d (.+)$", coursework.__doc__, 
 ROOMS = {path.stem: path for path in (ROOT / "coursework").glob("[a-z]*.py")}
 ROOMS["cells"] = ROOT / "coursework" / "cells" / "__init__.py"
 CODE = [ROOT / "helpers.py", ROOT / "run.py", *ROOMS.values()]
-CODE += [path for folder in ("tools", "teaching", "benchmarks") for path in (ROOT / folder).glob("*.py")]
+CODE += [
+    path for folder in ("tools", "teaching", "benchmarks") for path in (ROOT / folder).glob("*.py")
+]
 QUESTION = re.compile(r"\bQ\d\.\d|\bbonus\b", re.I)
 
 
@@ -31,7 +33,11 @@ def imports(path):
     """The rooms that a file imports, wherever in it."""
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("coursework."))
+            yield from (
+                alias.name.split(".")[1]
+                for alias in node.names
+                if alias.name.startswith("coursework.")
+            )
         elif isinstance(node, ast.ImportFrom) and node.module == "coursework":
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("coursework."):
@@ -48,7 +54,13 @@ def uses():
             if cell["cell_type"] == "markdown":
                 for heading in re.findall(r"^#+ .*$", source, re.M):
                     named = QUESTION.search(heading)
-                    question = named[0].lower() if named else question if heading.startswith("###") else None
+                    question = (
+                        named[0].lower()
+                        if named
+                        else question
+                        if heading.startswith("###")
+                        else None
+                    )
             else:
                 for name in names_of_helpers(source, imported):
                     found.setdefault(name, set()).add((int(path.stem[:2]), question))
@@ -88,7 +100,9 @@ def test_every_room_has_a_floor_and_a_line_in_the_house():
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_room_imports_lower_floors_only(room):
-    level = next(level for level, floor in enumerate(FLOORS) if room in floor)  # the highest floor stands first
+    level = next(
+        level for level, floor in enumerate(FLOORS) if room in floor
+    )  # the highest floor stands first
     below = {name for floor in FLOORS[level + 1 :] for name in floor}
     assert set(imports(ROOMS[room])) <= below
 
@@ -96,14 +110,23 @@ def test_a_room_imports_lower_floors_only(room):
 @pytest.mark.parametrize(
     ("modules", "without"),
     [
-        ("coursework.files, coursework.text, coursework.arguments", "tensorflow keras matplotlib sympy scipy"),
+        (
+            "coursework.files, coursework.text, coursework.arguments",
+            "tensorflow keras matplotlib sympy scipy",
+        ),
         ("coursework.formulas, coursework.checks_gates", "tensorflow keras matplotlib"),
-        ("coursework.sweep", "coursework.style"),  # each worker loads it; Keras itself loads Matplotlib
+        (
+            "coursework.sweep",
+            "coursework.style",
+        ),  # each worker loads it; Keras itself loads Matplotlib
         ("run, tools.refresh", "tensorflow keras matplotlib sympy"),
     ],
 )
 def test_nothing_heavy_is_loaded_for_nothing(modules, without):
-    result = python("-c", f"import sys, {modules}; print(*[name for name in {without.split()} if name in sys.modules])")
+    result = python(
+        "-c",
+        f"import sys, {modules}; print(*[name for name in {without.split()} if name in sys.modules])",
+    )
     assert (result.returncode, result.stdout.split()) == (0, []), result.stderr
 
 
@@ -132,7 +155,9 @@ def test_each_public_docstring_says_where_it_is_taught():
         ending = rf'\b{books}(?:, (?:"(.+)"|((?:Q\d\.\d|bonus|,| |and|to)+)))?\.$'
         told = re.search(ending, inspect.getdoc(getattr(helpers, name)))
         assert told, f"{name}: {USES[name]}"
-        assert {found.lower() for found in QUESTION.findall(told[2] or "")} <= {found for _, found in USES[name]}, name
+        assert {found.lower() for found in QUESTION.findall(told[2] or "")} <= {
+            found for _, found in USES[name]
+        }, name
         texts = [NOTEBOOKS[number - 1].read_text("utf-8") for number in numbers]
         assert not told[1] or any(f"# {told[1]}" in text for text in texts), name
 
@@ -141,7 +166,9 @@ def test_public_functions_have_type_hints():
     for name in helpers.__all__:
         if inspect.isfunction(thing := getattr(helpers, name)):
             signature = inspect.signature(thing)
-            hints = [value.annotation for value in signature.parameters.values()] + [signature.return_annotation]
+            hints = [value.annotation for value in signature.parameters.values()] + [
+                signature.return_annotation
+            ]
             assert inspect.Parameter.empty not in hints, name
 
 
@@ -153,11 +180,15 @@ def test_types():
 
 def test_nothing_personal_is_committed():
     """A user's folders; a hook of .pre-commit-config.yaml looks for keys."""
-    listed = subprocess.run(["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, text=True)
+    listed = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, text=True
+    )
     if listed.returncode:
         pytest.skip("not a git checkout")
     pattern = re.compile(r"/(?:home|Users)/(?!runner\b)[a-z]\w+/|C:\\\\Users\\\\(?!\w*%)\w+")
     for name in filter(None, listed.stdout.split("\0")):
         path = Path(ROOT, name)
         text = path.read_bytes().decode("utf-8", "ignore") if path.is_file() else ""
-        assert name == "tests/test_house.py" or not pattern.search(text), f"{name}: {pattern.search(text)[0]}"
+        assert name == "tests/test_house.py" or not pattern.search(text), (
+            f"{name}: {pattern.search(text)[0]}"
+        )

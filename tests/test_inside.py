@@ -49,7 +49,15 @@ def grade(grader):
         grader.tidy(who)
         notes = []
         page = Grading(grader, who, "", notes).pages({ONE: book})[ONE]
-        return {c.metadata.nbgrader.grade_id: determine_grade(c)[0] for c in page.cells if is_grade(c)}, notes, page
+        return (
+            {
+                c.metadata.nbgrader.grade_id: determine_grade(c)[0]
+                for c in page.cells
+                if is_grade(c)
+            },
+            notes,
+            page,
+        )
 
     return grade
 
@@ -65,7 +73,11 @@ def text_of(page):
 
 # The moment ----------------------------------------------------------------------------------------------------------
 def used_again(book):
-    own(book, at(book, "q11-check-gru") + 1, 'q11_lstm = {"i": 0.25}\nq11_gru["z"] = 1\ndel q12_lstm, q12_gru')
+    own(
+        book,
+        at(book, "q11-check-gru") + 1,
+        'q11_lstm = {"i": 0.25}\nq11_gru["z"] = 1\ndel q12_lstm, q12_gru',
+    )
 
 
 def first_try_with_assert(book):
@@ -79,19 +91,29 @@ def appended(book):
     source = 'numbers = []\nfor gate in "fi":\n    numbers.append(gate)\nimport nosuchmodule'
     put(book, "q12-answer", source + "\nq12_lstm = {}")
     own(book, at(book, "q12-answer"), "numbers = []")
-    put(book, "q12-answer", 'numbers.append(1)\nq12_lstm = {"f": sum(numbers), "i": 0}\nq12_gru = {"z": 1}\nnosuchname')
+    put(
+        book,
+        "q12-answer",
+        'numbers.append(1)\nq12_lstm = {"f": sum(numbers), "i": 0}\nq12_gru = {"z": 1}\nnosuchname',
+    )
 
 
 def toggled(book):
     own(book, at(book, "q12-answer"), "z = 0")
-    put(book, "q12-answer", 'q12_lstm = {"f": 1, "i": 0}\nz = 1 - z\nq12_gru = {"z": z}\nnosuchname')
+    put(
+        book, "q12-answer", 'q12_lstm = {"f": 1, "i": 0}\nz = 1 - z\nq12_gru = {"z": z}\nnosuchname'
+    )
 
 
 def counted(book):
     """An effect outside of the names: a file."""
     source = "from pathlib import Path\nlog = Path('log.txt')\n"
     source += "log.write_text((log.read_text() if log.exists() else '') + 'x')"
-    put(book, "q12-answer", source + '\nq12_lstm = {"f": len(log.read_text()), "i": 0}\nq12_gru = {"z": 1}\nnosuchname')
+    put(
+        book,
+        "q12-answer",
+        source + '\nq12_lstm = {"f": len(log.read_text()), "i": 0}\nq12_gru = {"z": 1}\nnosuchname',
+    )
 
 
 def check_copied_below(book):
@@ -138,7 +160,9 @@ def merged_checks(book):
 
 
 def changed_in_place(book):
-    own(book, at(book, "q13-check") + 1, 'q13_counterexample["x"] = 100\nq13_counterexample.clear()')
+    own(
+        book, at(book, "q13-check") + 1, 'q13_counterexample["x"] = 100\nq13_counterexample.clear()'
+    )
 
 
 def changed_before_its_check(book):
@@ -161,7 +185,9 @@ def tried_in_a_loop(book):
 def wrong_answer_twice(book):
     """What is wrong as it was handed in does not become right by being run twice."""
     own(book, at(book, "q12-answer"), "z = 1")
-    put(book, "q12-answer", 'q12_lstm = {"f": 1, "i": 0}\nz = 1 - z\nq12_gru = {"z": z}\nnosuchname')
+    put(
+        book, "q12-answer", 'q12_lstm = {"f": 1, "i": 0}\nz = 1 - z\nq12_gru = {"z": z}\nnosuchname'
+    )
 
 
 MOMENTS = [
@@ -184,7 +210,9 @@ MOMENTS = [
 ]
 
 
-@pytest.mark.parametrize(("edit", "wrong"), MOMENTS, ids=lambda value: getattr(value, "__name__", ""))
+@pytest.mark.parametrize(
+    ("edit", "wrong"), MOMENTS, ids=lambda value: getattr(value, "__name__", "")
+)
 def test_the_value_at_its_check_counts(grade, book, edit, wrong):
     edit(book)
     points, notes, _ = grade(book)
@@ -195,8 +223,16 @@ def test_the_page_says_which_value_was_taken_from_which_cell(grade, book):
     used_again(book)
     place = at(book, "q11-check") + 1
     _, _, page = grade(book)
-    (above,) = [before for before, cell in zip(page.cells, page.cells[1:], strict=False) if named(cell, "q11-check")]
-    assert f"at its check in cell {place}" in above.source and "'U': 0" in above.source and "q11_lstm" in above.source
+    (above,) = [
+        before
+        for before, cell in zip(page.cells, page.cells[1:], strict=False)
+        if named(cell, "q11-check")
+    ]
+    assert (
+        f"at its check in cell {place}" in above.source
+        and "'U': 0" in above.source
+        and "q11_lstm" in above.source
+    )
 
 
 def named(cell, name):
@@ -208,7 +244,9 @@ def without_setup(book):
     for name in ("setup", "data", "parameters"):
         del book.cells[at(book, name)]
     own(book, at(book, "q12-answer"), "shape = d.x_test.shape")
-    put(book, "q12-answer", 'q12_lstm = {"f": shape[0] // 360, "i": 0}\nq12_gru = {"z": np.ones(1)}')
+    put(
+        book, "q12-answer", 'q12_lstm = {"f": shape[0] // 360, "i": 0}\nq12_gru = {"z": np.ones(1)}'
+    )
 
 
 def needs_what_stands_below(book):
@@ -221,7 +259,9 @@ def setup_spoilt(book):
     put(book, "q12-answer", 'q12_lstm = {"f": np.ones(1), "i": 0}\nq12_gru = {"z": 1}')
 
 
-@pytest.mark.parametrize("edit", [without_setup, needs_what_stands_below, setup_spoilt], ids=lambda edit: edit.__name__)
+@pytest.mark.parametrize(
+    "edit", [without_setup, needs_what_stands_below, setup_spoilt], ids=lambda edit: edit.__name__
+)
 def test_a_second_try_has_the_given_cells_in_their_places(grade, book, edit):
     edit(book)
     points, notes, _ = grade(book)
@@ -235,7 +275,9 @@ def test_there_is_no_second_try_where_none_can_help(grade, book, monkeypatch):
     runs = []
     attempt = Grading.attempt
     monkeypatch.setattr(
-        Grading, "attempt", lambda self, stage, *rest: runs.append(stage) or attempt(self, stage, *rest)
+        Grading,
+        "attempt",
+        lambda self, stage, *rest: runs.append(stage) or attempt(self, stage, *rest),
     )
     points, _, _ = grade(book)
     assert runs == ["run", "check"] and not lost(points)
@@ -266,7 +308,11 @@ def test_the_schools_settings_win(grade, book, name):
     points, notes, page = grade(book)
     assert not lost(points), notes
     said = text_of(page)
-    assert "DATA digits digits digits" in said and "float32 float32" in said and "tensorflow 1 1e-07" in said, notes
+    assert (
+        "DATA digits digits digits" in said
+        and "float32 float32" in said
+        and "tensorflow 1 1e-07" in said
+    ), notes
 
 
 MAGICS = {
@@ -317,7 +363,14 @@ def test_a_cell_costs_itself_only(grade, book, name):
 def test_forged_results_are_bounded_before_they_are_read(tmp_path):
     path = tmp_path / "result.txt"
     path.write_bytes(
-        b'{"a": 1}\n' + b"[" * 20_000_000 + b"\n" + b"[1]\n" + b'{"b": ' + b"[" * 100_000 + b"\n" + b'{"c": 2}\n'
+        b'{"a": 1}\n'
+        + b"[" * 20_000_000
+        + b"\n"
+        + b"[1]\n"
+        + b'{"b": '
+        + b"[" * 100_000
+        + b"\n"
+        + b'{"c": 2}\n'
     )
     assert list(lines_of(path)) == [{"a": 1}, {"c": 2}]
 
@@ -328,17 +381,23 @@ def test_forged_lines_give_no_points(grade, book):
         {"step": 10**9, "outputs": [], "shown": {}},
         {
             "step": -1,
-            "outputs": [{"output_type": "execute_result", "data": {"text/plain": "5"}, "metadata": {}}],
+            "outputs": [
+                {"output_type": "execute_result", "data": {"text/plain": "5"}, "metadata": {}}
+            ],
             "shown": {},
         },
         {"check": "q11-check", "step": -3, "values": {"q11_lstm": "Verdict(True)"}, "own": True},
-        {"check": "q11-check", "step": 3, "values": {"q11_lstm": "other('Right')", "recipe": "1"}, "own": True},
+        {
+            "check": "q11-check",
+            "step": 3,
+            "values": {"q11_lstm": "other('Right')", "recipe": "1"},
+            "own": True,
+        },
         {"digest": "0", "reached": [0, 1]},
     ]
     source = f"import os\nfor line in {[json.dumps(line) for line in lines]!r}:\n    for fd in range(3, 60):\n"
-    source += (
-        "        try:\n            os.write(fd, f'\\n{line}\\n'.encode())\n        except OSError:\n            pass"
-    )
+    source += "        try:\n            os.write(fd, f'\\n{line}\\n'.encode())\n"
+    source += "        except OSError:\n            pass"
     own(book, at(book, "q11-check") + 1, source)
     points, notes, _ = grade(book)
     assert lost(points) == {"q11-check", "q11-check-gru"}, notes
@@ -348,7 +407,11 @@ def test_what_one_run_leaves_the_next_one_does_not_find(grade, book):
     other = copy.deepcopy(book)
     source = "import os, pathlib\nfor place in ('.', '/tmp', '/dev/shm', os.environ['HOME'], os.environ['TMPDIR']):\n"
     own(book, 1, source + "    pathlib.Path(place, 'left-behind').write_text('x')")
-    own(other, 1, source + "    print('FOUND' if pathlib.Path(place, 'left-behind').exists() else 'nothing')")
+    own(
+        other,
+        1,
+        source + "    print('FOUND' if pathlib.Path(place, 'left-behind').exists() else 'nothing')",
+    )
     grade(book)
     _, _, page = grade(other)
     said = "".join(str(cell.get("outputs", "")) for cell in page.cells)

@@ -14,15 +14,42 @@ def person(name, number="", total=50.0, system="", also=(), waits=0):
     return Person(f"{name} {number}", name, number, system, also, total, waits)
 
 
-MOODLERS = [person("First Last", "12345", 104.5, "Moodle"), person("Zoë O'Neil", "77", 50, "Moodle")]
+MOODLERS = [
+    person("First Last", "12345", 104.5, "Moodle"),
+    person("Zoë O'Neil", "77", 50, "Moodle"),
+]
 CANVASSERS = [person("lastfirst", "12345", 104.5, "Canvas"), person("oneilzoë", "9", 50, "Canvas")]
 LOGINS = [person("x", "jdoe", 60, "Blackboard"), person("y", "rroe", 70, "Blackboard")]
 FOLDERS = [person("First Last", total=104.5), person("O'Neil, Zoë")]
 # The words of the four languages' packs: identifier, participant, name, e-mail, state, grade, maximum.
 WORDS = {
-    "English": ("Identifier", "Participant ", "Full name", "Email address", "Status", "Grade", "Maximum grade"),
-    "German": ("ID", "Teilnehmer/in", "Vollständiger Name", "E-Mail-Adresse", "Status", "Bewertung", "Bestwertung"),
-    "French": ("Identifiant", "Participant", "Nom complet", "Adresse de courriel", "Statut", "Note", "Note maximale"),
+    "English": (
+        "Identifier",
+        "Participant ",
+        "Full name",
+        "Email address",
+        "Status",
+        "Grade",
+        "Maximum grade",
+    ),
+    "German": (
+        "ID",
+        "Teilnehmer/in",
+        "Vollständiger Name",
+        "E-Mail-Adresse",
+        "Status",
+        "Bewertung",
+        "Bestwertung",
+    ),
+    "French": (
+        "Identifiant",
+        "Participant",
+        "Nom complet",
+        "Adresse de courriel",
+        "Statut",
+        "Note",
+        "Note maximale",
+    ),
     "Spanish": (
         "Identificador",
         "Participante",
@@ -40,7 +67,8 @@ def moodle(language="English", most="110.00", more=(), numbers=("12345", "77", "
     header = [identifier, name, mail, state, grade, maximum, "Feedback"]
     names = ["First Last", "Zoë O'Neil", "Nobody"]
     lines = [
-        [f"{participant}{n}", who, "x@y", "-", "", most, "two\nlines"] for n, who in zip(numbers, names, strict=True)
+        [f"{participant}{n}", who, "x@y", "-", "", most, "two\nlines"]
+        for n, who in zip(numbers, names, strict=True)
     ]
     return table([header, *lines, *more])
 
@@ -53,7 +81,16 @@ def table(lines, separator=","):
 
 CANVAS = table(
     [
-        ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", "LSTM gates (77)", "Essay (78)", "Final Score"],
+        [
+            "Student",
+            "ID",
+            "SIS User ID",
+            "SIS Login ID",
+            "Section",
+            "LSTM gates (77)",
+            "Essay (78)",
+            "Final Score",
+        ],
         ["    Points Possible", "", "", "", "", "110", "20", "(read only)"],
         ["Last, First", "12345", "9", "fl", "A", "", "3", ""],
         ["O'Neil, Zoë", "9", "12345", "zo", "A", "", "4", ""],
@@ -120,7 +157,9 @@ def test_moodles_worksheet_is_filled_in_in_every_language(tmp_path, capsys, lang
     ],
     ids=["Canvas", "Blackboard", "GitHub Classroom", "folders", "Gradescope", "ILIAS"],
 )  # fmt: skip
-def test_each_systems_table_is_filled_in_by_its_own_numbers(tmp_path, text, people, column, expected):
+def test_each_systems_table_is_filled_in_by_its_own_numbers(
+    tmp_path, text, people, column, expected
+):
     assert points(filled(tmp_path, text, people), column) == expected
 
 
@@ -136,7 +175,10 @@ def test_two_of_one_name_get_their_own_points_and_who_handed_in_nothing_gets_non
 
 def test_a_matriculation_number_is_nobodys_participant_number(tmp_path):
     header = ["Identifier", "Full name", "ID number", "Grade", "Maximum grade"]
-    lines = [["Participant 1", "A", "12345", "", "110"], ["Participant 12345", "B", "77", "", "110"]]
+    lines = [
+        ["Participant 1", "A", "12345", "", "110"],
+        ["Participant 12345", "B", "77", "", "110"],
+    ]
     assert points(filled(tmp_path, table([header, *lines]), MOODLERS), "Grade") == ["", "104.5"]
     lines = [["Participant 1", "A", "12345", "", "110"], ["Participant 2", "B", "77", "", "110"]]
     with pytest.raises(Refused, match="the same activity"):
@@ -169,7 +211,8 @@ def test_a_smaller_maximum_is_refused_and_scaled_on_request(tmp_path, capsys, mo
 
 
 @pytest.mark.parametrize(
-    "text", [CANVAS.replace('"", "110"', "").replace(",110,", ",20,"), BLACKBOARD.replace("110", "20")]
+    "text",
+    [CANVAS.replace('"", "110"', "").replace(",110,", ",20,"), BLACKBOARD.replace("110", "20")],
 )
 def test_the_maximum_of_canvas_and_blackboard_is_seen_too(tmp_path, text):
     people = CANVASSERS if "SIS" in text else [person("x", "jdoe", 60, "Blackboard")]
@@ -194,7 +237,10 @@ def test_who_still_waits_is_told(tmp_path, capsys):
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("start", ["", "sep=;\r\n"])
 def test_what_a_spreadsheet_makes_of_the_table_is_read(tmp_path, encoding, start):
-    lines = [["ID", "Name", "Bewertung", "Bestwertung"], ["Teilnehmer/in12345", "Zoë", "", "110,00"]]
+    lines = [
+        ["ID", "Name", "Bewertung", "Bestwertung"],
+        ["Teilnehmer/in12345", "Zoë", "", "110,00"],
+    ]
     text = start + table(lines, ";")
     assert points(filled(tmp_path, text, MOODLERS, encoding=encoding), "Bewertung") == ["104,5"]
 
@@ -217,7 +263,11 @@ def test_the_teachers_file_is_never_overwritten(tmp_path):
     ("text", "column", "message"),
     [
         ("a,b\n1,2\n", None, "which column takes the points"),
-        (CANVAS.replace("LSTM gates", "Sheet 3"), None, "which column takes the points.*'Sheet 3 .77.'"),
+        (
+            CANVAS.replace("LSTM gates", "Sheet 3"),
+            None,
+            "which column takes the points.*'Sheet 3 .77.'",
+        ),
         (moodle(), "Mark", "which column takes the points.*'Grade'"),
         ("", None, "empty"),
     ],

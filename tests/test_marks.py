@@ -35,7 +35,9 @@ def room(tmp_path, monkeypatch, made, request):
     monkeypatch.setattr(program, "RUNS", tmp_path / "runs")
     monkeypatch.setattr(program, "Grader", Quick)
     monkeypatch.setattr(
-        program, "make_course", lambda folder, *_: shutil.copytree(room.made, folder, dirs_exist_ok=True)
+        program,
+        "make_course",
+        lambda folder, *_: shutil.copytree(room.made, folder, dirs_exist_ok=True),
     )
     monkeypatch.setattr(Quick, "graded", [])
     monkeypatch.setattr(Quick, "fails", ())
@@ -60,7 +62,9 @@ class Room:
         return self.call("grade", self.path / folder, "--unsafe", *more)
 
     def rows(self):
-        table = pd.read_csv(self.course / "marks.csv", dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        table = pd.read_csv(
+            self.course / "marks.csv", dtype=str, keep_default_na=False, encoding="utf-8-sig"
+        )
         return {row["student"]: row for row in table.to_dict("records")}
 
     def by_hand(self, who, points, comment=""):
@@ -92,11 +96,15 @@ class Room:
     def enter(self, gradebook, cell, name):
         data = cell.metadata.get("nbgrader", {})
         if data.get("grade"):
-            gradebook.add_grade_cell(data.grade_id, name, ASSIGNMENT, max_score=data.points, cell_type=cell.cell_type)
+            gradebook.add_grade_cell(
+                data.grade_id, name, ASSIGNMENT, max_score=data.points, cell_type=cell.cell_type
+            )
         if data.get("solution"):
             gradebook.add_solution_cell(data.grade_id, name, ASSIGNMENT)
         if data:
-            gradebook.add_source_cell(data.grade_id, name, ASSIGNMENT, source=cell.source, cell_type=cell.cell_type)
+            gradebook.add_source_cell(
+                data.grade_id, name, ASSIGNMENT, source=cell.source, cell_type=cell.cell_type
+            )
 
 
 # Points by hand ---------------------------------------------------------------------------------------------
@@ -109,7 +117,9 @@ def test_points_by_hand_stay_and_wait_where_the_answer_has_changed(room):
     assert room.call("marks") == 0
     assert (room.rows()["kim"]["total"], room.rows()["kim"]["to grade by hand"]) == ("10.5", "")
 
-    room.hand_in("kim", answers({"q31-answer": TEXT + " And more.", "q32-answer": OTHER}, q11_check="5"))
+    room.hand_in(
+        "kim", answers({"q31-answer": TEXT + " And more.", "q32-answer": OTHER}, q11_check="5")
+    )
     assert room.grade() == 0
     row = room.rows()["kim"]
     assert (
@@ -121,14 +131,18 @@ def test_points_by_hand_stay_and_wait_where_the_answer_has_changed(room):
         assert gradebook.find_comment("q31-answer", THREE, ASSIGNMENT, "kim").comment == "well said"
 
 
-@pytest.mark.parametrize(("points", "value"), [("5", "1"), ("4", "2")], ids=["other points", "another answer"])
+@pytest.mark.parametrize(
+    ("points", "value"), [("5", "1"), ("4", "2")], ids=["other points", "another answer"]
+)
 def test_points_by_hand_for_a_check_wait_when_the_machine_would_give_others_or_the_answer_is_another(
     room, points, value
 ):
     room.hand_in("kim", answers(q11_check="4", q12_check="3"))
     room.grade()
     room.by_hand("kim", {"q11-check": 2, "q12-check": 1})
-    room.hand_in("kim", answers(q11_check=points, q12_check="3", value=value if points == "4" else "1"))
+    room.hand_in(
+        "kim", answers(q11_check=points, q12_check="3", value=value if points == "4" else "1")
+    )
     room.grade()
     row = room.rows()["kim"]
     assert row["Q1.1"] == "2" and "Q1.1" in row["to grade by hand"]
@@ -142,7 +156,11 @@ def test_the_same_files_again_are_not_graded_again(room):
     room.hand_in("max", answers(q11_check="3"))
     room.grade()
     assert sorted(Quick.graded[:2]) == ["kim", "lee"] and Quick.graded[2:] == ["max"]
-    assert {who: row["total"] for who, row in room.rows().items()} == {"kim": "4", "lee": "5", "max": "3"}
+    assert {who: row["total"] for who, row in room.rows().items()} == {
+        "kim": "4",
+        "lee": "5",
+        "max": "3",
+    }
 
 
 # One hand-in after the other --------------------------------------------------------------------------------
@@ -171,7 +189,10 @@ def test_a_student_is_the_same_under_another_name_and_another_one_under_the_same
     room.hand_in("Kim Roe_7_assignsubmission_file_", answers(q11_check="4"), "b")
     room.grade("b")
     table = pd.read_csv(room.course / "marks.csv", dtype=str, encoding="utf-8-sig")
-    assert table[["student", "number", "total"]].values.tolist() == [["Kim Roe", "7", "4"], ["Kim Lee", "8", "2"]]
+    assert table[["student", "number", "total"]].values.tolist() == [
+        ["Kim Roe", "7", "4"],
+        ["Kim Lee", "8", "2"],
+    ]
 
 
 def test_a_failed_grading_replaces_nothing_and_is_told(room, monkeypatch):
@@ -182,9 +203,10 @@ def test_a_failed_grading_replaces_nothing_and_is_told(room, monkeypatch):
     monkeypatch.setattr(Quick, "fails", ("kim",))
     room.grade()
     row = room.rows()["kim"]
-    assert (row["total"], row["to grade by hand"]) == ("9", "") and "the last grading failed: out of memory" in row[
-        "notes"
-    ]
+    assert (row["total"], row["to grade by hand"]) == (
+        "9",
+        "",
+    ) and "the last grading failed: out of memory" in row["notes"]
     monkeypatch.setattr(Quick, "fails", ())
     room.grade()  # the same files, once more
     row = room.rows()["kim"]
@@ -211,7 +233,11 @@ def test_a_grading_takes_the_options_of_the_last_one_or_says_what_differs(room, 
     capsys.readouterr()
     assert room.grade("in", "--data", "mnist", "--variants") == 2
     said = capsys.readouterr().err
-    assert "data was digits, is mnist" in said and "variants was False, is True" in said and "REGRADE=1" in said
+    assert (
+        "data was digits, is mnist" in said
+        and "variants was False, is True" in said
+        and "REGRADE=1" in said
+    )
     assert said.count("\n") == 1 and key.remembered(room.course)["options"] == options
 
 
@@ -237,12 +263,16 @@ def test_with_another_key_all_that_is_kept_is_graded_again_and_points_by_hand_st
     assert sorted(Quick.graded) == ["kim", "lee", "max"]
     rows = room.rows()
     assert {who: row["total"] for who, row in rows.items()} == {"kim": "7", "lee": "3", "max": "3"}
-    assert rows["kim"]["to grade by hand"] == "" and not any(marks.OLDER_KEY in row["notes"] for row in rows.values())
+    assert rows["kim"]["to grade by hand"] == "" and not any(
+        marks.OLDER_KEY in row["notes"] for row in rows.values()
+    )
     Quick.graded.clear()
     assert room.call("grade", "--regrade", "--unsafe") == 0 and len(Quick.graded) == 3
 
 
-def test_marks_of_an_older_key_are_told_where_a_regrading_stopped_or_failed(room, capsys, monkeypatch):
+def test_marks_of_an_older_key_are_told_where_a_regrading_stopped_or_failed(
+    room, capsys, monkeypatch
+):
     for who in ("kim", "lee"):
         room.hand_in(who, answers(q11_check="4"))
     room.grade()
@@ -263,7 +293,9 @@ def test_each_part_of_the_key_counts(room, part):
     key.settle(options, {})
     one = key.key_of(room.made, options)
     other = {**one, part: {**one[part], "something": "else"}}
-    assert key.short(one) != key.short(other) and [line for line in key.differences(one, other) if "something" in line]
+    assert key.short(one) != key.short(other) and [
+        line for line in key.differences(one, other) if "something" in line
+    ]
 
 
 # Questions come and go --------------------------------------------------------------------------------------
@@ -272,7 +304,12 @@ def cell_of(book, name):
 
 
 def test_a_question_may_be_added_removed_and_renamed(room, capsys):
-    room.hand_in("kim", answers({"q31-answer": TEXT, "q32-answer": OTHER, "q33-answer": OTHER + TEXT}, q11_check="4"))
+    room.hand_in(
+        "kim",
+        answers(
+            {"q31-answer": TEXT, "q32-answer": OTHER, "q33-answer": OTHER + TEXT}, q11_check="4"
+        ),
+    )
     room.grade()
     room.by_hand("kim", {"q31-answer": 4, "q32-answer": 3, "q11-check": 5})
 
@@ -281,8 +318,14 @@ def test_a_question_may_be_added_removed_and_renamed(room, capsys):
             book.cells.remove(cell_of(book, "q32-answer"))
             text = cell_of(book, "q31-answer")
             text.id = text.metadata.nbgrader.grade_id = "q31-explained"
-            meta = {**cell_of(book, "q32-check").metadata.nbgrader, "grade_id": "q34-check", "points": 7}
-            book.cells.append(new_code_cell("helpers.award(7, q34)", id="q34-check", metadata={"nbgrader": meta}))
+            meta = {
+                **cell_of(book, "q32-check").metadata.nbgrader,
+                "grade_id": "q34-check",
+                "points": 7,
+            }
+            book.cells.append(
+                new_code_cell("helpers.award(7, q34)", id="q34-check", metadata={"nbgrader": meta})
+            )
 
     room.changed(change)
     one, three = answers(q11_check="4").values()
@@ -297,8 +340,13 @@ def test_a_question_may_be_added_removed_and_renamed(room, capsys):
     rows = room.rows()
     assert rows["lee"]["Q3.4"] == "6"
     assert list(rows["lee"]).index("Q3.4") + 1 == list(rows["lee"]).index("total")
-    assert rows["kim"]["Q1.1"] == "5" and "q32-answer is no question any more; by hand it had 3" in rows["kim"]["notes"]
-    assert "q31-answer" in marks.known(room.course)["kim"]["by hand"]  # under that name there is no answer any more
+    assert (
+        rows["kim"]["Q1.1"] == "5"
+        and "q32-answer is no question any more; by hand it had 3" in rows["kim"]["notes"]
+    )
+    assert (
+        "q31-answer" in marks.known(room.course)["kim"]["by hand"]
+    )  # under that name there is no answer any more
     one, three = answers({"q31-explained": TEXT}, q11_check="4").values()
     room.hand_in("kim", {ONE: one, THREE: three})
     assert room.grade() == 0
@@ -311,7 +359,9 @@ def test_a_renamed_question_keeps_its_points(room):
     before = {THREE: page({"q31-answer": TEXT})}
     now = {THREE: page({"q31-why": TEXT, "q32-answer": OTHER})}
     said = marks.under_new_names(
-        {"q31-answer": [4, None, False, None]}, ["q31-why", "q32-answer"], marks.Answers(before, now, set())
+        {"q31-answer": [4, None, False, None]},
+        ["q31-why", "q32-answer"],
+        marks.Answers(before, now, set()),
     )
     assert {name: each.points for name, each in said.items()} == {"q31-why": 4}
 
@@ -319,7 +369,14 @@ def test_a_renamed_question_keeps_its_points(room):
 def page(texts):
     cells = []
     for name, text in texts.items():
-        meta = {"grade": True, "solution": True, "grade_id": name, "points": 5, "schema_version": 3, "locked": False}
+        meta = {
+            "grade": True,
+            "solution": True,
+            "grade_id": name,
+            "points": 5,
+            "schema_version": 3,
+            "locked": False,
+        }
         cells.append(new_markdown_cell(text, metadata={"nbgrader": meta}))
     return nbformat.v4.new_notebook(cells=cells)
 
@@ -332,7 +389,9 @@ def test_forget_removes_one_student_and_all_else_goes_on(room, capsys, wanted):
     room.hand_in("Max Roe_8_assignsubmission_file_", answers(q11_check="5"))
     room.grade()
     if wanted == "Kim Lee_7":
-        assert room.call("forget", wanted) == 2 and "Kim_Lee_7 or Max_Roe_8" in capsys.readouterr().err
+        assert (
+            room.call("forget", wanted) == 2 and "Kim_Lee_7 or Max_Roe_8" in capsys.readouterr().err
+        )
         wanted = "Kim Lee"
     assert room.call("forget", wanted) == 0
     assert list(room.rows()) == ["Max Roe"]
@@ -353,8 +412,12 @@ def test_marks_open_in_a_spreadsheet_and_hold_no_formula(room):
     assert raw.startswith(b"\xef\xbb\xbf") and "Zoë".encode() in raw
     marks.learn(room.course, "Zoë", notes=["two\nlines", "=1+1"])
     room.call("marks")
-    table = pd.read_csv(room.course / "marks.csv", dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    assert not any(cell.startswith(("=", "+", "-", "@")) or "\n" in cell for cell in table.values.ravel())
+    table = pd.read_csv(
+        room.course / "marks.csv", dtype=str, keep_default_na=False, encoding="utf-8-sig"
+    )
+    assert not any(
+        cell.startswith(("=", "+", "-", "@")) or "\n" in cell for cell in table.values.ravel()
+    )
 
 
 @pytest.mark.pages
@@ -368,9 +431,9 @@ def test_only_pages_that_have_changed_are_written_again(room):
     assert room.call("marks") == 0
     written = {path.parts[-3] for path in pages if path.stat().st_mtime_ns != before[path]}
     assert written == {"lee"} and len(pages) == 4
-    assert "too short" in next(path for path in pages if path.parts[-3] == "lee" and THREE in path.name).read_text(
-        "utf-8"
-    )
+    assert "too short" in next(
+        path for path in pages if path.parts[-3] == "lee" and THREE in path.name
+    ).read_text("utf-8")
 
 
 @pytest.mark.pages
@@ -382,9 +445,19 @@ def test_pages_have_a_language_and_links_that_say_where_they_lead(room):
         assert '<html lang="en">' in text
         table = re.search(r'<div id="toc">.*?</div>', text, re.S)[0]
         links = re.findall(r"<a href[^>]*>([^<]*)</a>", table)
-        assert links and all(re.match(r"(Q\d|bonus)", link) for link in links) and "Test cell" not in links
-    seen = nbformat.read(room.course / "autograded" / "kim" / ASSIGNMENT / f"{THREE}.ipynb", as_version=4)
-    places = [place for place, cell in enumerate(seen.cells) if cell.metadata.get("nbgrader", {}).get("grade")]
+        assert (
+            links
+            and all(re.match(r"(Q\d|bonus)", link) for link in links)
+            and "Test cell" not in links
+        )
+    seen = nbformat.read(
+        room.course / "autograded" / "kim" / ASSIGNMENT / f"{THREE}.ipynb", as_version=4
+    )
+    places = [
+        place
+        for place, cell in enumerate(seen.cells)
+        if cell.metadata.get("nbgrader", {}).get("grade")
+    ]
     titles = [seen.cells[place - 1].source for place in places]
     assert titles[0] == "### Q3.1: the text" and "### Q3.3: the check" in titles
 
@@ -396,7 +469,9 @@ def test_feedback_goes_back_by_number_as_moodle_and_canvas_take_it(room):
     room.grade("a")
     place = room.path / "b"
     for who, attachment in (("leekim_111", 900), ("leekim_LATE_222", 901)):
-        nbformat.write(answers(q11_check="4")[ONE], hand_in(place, {}) / f"{who}_{attachment}_{ONE}.ipynb")
+        nbformat.write(
+            answers(q11_check="4")[ONE], hand_in(place, {}) / f"{who}_{attachment}_{ONE}.ipynb"
+        )
     room.grade("b")
     with zipfile.ZipFile(room.course / "feedback.zip") as archive:
         names = archive.namelist()
@@ -405,8 +480,13 @@ def test_feedback_goes_back_by_number_as_moodle_and_canvas_take_it(room):
         names = sorted(archive.namelist())
     assert names == [f"leekim_111_900_{ONE}.html", f"leekim_LATE_222_901_{ONE}.html"]
     for name in names:  # Canvas takes the first two parts that are numbers
-        assert [part for part in name.split("_") if part.isdigit()][:2] in (["111", "900"], ["222", "901"])
-    table = pd.read_csv(room.course / "marks.csv", dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        assert [part for part in name.split("_") if part.isdigit()][:2] in (
+            ["111", "900"],
+            ["222", "901"],
+        )
+    table = pd.read_csv(
+        room.course / "marks.csv", dtype=str, keep_default_na=False, encoding="utf-8-sig"
+    )
     assert dict(zip(table["number"], table["late"], strict=True))["222"] == "late"
 
 
@@ -445,7 +525,9 @@ FILLER = " ".join(f"word{n} that fills another line of this long answer" for n i
 
 def test_texts_that_resemble_each_other_are_found_whatever_surrounds_them(room):
     given = next(
-        cell.source for cell in marks.pages_in(room.made / "release" / ASSIGNMENT)[THREE].cells if "Q3.1" in cell.source
+        cell.source
+        for cell in marks.pages_in(room.made / "release" / ASSIGNMENT)[THREE].cells
+        if "Q3.1" in cell.source
     )
     ours = class_report.texts_in(room.made / "source" / ASSIGNMENT)["q31-answer"]
     chinese = "循环神经网络在所有行之间共享它的权重,而卷积网络在图像的不同位置之间共享权重,"
@@ -463,7 +545,9 @@ def test_texts_that_resemble_each_other_are_found_whatever_surrounds_them(room):
 
 def test_all_pairs_over_the_bound_are_listed(room):
     for who in "abcdefghij":
-        room.hand_in(who, answers({"q31-answer": TEXT}, q11_check=str("abcdefghij".index(who) / 10)))
+        room.hand_in(
+            who, answers({"q31-answer": TEXT}, q11_check=str("abcdefghij".index(who) / 10))
+        )
     room.grade()
     assert len(class_report.similar(room.course)) == 45
     assert "45 pairs" in (room.course / "class.html").read_text("utf-8")
@@ -486,11 +570,15 @@ def test_a_name_is_known_in_what_an_lms_makes_of_it(written, name, same):
     assert same_person(written, name) == same
 
 
-def test_the_variant_is_that_of_the_name_as_the_student_writes_it_or_there_is_a_note(room, monkeypatch):
+def test_the_variant_is_that_of_the_name_as_the_student_writes_it_or_there_is_a_note(
+    room, monkeypatch
+):
     chosen = {}
     grade = Quick.grade
     monkeypatch.setattr(
-        Quick, "grade", lambda self, each: chosen.update({each.number: each.student}) or grade(self, each)
+        Quick,
+        "grade",
+        lambda self, each: chosen.update({each.number: each.student}) or grade(self, each),
     )
     place = hand_in(room.path / "in", {})
     for who, written in (("doejane_1_9", "Jane Doe"), ("roerick_2_9", "Somebody Else")):
@@ -512,7 +600,9 @@ def test_collect_writes_the_table_and_stops_at_a_question(room, capsys):
     for action in (["collect"], ["grade", "--unsafe"]):
         assert room.call(*action, room.path / "in") == 2
         said = capsys.readouterr()
-        assert "file,student\n  kim,kim" in said.err and str(room.path / "in" / "who.csv") in said.err
+        assert (
+            "file,student\n  kim,kim" in said.err and str(room.path / "in" / "who.csv") in said.err
+        )
     assert not (room.course / "marks.csv").exists()
     assert not Quick.graded
 

@@ -17,10 +17,22 @@ from coursework.files import NOTEBOOKS
 MACHINE_PATH = re.compile(r"(?<![\w.])/(home|Users|root|tmp|work|mnt|opt|private|var)/|[A-Z]:\\")
 LABELS = {  # one name for one thing, on every axis
     *("time step (row)", "pixel", "hidden unit", "class", "epoch"),
-    *("accuracy", "cross-entropy (nats)", "error (%)", "test error (%)", "number of parameters", "images (%)"),
+    *(
+        "accuracy",
+        "cross-entropy (nats)",
+        "error (%)",
+        "test error (%)",
+        "number of parameters",
+        "images (%)",
+    ),
     *("gate bias B", "largest error of the state", "output h", "state h", "probability"),
     *("variance of the state", "mean output h", "mean of the gate", "state"),
-    *("commit step (row)", "length of a step of the state", "read out after step", "row of the image"),
+    *(
+        "commit step (row)",
+        "length of a step of the state",
+        "read out after step",
+        "row of the image",
+    ),
     *("share of steps with the gate below 0.1", "share of steps with the gate above 0.9"),
 }
 POINTS = {"01_gate_settings": 30, "02_training": 50, "03_analysis": 30}
@@ -34,7 +46,9 @@ def texts(cell):
     """Every text that the outputs of a cell hold."""
     for output in cell.outputs:
         yield output.get("text", "")
-        yield from (value for kind, value in output.get("data", {}).items() if not kind.startswith("image/"))
+        yield from (
+            value for kind, value in output.get("data", {}).items() if not kind.startswith("image/")
+        )
 
 
 def prose_of(notebook):
@@ -49,17 +63,23 @@ each_notebook = pytest.mark.parametrize("name", POINTS)
 
 @each_notebook
 def test_the_notebook_was_executed_in_order_and_shows_what_it_should(name):
-    assert BOOKS[name].metadata.kernelspec.name == "python3" and "widgets" not in BOOKS[name].metadata
+    assert (
+        BOOKS[name].metadata.kernelspec.name == "python3" and "widgets" not in BOOKS[name].metadata
+    )
     cells = code_cells(BOOKS[name])
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     for cell in cells:
         if re.search(r"^ *helpers\.(plot_\w+|show_figure)\(", cell.source, re.M):
-            assert any("image/png" in output.get("data", {}) for output in cell.outputs), cell.source
+            assert any("image/png" in output.get("data", {}) for output in cell.outputs), (
+                cell.source
+            )
         if re.search(r"^(print|helpers\.say|helpers\.show_table)\(", cell.source, re.M):
             assert any(texts(cell)), cell.source
         for output in cell.outputs:
             assert output.output_type != "error" and output.get("name") != "stderr"
-            assert not {"image/svg+xml", "application/vnd.jupyter.widget-view+json"} & set(output.get("data", {}))
+            assert not {"image/svg+xml", "application/vnd.jupyter.widget-view+json"} & set(
+                output.get("data", {})
+            )
         for shown in texts(cell):
             assert not MACHINE_PATH.search(shown), shown
 
@@ -90,7 +110,9 @@ STORED = {  # what is stored in place of what a cell shows -> does nbval accept 
 
 
 def test_nbval_masks_what_was_measured_and_nothing_else(tmp_path):
-    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
+    notebook = nbformat.v4.new_notebook(
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    )
     setup = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import coursework.text as helpers"
     cells = [setup, *[FRESH] * len(STORED)]
     notebook.cells = [nbformat.v4.new_code_cell(source) for source in cells]
@@ -100,7 +122,9 @@ def test_nbval_masks_what_was_measured_and_nothing_else(tmp_path):
     for cell, (shown, stored) in zip(notebook.cells[1:], STORED, strict=True):
         assert any(shown in text for output in cell.outputs for text in output.data.values())
         for data in (output.data for output in cell.outputs):
-            data.update({kind: text.replace(shown, stored) for kind, text in data.items()} if shown else {})
+            data.update(
+                {kind: text.replace(shown, stored) for kind, text in data.items()} if shown else {}
+            )
     nbformat.write(notebook, path)
     command = [sys.executable, "-m", "pytest", "--nbval", str(path), "-q", "-p", "no:cacheprovider"]
     command += ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)]
@@ -141,11 +165,15 @@ def test_code_comes_in_small_cells_with_text_between(name):
 def test_sentences_and_symbols(name):
     prose = prose_of(BOOKS[name])
     said = re.split(r"(?<=[.?:])\s+", " ".join(prose.split()))
-    assert not [sentence for sentence, count in Counter(said).items() if count > 1 and len(sentence) > 30]
+    assert not [
+        sentence for sentence, count in Counter(said).items() if count > 1 and len(sentence) > 30
+    ]
     # A number with decimals in a sentence could contradict the next run; the code prints them.
     assert not re.search(r"\b0\.\d{2,}|\d\d\.\d+ ?%", re.sub(r"arXiv:\S+|\]\([^)]*\)", "", prose))
     assert "!" not in re.sub(r"!\[", "", prose)
-    assert not re.search(r"\b(simply|obviously|of course|clearly shows|very|really|notebook 0\d)\b", prose, re.I)
+    assert not re.search(
+        r"\b(simply|obviously|of course|clearly shows|very|really|notebook 0\d)\b", prose, re.I
+    )
     symbols = r"h_\{?t ?- ?1|h_\(t|c_\{?t ?- ?1|\\tilde|\\odot|\\mathbf"
     assert not re.search(symbols, re.sub(r"`[^`]*`", "", prose)), "the old state is h_{prev}"
 
@@ -155,6 +183,8 @@ def test_labels_are_the_same_everywhere():
     sources += [cell.source for notebook in BOOKS.values() for cell in code_cells(notebook)]
     found = set()
     for source in sources:
-        found |= set(re.findall(r"(?:[xy]label=|set_[xy]label\(|colorbar\([^\n]*label=)\"([^\"]+)\"", source))
+        found |= set(
+            re.findall(r"(?:[xy]label=|set_[xy]label\(|colorbar\([^\n]*label=)\"([^\"]+)\"", source)
+        )
         found |= set(re.findall(r"plot_by_step\(\"([^\"]+)\"", source))
     assert len(found) > 15 and found <= LABELS, found - LABELS

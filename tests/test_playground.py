@@ -41,7 +41,11 @@ def test_all_cells_run_as_in_numpy(content):
             weights = playground.by_hand(cell, diagonal)
             expected = playground.run_held(cell, weights, DIGIT, playground.activations(cell))
             for name, values in expected.items():
-                assert np.abs(found[f"{number} {name}"] - values.ravel()).max() < 1e-6, (cell.name, diagonal, name)
+                assert np.abs(found[f"{number} {name}"] - values.ravel()).max() < 1e-6, (
+                    cell.name,
+                    diagonal,
+                    name,
+                )
             number += 1
     assert number == len(content["networks"]) == 2 * len(CELLS)
 

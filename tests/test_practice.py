@@ -26,7 +26,9 @@ def near_misses(task):
     if task.solution.possible:
         yield "impossible"
         for name, value in task.solution.setting.items():
-            others = {other: number for other, number in task.solution.setting.items() if other != name}
+            others = {
+                other: number for other, number in task.solution.setting.items() if other != name
+            }
             yield others
             for changed in (1 - value, 0.5, 0.9 * value + 0.05):
                 yield others | {name: changed}
@@ -56,7 +58,11 @@ def ask(seeds, level):
         assert verdict.ok, (seed, answer, verdict)
         for answer in wrong_ones(task):
             verdict = task.check(answer)
-            assert not verdict and verdict.hint and "\n" not in verdict.hint, (seed, answer, verdict)
+            assert not verdict and verdict.hint and "\n" not in verdict.hint, (
+                seed,
+                answer,
+                verdict,
+            )
         possible += task.solution.possible
     return possible, slow
 
@@ -84,7 +90,9 @@ def test_brute_force_agrees(level):
             assert shows(task.cell, task.behaviour, task.solution.setting).all(), seed
         else:
             grid = settings_on_grid(task.cell)
-            assert not any(shows(task.cell, task.behaviour, settings).any() for settings in grid), seed
+            assert not any(shows(task.cell, task.behaviour, settings).any() for settings in grid), (
+                seed
+            )
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -102,10 +110,15 @@ def test_the_same_seed_is_the_same_question_everywhere():
     assert (one.cell, one.behaviour, one.question) == (other.cell, other.behaviour, other.question)
     assert practice(6, 2).cell != one.cell and practice(5, 3).cell != one.cell
     program = "import helpers; task = helpers.practice(5, 2); print(task.cell.key, task.behaviour)"
-    assert python("-c", program, PYTHONHASHSEED="7").stdout.split("\n")[0] == f"{one.cell.key} {one.behaviour}"
+    assert (
+        python("-c", program, PYTHONHASHSEED="7").stdout.split("\n")[0]
+        == f"{one.cell.key} {one.behaviour}"
+    )
 
 
-@pytest.mark.parametrize(("seed", "level"), [(1, 0), (1, 4), (1, "1"), (1.5, 1), ("a", 1), (None, 1)])
+@pytest.mark.parametrize(
+    ("seed", "level"), [(1, 0), (1, 4), (1, "1"), (1.5, 1), ("a", 1), (None, 1)]
+)
 def test_a_wrong_call_is_refused(seed, level):
     with refused("level|seed"):
         practice(seed, level)
@@ -172,7 +185,9 @@ def test_cells_come_back_from_text(cell):
     assert cell_of(json.dumps(cell.as_data())) == cell
     gates = ", ".join(f"{gate}: {formula}" for gate, formula in cell.gates.items())
     output = f", output={cell.output}" if cell.output is not None else ""
-    written = f"Cell('mine', gates={{{gates}}}, candidate={cell.candidate}, state={cell.state}{output})"
+    written = (
+        f"Cell('mine', gates={{{gates}}}, candidate={cell.candidate}, state={cell.state}{output})"
+    )
     assert cell_of(f"from helpers import Cell\nmine = {written}\nmine") == cell
 
 

@@ -23,7 +23,10 @@ x, h_prev, c_prev, c, g, U, b, p = symbols("x h_prev c_prev c g U b p")
 # Brute force: one unit, many layers at once, each with weights of its own ---------------------------------------------
 SIZE = 60
 GRID = (0.0, 0.25, 0.5, 0.75, 1.0)
-FUNCTIONS = {name: getattr(np, name) for name in ("tanh", "exp", "log", "sin", "cos", "abs", "maximum", "minimum")}
+FUNCTIONS = {
+    name: getattr(np, name)
+    for name in ("tanh", "exp", "log", "sin", "cos", "abs", "maximum", "minimum")
+}
 FUNCTIONS["sigmoid"] = lambda a: 1 / (1 + np.exp(-a))
 
 
@@ -41,7 +44,10 @@ class Layers:
 
     def free(self):
         """A random number in place of each gate that is left free."""
-        return {name: self.rng.uniform(-1 if name == "t" else 0, 1, SIZE) for name in self.cell.gate_names}
+        return {
+            name: self.rng.uniform(-1 if name == "t" else 0, 1, SIZE)
+            for name in self.cell.gate_names
+        }
 
     def draw(self):
         """A past: old states and the input before, free gates now and then."""
@@ -59,14 +65,20 @@ class Layers:
         held = self.held(setting, free)
         if "U" in setting:  # the candidate reads nothing of the past
             gates = {name: self.step(values, held)[name] for name in self.cell.gate_names}
-            held["g"] = self.step(values | {"h_prev": np.zeros(SIZE), "c_prev": np.zeros(SIZE)}, gates)["g"]
+            held["g"] = self.step(
+                values | {"h_prev": np.zeros(SIZE), "c_prev": np.zeros(SIZE)}, gates
+            )["g"]
         return self.step(values, held)[self.cell.memory]
 
     def h_before(self, setting, past, free_before):
         """What the step before put out, when its new state was today's old one."""
         if self.cell.memory == "h":
             return past["h_prev"]
-        told = {name.removesuffix("_prev"): value for name, value in setting.items() if name.endswith("_prev")}
+        told = {
+            name.removesuffix("_prev"): value
+            for name, value in setting.items()
+            if name.endswith("_prev")
+        }
         return self.step(past, self.held(setting, free_before) | told | {"c": past["c_prev"]})["h"]
 
     def held(self, setting, free):
@@ -105,7 +117,9 @@ def settings_on_grid(cell):
     names = [name for name in setting_names(cell) if name not in cell.gate_names]
     choices = [[None, 0.0] if name == "U" else [None, 0.0, 1.0] for name in names]
     for extra in itertools.product(*choices):
-        yield columns | {name: number for name, number in zip(names, extra, strict=True) if number is not None}
+        yield columns | {
+            name: number for name, number in zip(names, extra, strict=True) if number is not None
+        }
 
 
 def found_by_force(cell, behaviour):
@@ -145,7 +159,12 @@ def random_gate(chance, gate, reads, others):
     if others and kind == 1:
         return chance.choice(others) * chance.choice(others)
     W, U, b, p = symbols(f"W_{gate} U_{gate} b_{gate} p_{gate}")
-    drive = dot(W, x) + b + chance.choice([0, dot(U, h_prev)]) + chance.choice([0, 0, p * chance.choice(reads)])
+    drive = (
+        dot(W, x)
+        + b
+        + chance.choice([0, dot(U, h_prev)])
+        + chance.choice([0, 0, p * chance.choice(reads)])
+    )
     if others and kind == 2:
         drive += chance.choice(others)
     return sp.tanh(drive) if gate.name == "t" else sigmoid(drive)
@@ -156,14 +175,33 @@ def random_share(chance, gates):
     if not gates or chance.random() < 0.15:
         return sp.Integer(1)
     gate, other = chance.choice(gates), chance.choice(gates)
-    return chance.choice([gate, 1 - gate, gate, 1 - gate, gate * other, 1 - gate * other, gate * (1 - other), 2 * gate])
+    return chance.choice(
+        [
+            gate,
+            1 - gate,
+            gate,
+            1 - gate,
+            gate * other,
+            1 - gate * other,
+            gate * (1 - other),
+            2 * gate,
+        ]
+    )
 
 
 def random_state(chance, one, old):
     kept, taken = one(), one()
     shared = kept * old + taken * g
     forms = [shared] * 6 + [kept * old + (1 - kept) * g] * 4
-    forms += [g, old + taken * g, old * g, sp.tanh(shared), sp.Max(kept * old, taken * g), shared / 2, shared**3]
+    forms += [
+        g,
+        old + taken * g,
+        old * g,
+        sp.tanh(shared),
+        sp.Max(kept * old, taken * g),
+        shared / 2,
+        shared**3,
+    ]
     if kept.free_symbols and taken.free_symbols:
         forms += [shared / (kept + taken)] * 2
     return chance.choice(forms)
@@ -185,19 +223,34 @@ def test_decisions_are_those_of_brute_force(cell):
             assert behaviour == FORGET or check_gates(cell, behaviour, found.setting)
 
 
-@pytest.mark.parametrize("cell", [*CELLS.values(), *CELLS_AT_RANDOM[:60]], ids=lambda cell: cell.name)
+@pytest.mark.parametrize(
+    "cell", [*CELLS.values(), *CELLS_AT_RANDOM[:60]], ids=lambda cell: cell.name
+)
 def test_verdicts_are_those_of_brute_force(cell):
     """On random settings, with gates left out."""
     chance = random.Random(cell.name)
-    names = [*own_gates(cell), *(name for name in setting_names(cell) if name not in cell.gate_names)]
+    names = [
+        *own_gates(cell),
+        *(name for name in setting_names(cell) if name not in cell.gate_names),
+    ]
     for _ in range(12):
-        setting = {name: chance.choice([0, 0, 1, 1, 0.5]) for name in names if chance.random() < 0.8}
+        setting = {
+            name: chance.choice([0, 0, 1, 1, 0.5]) for name in names if chance.random() < 0.8
+        }
         if "U" in setting:
             setting["U"] = 0
         for behaviour in (STORE, KEEP):
             verdict = check_gates(cell, behaviour, setting)
-            assert verdict.ok == bool(np.all(shows(cell, behaviour, setting))), (behaviour, setting, verdict)
-            assert verdict.ok != bool(verdict.hint) and "\n" not in verdict.hint and len(verdict.hint) < 250
+            assert verdict.ok == bool(np.all(shows(cell, behaviour, setting))), (
+                behaviour,
+                setting,
+                verdict,
+            )
+            assert (
+                verdict.ok != bool(verdict.hint)
+                and "\n" not in verdict.hint
+                and len(verdict.hint) < 250
+            )
 
 
 # What holds for all gates ---------------------------------------------------------------------------------------------
@@ -219,14 +272,18 @@ def test_bounds_are_kept_and_missed(cell):
     rng, own = np.random.default_rng(0), own_gates(cell)
 
     def extremes():
-        return {name: rng.choice([-1 if name == "t" else 0, 0, 1, rng.uniform()], SIZE) for name in own}
+        return {
+            name: rng.choice([-1 if name == "t" else 0, 0, 1, rng.uniform()], SIZE) for name in own
+        }
 
     if bounded.possible:
         bound = float(re.search(r"at most ([\d.]+)", bounded.why)[1])
         for state in states_over_time(cell, extremes, lambda: rng.normal(0, 10, SIZE), 60):
             assert np.nanmax(np.abs(state), initial=0) <= bound + 1e-9
     elif "put no bound" not in bounded.why:
-        rows = np.array(list(itertools.product(*[(-1, 0.5, 1) if name == "t" else (0, 0.5, 1) for name in own])))
+        rows = np.array(
+            list(itertools.product(*[(-1, 0.5, 1) if name == "t" else (0, 0.5, 1) for name in own]))
+        )
         corners = dict(zip(own, rows.T[:, :, None].astype(float), strict=True))
         *_, state = states_over_time(cell, lambda: corners, lambda: np.full(SIZE, 100.0), 200)
         assert np.nanmax(np.abs(state)) > 20
@@ -248,7 +305,10 @@ def test_straight_lines_and_gates_that_read_the_past(cell):
     states = [step(share)[cell.memory] for share in (-1, 0, 1)]
     bend = np.abs(states[0] - 2 * states[1] + states[2]).max()
     assert decided["linear"].possible == bool(bend < 1e-9), (decided["linear"], cell)
-    moves = any(np.ptp([step(share)[name] for share in (0, 1)], axis=0).max() > 0 for name in cell.gate_names)
+    moves = any(
+        np.ptp([step(share)[name] for share in (0, 1)], axis=0).max() > 0
+        for name in cell.gate_names
+    )
     assert decided["reads_past"].possible == moves
 
 
@@ -285,14 +345,35 @@ ONE = sigmoid(dot(symbols("W_f"), x) + symbols("b_f"))
     ("cell", "behaviour", "setting"),
     [
         (
-            Cell("a third", {f: ONE}, sp.tanh(dot(symbols("W"), x)), 3 * f * h_prev + (1 - 3 * f) * g),
+            Cell(
+                "a third", {f: ONE}, sp.tanh(dot(symbols("W"), x)), 3 * f * h_prev + (1 - 3 * f) * g
+            ),
             KEEP,
             Fraction(1, 3),
         ),
-        (Cell("coupled the wrong way", {f: ONE}, sp.tanh(dot(symbols("W"), x)), f * h_prev + f * g), KEEP, None),
-        (Cell("the same", {f: ONE}, sp.tanh(dot(symbols("W"), x)), f * h_prev + f * g), STORE, None),
+        (
+            Cell(
+                "coupled the wrong way", {f: ONE}, sp.tanh(dot(symbols("W"), x)), f * h_prev + f * g
+            ),
+            KEEP,
+            None,
+        ),
+        (
+            Cell("the same", {f: ONE}, sp.tanh(dot(symbols("W"), x)), f * h_prev + f * g),
+            STORE,
+            None,
+        ),
         (Cell("even", {f: ONE}, dot(symbols("W"), x) ** 2, f * h_prev + (1 - f) * g), STORE, None),
-        (Cell("half open", {f: 1 - ONE / 2}, sp.tanh(dot(symbols("W"), x)), f * h_prev + (1 - f) * g), STORE, None),
+        (
+            Cell(
+                "half open",
+                {f: 1 - ONE / 2},
+                sp.tanh(dot(symbols("W"), x)),
+                f * h_prev + (1 - f) * g,
+            ),
+            STORE,
+            None,
+        ),
     ],
     ids=lambda value: getattr(value, "name", None),
 )
@@ -321,5 +402,8 @@ def test_the_rooms_of_the_proofs_need_no_numpy():
     imports = "; ".join(f"import coursework.{room}" for room in rooms.split())
     use = "from coursework.checks_gates import check_gates as c; assert c('GRU', 'keep_state', {'z': 1.0})"
     use += "; assert not c('GRU', 'keep_state', {'z': [0.5, 1]})"
-    result = python("-c", f"import sys; sys.modules['numpy'] = sys.modules['tensorflow'] = None; {imports}; {use}")
+    result = python(
+        "-c",
+        f"import sys; sys.modules['numpy'] = sys.modules['tensorflow'] = None; {imports}; {use}",
+    )
     assert result.returncode == 0, result.stderr

@@ -12,9 +12,15 @@ PAGE = """<html><body class="x"><!-- ways --><!-- contents --><main>
 def test_ways_contents_and_headers():
     page = readable(PAGE, ("first.html", "The first"), None)
     assert "tabindex" not in page and page.count("scope=") == page.count("<th ") == 3
-    assert page.count('<a href="first.html">&larr; The first</a>') == 2 == page.count('<a href="index.html">')
+    assert (
+        page.count('<a href="first.html">&larr; The first</a>')
+        == 2
+        == page.count('<a href="index.html">')
+    )
     assert '<li><a href="#Two">Two &amp; a half</a></li>' in page
-    assert page.index("Skip to the notebook") < page.index("first.html") and '<main id="main">' in page
+    assert (
+        page.index("Skip to the notebook") < page.index("first.html") and '<main id="main">' in page
+    )
 
 
 def test_a_page_with_one_section_has_no_contents():

@@ -39,7 +39,12 @@ def networks():
     for cell in ("LSTM", "GRU"):
         for (units, layers), size in zip(SIZES, MODEL_SIZES, strict=True):
             model = build_model(Experiment(cell, units, layers))
-            model.set_weights([w + rng.normal(0, 0.3 if w.ndim == 1 else 0.1, w.shape) for w in model.get_weights()])
+            model.set_weights(
+                [
+                    w + rng.normal(0, 0.3 if w.ndim == 1 else 0.1, w.shape)
+                    for w in model.get_weights()
+                ]
+            )
             made[f"{cell} {size}"] = model
     return made
 
@@ -76,7 +81,9 @@ def assert_it_computes_what_keras_computes(run, networks, probes, x):
         logits = np.einsum("ntu,tuc->ntc", traced["h"].astype(np.float64), probes[label][:, :-1])
         expected["probe"] = softmax(logits + probes[label][:, -1], axis=-1)
         assert set(computed) == set(expected)
-        differences = {name: np.abs(computed[name] - values.ravel()).max() for name, values in expected.items()}
+        differences = {
+            name: np.abs(computed[name] - values.ravel()).max() for name, values in expected.items()
+        }
         last = computed["head"].reshape(len(x), 28, 10)[:, -1]
         differences["model"] = np.abs(last - softmax(np.asarray(model(x)), axis=-1)).max()
         print(label, f"largest difference {max(differences.values()):.1e}")
@@ -96,10 +103,19 @@ def test_every_cell_steps_as_in_numpy(name, held):
     cell, rng = CELLS[name], np.random.default_rng(5)
     sizes = {"units": 6, "features": 4}
     shapes = {weight: [sizes[side] for side in shape] for weight, shape in cell.weights.items()}
-    weights = {weight: rng.normal(0, 0.7, shape).astype(np.float32) for weight, shape in shapes.items()}
+    weights = {
+        weight: rng.normal(0, 0.7, shape).astype(np.float32) for weight, shape in shapes.items()
+    }
     x = rng.normal(0, 1, (3, 9, 4))
-    hold = dict(zip(cell.gate_names[1 - len(cell.gate_names) :], (0.3, 1, 0), strict=False)) if held else {}
-    found, states = run_in_node(cell, weights, x, hold), {f"{s}_prev": np.zeros((3, 6)) for s in cell.states}
+    hold = (
+        dict(zip(cell.gate_names[1 - len(cell.gate_names) :], (0.3, 1, 0), strict=False))
+        if held
+        else {}
+    )
+    found, states = (
+        run_in_node(cell, weights, x, hold),
+        {f"{s}_prev": np.zeros((3, 6)) for s in cell.states},
+    )
     for t in range(9):
         values = run_step(cell, weights, {"x": x[:, t]} | states, hold=hold)
         states = {f"{s}_prev": values[s] for s in cell.states}
@@ -147,14 +163,18 @@ def held_outputs(layer, x, hold):
 def test_a_network_of_every_cell(name, data):
     """What trains any cell goes into the page, and is read there as by Keras."""
     layer = keras.layers.RNN(FormulaCell(name, 12))
-    model = keras.Sequential([keras.Input((28, 28)), layer, keras.layers.ReLU(), RELU64(), keras.layers.Dense(10)])
+    model = keras.Sequential(
+        [keras.Input((28, 28)), layer, keras.layers.ReLU(), RELU64(), keras.layers.Dense(10)]
+    )
     content = reader.make_content({name: model}, [])
     x = data.x_test[:5]
     content["images"] = [reader.in_base64(np.packbits(image > 0)) for image in x]
     code = """
     const network = reader.openNetwork(data.networks[0]);
     put("head", data.images.flatMap((i) => [...reader.read(network, reader.unpackImage(i)).head[27]]));"""
-    assert np.abs(node(code, content)["head"] - softmax(np.asarray(model(x)), -1).ravel()).max() < 1e-5
+    assert (
+        np.abs(node(code, content)["head"] - softmax(np.asarray(model(x)), -1).ravel()).max() < 1e-5
+    )
 
 
 # The drawing
@@ -244,9 +264,13 @@ def test_the_pen_reaches_no_further_than_the_pad():
 def test_moved_down_and_out():
     """Rows that leave the image at the bottom are lost, and blank ones come in at the top."""
     image = np.random.default_rng(4).integers(0, 2, (28, 28))
-    found = node("for (const k of [0, 3, 28]) put(k, flat(reader.movedDown(data, k)));", image.tolist())
+    found = node(
+        "for (const k of [0, 3, 28]) put(k, flat(reader.movedDown(data, k)));", image.tolist()
+    )
     for k in (0, 3, 28):
-        assert (found[str(k)].reshape(28, 28) == np.vstack([np.zeros((k, 28)), image[: 28 - k]])).all()
+        assert (
+            found[str(k)].reshape(28, 28) == np.vstack([np.zeros((k, 28)), image[: 28 - k]])
+        ).all()
 
 
 @needs_node
@@ -305,15 +329,25 @@ def test_a_formula_as_one_writes_it():
         x - 2 * y,
         sp.sqrt(x) - sp.Min(x, y),
     ]
-    trees = [tree for cell in CELLS.values() for _, tree in cell.lines] + [tree_of(formula) for formula in odd]
-    found = node(code, {"trees": trees, "values": {"z": 0.9, "x": 0.3, "g": -0.6, "h_prev": -0.4, "f": 0.8, "y": 1.7}})
+    trees = [tree for cell in CELLS.values() for _, tree in cell.lines] + [
+        tree_of(formula) for formula in odd
+    ]
+    found = node(
+        code,
+        {
+            "trees": trees,
+            "values": {"z": 0.9, "x": 0.3, "g": -0.6, "h_prev": -0.4, "f": 0.8, "y": 1.7},
+        },
+    )
     np.testing.assert_allclose(found["written"], found["computed"], atol=0.011 * 3)
 
 
 @needs_node
 def test_the_score_of_guesses():
     guesses = [{"guess": 10, "row": 12}, {"guess": 20, "row": 12}]
-    found = node("put(reader.score(data), []); put(reader.score(Array(10).fill(data[0])), []);", guesses)
+    found = node(
+        "put(reader.score(data), []); put(reader.score(Array(10).fill(data[0])), []);", guesses
+    )
     first, whole = found
     assert first == "2 of 10 guesses: 1 within 2 rows; on average 5.0 rows away."
     assert whole == "All 10 guesses: 10 within 2 rows; on average 2.0 rows away."
@@ -347,7 +381,9 @@ def test_weights_of_an_epoch_in_half_precision(networks, data):
     model = networks["GRU 32"]
     learned = reader.learning({"GRU 32": model}, {"GRU 32": {1: model}}, data)
     stage = learned["GRU 32"]
-    assert [each["epoch"] for each in stage["epochs"]] == [1, "last"] and len(stage["epochs"][0]["accuracy"]) == 28
+    assert [each["epoch"] for each in stage["epochs"]] == [1, "last"] and len(
+        stage["epochs"][0]["accuracy"]
+    ) == 28
     content = reader.make_content({"GRU 32": model}, [], learned=learned)
     content["images"] = [reader.in_base64(np.packbits(image > 0)) for image in data.x_test[:20]]
     code = """
@@ -361,15 +397,21 @@ def test_weights_of_an_epoch_in_half_precision(networks, data):
     found = node(code, content | {"halves": reader.in_base64(numbers.astype("<f2"))})
     assert (found["halves"] == numbers).all()
     moved = np.abs(found["null"] - found["0"]).max()
-    assert 0 < moved <= (1e-3 if stage["halves"] else 0) + 1e-6 or (not stage["halves"] and moved == 0)
+    assert 0 < moved <= (1e-3 if stage["halves"] else 0) + 1e-6 or (
+        not stage["halves"] and moved == 0
+    )
     before = model.get_weights()
-    assert all((a == b).all() for a, b in zip(before, networks["GRU 32"].get_weights(), strict=True))
+    assert all(
+        (a == b).all() for a, b in zip(before, networks["GRU 32"].get_weights(), strict=True)
+    )
 
 
 @needs_node
 def test_commit_step():
     rng = np.random.default_rng(3)
-    chances = rng.random((50, 28, 10)) + 2 * np.eye(10)[np.sort(rng.integers(0, 3, (50, 28)), axis=1)]
+    chances = (
+        rng.random((50, 28, 10)) + 2 * np.eye(10)[np.sort(rng.integers(0, 3, (50, 28)), axis=1)]
+    )
     chances[0] = 0.1
     found = node("put('steps', data.map(reader.commitStep));", chances.tolist())
     assert (found["steps"] == commit_step(chances.argmax(-1))).all()
@@ -381,14 +423,26 @@ def test_commit_step():
 def test_files_of_a_run(networks, data, tmp_path, monkeypatch):
     """The pages ask the web for nothing; the small one, as the committed one, holds two networks and no image."""
     monkeypatch.setattr(reader, "RUNS", tmp_path)
-    reader.save_reader(networks, data, {label: np.zeros((28, 33, 10), np.float32) for label in ("GRU 32", "LSTM 32")})
+    reader.save_reader(
+        networks,
+        data,
+        {label: np.zeros((28, 33, 10), np.float32) for label in ("GRU 32", "LSTM 32")},
+    )
     pages = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
     assert set(pages) == {"reader.html", "reader-small.html"}
     assert all(f'"label":"{label}"' in pages["reader.html"] for label in networks)
-    for page in (pages["reader-small.html"], (ROOT / "docs" / "reader.html").read_text(encoding="utf-8")):
-        assert len(page) < 300_000 and sorted(re.findall(r'"label":"([^"]+)"', page)) == ["GRU 32", "LSTM 32"]
+    for page in (
+        pages["reader-small.html"],
+        (ROOT / "docs" / "reader.html").read_text(encoding="utf-8"),
+    ):
+        assert len(page) < 300_000 and sorted(re.findall(r'"label":"([^"]+)"', page)) == [
+            "GRU 32",
+            "LSTM 32",
+        ]
         assert '"strokes":' in page and '"pixels":' not in page
-        assert reader.script() in page and reader.STYLE.read_text("utf-8") in page, "run: make refresh"
+        assert reader.script() in page and reader.STYLE.read_text("utf-8") in page, (
+            "run: make refresh"
+        )
     page = pages["reader.html"]
     assert not re.search(r"https?:|src=|@import|url\(|import\(|fetch\(", page)
     assert "default-src 'none'" in page  # the browser refuses what the search above may have missed
@@ -419,11 +473,23 @@ def head():
         ([keras.layers.GRU(4, go_backwards=True), *head()], "go_backwards"),
         ([keras.layers.Flatten(), keras.layers.Dense(10)], "Flatten, Dense"),
         ([keras.layers.GRU(4), keras.layers.Dense(10)], "GRU, Dense"),
-        ([keras.layers.GRU(4), keras.layers.ReLU(), *map(keras.layers.Dense, (64, 10))], "GRU, ReLU, Dense, Dense"),
+        (
+            [keras.layers.GRU(4), keras.layers.ReLU(), *map(keras.layers.Dense, (64, 10))],
+            "GRU, ReLU, Dense, Dense",
+        ),
         ([keras.layers.GRU(4, activation="relu"), *head()], "activation 'tanh' alone; got 'relu'"),
-        ([keras.layers.LSTM(4, recurrent_activation="hard_sigmoid"), *head()], "got 'hard_sigmoid'"),
-        ([keras.layers.GRU(4, return_sequences=True), keras.layers.LSTM(4), *head()], "one kind of cell"),
-        ([keras.layers.RNN(keras.layers.StackedRNNCells([keras.layers.GRUCell(4)])), *head()], "StackedRNNCells"),
+        (
+            [keras.layers.LSTM(4, recurrent_activation="hard_sigmoid"), *head()],
+            "got 'hard_sigmoid'",
+        ),
+        (
+            [keras.layers.GRU(4, return_sequences=True), keras.layers.LSTM(4), *head()],
+            "one kind of cell",
+        ),
+        (
+            [keras.layers.RNN(keras.layers.StackedRNNCells([keras.layers.GRUCell(4)])), *head()],
+            "StackedRNNCells",
+        ),
     ],
 )
 def test_a_network_the_script_cannot_compute_is_refused(layers, found, data):

@@ -48,10 +48,14 @@ class Chromium:
     """A page of its own in Playwright's Chromium, without network."""
 
     def __init__(self, browser, folder, **options):
-        self.context = browser.new_context(**{"offline": True, "viewport": {"width": 1400, "height": 1100}} | options)
+        self.context = browser.new_context(
+            **{"offline": True, "viewport": {"width": 1400, "height": 1100}} | options
+        )
         self.page, self.asked, self.errors = self.context.new_page(), [], []
         self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
+        self.page.on(
+            "console", lambda message: message.type == "error" and self.errors.append(message.text)
+        )
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
 
     def open(self, address):
@@ -78,8 +82,18 @@ class Firefox:
 
         if not FIREFOX:
             pytest.skip("no Firefox found: install it to test the reader in it")
-        command = [FIREFOX, "--headless", "--no-remote", "--profile", str(folder), "--remote-debugging-port", "0"]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        command = [
+            FIREFOX,
+            "--headless",
+            "--no-remote",
+            "--profile",
+            str(folder),
+            "--remote-debugging-port",
+            "0",
+        ]
+        self.process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        )
         line = next(line for line in self.process.stderr if "BiDi listening" in line)
         address = re.search(r"ws://\S+", line)[0] + "/session"
         self.socket = websocket.create_connection(address, suppress_origin=True, timeout=120)
@@ -108,7 +122,9 @@ class Firefox:
 
     def run(self, code):
         target = {"context": self.tab}
-        result = self.send("script.evaluate", expression=as_json(code), target=target, awaitPromise=True)
+        result = self.send(
+            "script.evaluate", expression=as_json(code), target=target, awaitPromise=True
+        )
         assert result["type"] == "success", result["exceptionDetails"]["text"]
         return json.loads(result["result"]["value"])
 
@@ -116,7 +132,11 @@ class Firefox:
         (x, y), *others = [(round(x), round(y)) for x, y in points]
         moves = [{"type": "pointerMove", "x": x, "y": y}, {"type": "pointerDown", "button": 0}]
         moves += [{"type": "pointerMove", "x": x, "y": y, "duration": 200} for x, y in others]
-        pen = {"type": "pointer", "id": "pen", "actions": [*moves, {"type": "pointerUp", "button": 0}]}
+        pen = {
+            "type": "pointer",
+            "id": "pen",
+            "actions": [*moves, {"type": "pointerUp", "button": 0}],
+        }
         self.send("input.performActions", context=self.tab, actions=[pen])
 
     def shoot(self, name):
@@ -138,7 +158,9 @@ def either(request, browser, tmp_path):
 
 @pytest.fixture(scope="module")
 def learned(networks, data):
-    return reader.learning(networks, {"GRU 32": {1: networks["GRU 32"], 2: networks["GRU 32"]}}, data)
+    return reader.learning(
+        networks, {"GRU 32": {1: networks["GRU 32"], 2: networks["GRU 32"]}}, data
+    )
 
 
 @pytest.fixture(scope="module")
@@ -227,12 +249,20 @@ def test_a_drawing_is_answered_at_once(either, page_file):
     )
     either.draw(on_pad(either, SEVEN))
     times = either.run("return window.times")
-    print(f"{type(either).__name__}: {np.median(times):.1f} ms, at most {max(times):.1f} ms per movement of the pen")
-    assert len(times) > 5 and np.median(times) < 500  # 16 are asked for; a loaded machine may take longer
+    print(
+        f"{type(either).__name__}: {np.median(times):.1f} ms, at most {max(times):.1f} ms per movement of the pen"
+    )
+    assert (
+        len(times) > 5 and np.median(times) < 500
+    )  # 16 are asked for; a loaded machine may take longer
     assert ink_read(either).shape == (40, 28) and ink_read(either)[:28].any()
     either.shoot(f"reader-{type(either).__name__.lower()}.png")
-    asked = {address.partition("#")[0] for address in either.asked if not address.startswith("data:")}
-    assert asked <= {page_file.as_uri()}, either.asked  # the empty icon, and Firefox's own font, are data
+    asked = {
+        address.partition("#")[0] for address in either.asked if not address.startswith("data:")
+    }
+    assert asked <= {page_file.as_uri()}, (
+        either.asked
+    )  # the empty icon, and Firefox's own font, are data
     assert not either.errors, either.errors
 
 
@@ -262,12 +292,21 @@ SIZES = {
     "laptop": {"viewport": {"width": 1280, "height": 650}},
     "hall": {"viewport": {"width": 1536, "height": 864}, "device_scale_factor": 1.25},
     "dark": {"viewport": {"width": 1280, "height": 650}, "color_scheme": "dark"},
-    "contrast": {"viewport": {"width": 1280, "height": 650}, "color_scheme": "dark", "forced_colors": "active"},
+    "contrast": {
+        "viewport": {"width": 1280, "height": 650},
+        "color_scheme": "dark",
+        "forced_colors": "active",
+    },
 }
-ON_SCREEN = {"phone": (700, ["pad", "answer", "bars"]), "laptop": (600, ["pad", "answer", "bars", "row", "play"])}
+ON_SCREEN = {
+    "phone": (700, ["pad", "answer", "bars"]),
+    "laptop": (600, ["pad", "answer", "bars", "row", "play"]),
+}
 
 
-@pytest.mark.parametrize(("chromium", "name"), [(SIZES[n], n) for n in SIZES], indirect=["chromium"])
+@pytest.mark.parametrize(
+    ("chromium", "name"), [(SIZES[n], n) for n in SIZES], indirect=["chromium"]
+)
 def test_it_fits_and_can_be_read(chromium, name):
     page = chromium.page
     assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
@@ -276,9 +315,13 @@ def test_it_fits_and_can_be_read(chromium, name):
         box = page.locator(part(each)).bounding_box()
         assert box["y"] >= 0 and box["y"] + box["height"] <= height, (each, box)
     if name in ("laptop", "hall"):  # all that moves, strips too
-        bottoms = page.eval_on_selector_all(".reader-strip", "all => all.map(s => s.getBoundingClientRect().bottom)")
+        bottoms = page.eval_on_selector_all(
+            ".reader-strip", "all => all.map(s => s.getBoundingClientRect().bottom)"
+        )
         assert max(bottoms) <= 600 if name == "laptop" else 864
-        widths = page.eval_on_selector_all(".reader-strip", "all => all.map(s => s.getBoundingClientRect().width)")
+        widths = page.eval_on_selector_all(
+            ".reader-strip", "all => all.map(s => s.getBoundingClientRect().width)"
+        )
         assert max(widths) - min(widths) < 1
     paper = chromium.run(
         "const c = document.querySelector('.reader-image');return [...c.getContext('2d').getImageData(0, 0, 1, 1).data]"
@@ -394,7 +437,14 @@ def test_all_controls_by_keyboard(chromium):
     page = chromium.page
     page.get_by_role("button", name="Step").focus()
     page.locator(part("row")).focus()
-    for key, row in (("Home", 0), ("ArrowDown", 1), ("ArrowRight", 2), ("ArrowUp", 1), ("End", 28), ("PageUp", 23)):
+    for key, row in (
+        ("Home", 0),
+        ("ArrowDown", 1),
+        ("ArrowRight", 2),
+        ("ArrowUp", 1),
+        ("End", 28),
+        ("PageUp", 23),
+    ):
         page.keyboard.press(key)
         assert rows_read(chromium) == row, key
     page.evaluate("document.activeElement.blur()")
@@ -405,7 +455,9 @@ def test_all_controls_by_keyboard(chromium):
         reached.append(page.evaluate(kind))
         if len(reached) > 5 and reached[-1] == "body":
             break
-    assert reached.count("radio") <= 2 and "application" in reached and reached.count("summary") >= 3
+    assert (
+        reached.count("radio") <= 2 and "application" in reached and reached.count("summary") >= 3
+    )
     page.get_by_role("radio", name="a 2, image 3").focus()
     page.keyboard.press("ArrowRight")
     assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "a 3, image 4"
@@ -417,10 +469,12 @@ def test_all_controls_by_keyboard(chromium):
 def test_nothing_but_the_line_moves_and_nothing_is_announced_while_it_plays(chromium):
     page = chromium.page
     page.get_by_text("The answer stays from row").wait_for(timeout=20_000)
-    said_aloud = (
-        "window.heard = []; new MutationObserver(() => window.heard.push(document.querySelector('[role=status]')"
+    said_aloud = "window.heard = []; new MutationObserver(() => "
+    said_aloud += "window.heard.push(document.querySelector('[role=status]')"
+    page.evaluate(
+        said_aloud
+        + ".textContent)).observe(document.querySelector('[role=status]'), {childList: true})"
     )
-    page.evaluate(said_aloud + ".textContent)).observe(document.querySelector('[role=status]'), {childList: true})")
     choose(chromium, "[name=speed]", "fast")
     parts = "[...document.querySelectorAll('.reader figure, .reader button, .reader-bars, .reader-sheet')]"
     places = f"JSON.stringify({parts}.map(part => part.getBoundingClientRect()))"
@@ -448,14 +502,19 @@ def test_an_address_holds_the_state(chromium, browser, page_file):
     choose(chromium, "[name=drew]", "7")
     slide(chromium, part("row"), 17)
     page.wait_for_timeout(300)
-    before = [text(chromium, s) for s in (part("answer"), part("bars"), ".reader table")], ink_read(chromium)
+    before = (
+        [text(chromium, s) for s in (part("answer"), part("bars"), ".reader table")],
+        ink_read(chromium),
+    )
     address = page.evaluate("location.href")
     page.reload()
     second = Chromium(browser, None, reduced_motion="reduce")
     second.open(address)
     for opened in (chromium, second):
         opened.page.wait_for_timeout(300)
-        assert [text(opened, s) for s in (part("answer"), part("bars"), ".reader table")] == before[0]
+        assert [text(opened, s) for s in (part("answer"), part("bars"), ".reader table")] == before[
+            0
+        ]
         assert (ink_read(opened) == before[1]).all() and rows_read(opened) == 17
     second.close()
 
@@ -480,7 +539,10 @@ def test_the_story(chromium):
         titles.append(text(chromium, ".reader-chapter h2"))
         page.locator("[name=next]").click()
     assert [title[0] for title in titles] == [*"123456"] and len(set(titles)) == 6
-    assert not page.locator(".reader-chapter").is_visible() and page.locator(".reader-say").is_visible()
+    assert (
+        not page.locator(".reader-chapter").is_visible()
+        and page.locator(".reader-say").is_visible()
+    )
 
 
 def test_a_cell_shows_its_sum(chromium):
@@ -493,7 +555,10 @@ def test_a_cell_shows_its_sum(chromium):
     shown = lines[1].replace("\u2212", "-").replace("\u00b7", "*").replace("=", "")
     assert abs(eval(shown) - float(lines[2].replace("\u2212", "-").strip(" ="))) < 0.02
     choose(chromium, "[name=line]", "update gate z")
-    assert text(chromium, ".reader-sum code").startswith("z = \u03c3(") and page.locator(".reader-weights").count() == 1
+    assert (
+        text(chromium, ".reader-sum code").startswith("z = \u03c3(")
+        and page.locator(".reader-weights").count() == 1
+    )
 
 
 def test_learning_in_view(chromium):
@@ -503,10 +568,13 @@ def test_learning_in_view(chromium):
     last = [float(p) for p in re.findall(r"\d\.\d\d", text(chromium, part("bars")))]
     slide(chromium, "[name=epoch]", 0)
     first = [float(p) for p in re.findall(r"\d\.\d\d", text(chromium, part("bars")))]
-    assert np.abs(np.subtract(first, last)).max() < 0.011 and text(chromium, "[name=epochSays]") == "1"
+    assert (
+        np.abs(np.subtract(first, last)).max() < 0.011 and text(chromium, "[name=epochSays]") == "1"
+    )
     page.locator("summary", has_text="How it learned").click()
     assert (
-        "T \u2212 4:" in text(chromium, "[name=learningSays]") and page.locator(".reader-learned polyline").count() == 3
+        "T \u2212 4:" in text(chromium, "[name=learningSays]")
+        and page.locator(".reader-learned polyline").count() == 3
     )
     choose(chromium, part("network"), "LSTM 32")
     assert not page.locator("[name=epoch]").is_visible()
@@ -542,7 +610,9 @@ def test_odd_drawings(chromium):
     assert "There is no ink in any row" in said(chromium)
     page.mouse.click(*on_pad(chromium, [(0.4, 0.4)])[0])
     assert said(chromium).startswith("Your drawing is read as")
-    chromium.draw(on_pad(chromium, [(0.4, 0.4), (2.5, 0.9), (-0.2, 0.9)]))  # the pen leaves the pad and comes back
+    chromium.draw(
+        on_pad(chromium, [(0.4, 0.4), (2.5, 0.9), (-0.2, 0.9)])
+    )  # the pen leaves the pad and comes back
     assert said(chromium).startswith("Your drawing is read as")
     choose(chromium, "[name=placing]", "as drawn")
     page.get_by_role("button", name="Clear").click()
@@ -551,12 +621,16 @@ def test_odd_drawings(chromium):
     assert ink_read(chromium).mean() > 0.9
     page.get_by_role("button", name="Clear").click()
     chromium.draw(on_pad(chromium, [(0.2, 0.9), (0.7, 0.9)]))
-    assert not ink_read(chromium)[:20].any() and said(chromium).startswith("Your drawing is read as")
+    assert not ink_read(chromium)[:20].any() and said(chromium).startswith(
+        "Your drawing is read as"
+    )
     choose(chromium, "[name=drew]", "3")
     assert "which is right" in said(chromium) or "but it is a 3" in said(chromium)
 
 
-@pytest.mark.parametrize("chromium", [{"color_scheme": "light"}, {"color_scheme": "dark"}], indirect=True)
+@pytest.mark.parametrize(
+    "chromium", [{"color_scheme": "light"}, {"color_scheme": "dark"}], indirect=True
+)
 def test_axe_finds_nothing(chromium, axe):
     """WCAG 2.2 AA and best practice, with all that can be opened open, in the story and while a row is guessed."""
     page = chromium.page
@@ -594,7 +668,10 @@ print("ink", int(drawing.image.sum()), helpers.trace(models["GRU 32"], drawing.i
 def notebook_with(lab, *sources):
     cells = [nbformat.v4.new_code_cell(source) for source in sources]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), lab[2] / "notebooks" / "reader.ipynb")
+    nbformat.write(
+        nbformat.v4.new_notebook(cells=cells, metadata=kernel),
+        lab[2] / "notebooks" / "reader.ipynb",
+    )
 
 
 def test_the_widget_in_jupyterlab(browser, lab):
@@ -618,7 +695,9 @@ def test_the_widget_in_jupyterlab(browser, lab):
     last.locator(".cm-content").click()
     page.keyboard.press("Control+Enter")
     page.get_by_text(f"ink {ink} (1, 28, 32)").wait_for(timeout=60_000)
-    page.evaluate("for (const part of document.querySelectorAll('.reader details')) part.open = true")
+    page.evaluate(
+        "for (const part of document.querySelectorAll('.reader details')) part.open = true"
+    )
     count = page.locator(".jp-Cell").count()
     controls = page.locator(".reader").locator("button, input, select, summary, [tabindex='0']")
     for k in range(controls.count()):
@@ -642,7 +721,9 @@ def test_the_playground_in_jupyterlab(browser, lab):
     open_and_run_all(page, lab, "reader.ipynb")
     page.locator(part("hold-f")).wait_for(timeout=60_000)
     assert page.locator(".reader").count() == 1
-    assert not page.locator(".jp-RenderedImage").first.is_visible()  # the still picture, for where widgets don't run
+    assert not page.locator(
+        ".jp-RenderedImage"
+    ).first.is_visible()  # the still picture, for where widgets don't run
     for gate, value in (("f", 1), ("i", 0)):
         page.locator(part(f"hold-{gate}")).fill(str(value))
     assert page.locator(".reader-done").inner_text().startswith("Make it keep")

@@ -17,7 +17,9 @@ from tools import refresh, report
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 INSTALL = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "benchmarks").glob("*.md")]
+)
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
@@ -38,7 +40,15 @@ def make(*arguments, folder=ROOT, **given):
     inherited = ("MAKE", "MFLAGS", "DATA", "EPOCHS", "SEED", "SUBMISSIONS", "SHEET", "VENV")
     environment = {name: os.environ[name] for name in os.environ if not name.startswith(inherited)}
     words = [f"{name}={value}" for name, value in given.items()]
-    command = ["make", "--no-print-directory", "-C", str(folder), "VENV=no-such", *arguments, *words]
+    command = [
+        "make",
+        "--no-print-directory",
+        "-C",
+        str(folder),
+        "VENV=no-such",
+        *arguments,
+        *words,
+    ]
     return subprocess.run(command, capture_output=True, text=True, env=environment)
 
 
@@ -57,7 +67,10 @@ def test_each_make_command_is_one(command):
 @needs_make
 def test_make_alone_lists_six_commands_and_help_all_lists_all():
     """And installs nothing."""
-    few, every = (re.findall(r"^  make ([a-z-]+) +\S", make(*word).stdout, re.M) for word in ([], ["help-all"]))
+    few, every = (
+        re.findall(r"^  make ([a-z-]+) +\S", make(*word).stdout, re.M)
+        for word in ([], ["help-all"])
+    )
     assert len(few) == 6 and {"run", "test"} < set(few)
     assert sorted(["help", *every]) == sorted(re.findall(r"^([a-z-]+):", MAKEFILE, re.M))
     assert every[:6] == few and not (ROOT / "no-such").exists()
@@ -68,7 +81,15 @@ def test_no_parameter_of_make_reaches_a_shell(tmp_path):
     """The recipe's own quotes: the value arrives as one argument, whatever stands in it."""
     (tmp_path / "Makefile").write_text(MAKEFILE, encoding="utf-8")
     odd, seed = "a b'\"; touch sprung; `touch sprung` \\ * ~", "$(touch sprung)"
-    result = make("-o", "setup", "run", "PY=printf '<%s>'", folder=tmp_path, DATA=odd, SEED=seed.replace("$", "$$"))
+    result = make(
+        "-o",
+        "setup",
+        "run",
+        "PY=printf '<%s>'",
+        folder=tmp_path,
+        DATA=odd,
+        SEED=seed.replace("$", "$$"),
+    )
     assert result.stdout == f"<run.py><--data><{odd}><--seed><{seed}>", result.stderr
     assert not (tmp_path / "sprung").exists()
 
@@ -77,11 +98,19 @@ def test_no_parameter_of_make_reaches_a_shell(tmp_path):
 def test_what_the_shell_has_under_a_name_of_ours_is_not_for_make(tmp_path):
     """DATA and SEED may be somebody else's variables."""
     (tmp_path / "Makefile").write_text(MAKEFILE, encoding="utf-8")
-    theirs = {"DATA": "/their/data", "EPOCHS": "many", "SEED": "s", "SCHEDULER": "slurm", "PYTHON": "python2"}
+    theirs = {
+        "DATA": "/their/data",
+        "EPOCHS": "many",
+        "SEED": "s",
+        "SCHEDULER": "slurm",
+        "PYTHON": "python2",
+    }
     command = ["make", "--no-print-directory", "-o", "setup", "run", "PY=printf '<%s>'"]
     environment = {"PATH": os.environ["PATH"]} | theirs
     for given, passed_on in (([], ""), (["SEED=3"], "<--seed><3>")):
-        result = subprocess.run([*command, *given], cwd=tmp_path, env=environment, capture_output=True, text=True)
+        result = subprocess.run(
+            [*command, *given], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
         assert result.stdout == f"<run.py>{passed_on}", result.stderr
 
 
@@ -109,7 +138,9 @@ def test_the_readme_is_one_page_with_a_sentence_a_line():
 def test_the_results_file_is_the_one_of_the_stored_notebook():
     notebook = nbformat.read(ROOT / "notebooks" / "02_training.ipynb", as_version=4)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    text = "\n".join(output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs)
+    text = "\n".join(
+        output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs
+    )
     stored = re.findall(r"^≈\[((?:LSTM|GRU) [\dx ]+?) *\] +≈([\d.]+) +≈([\d.]+)", text, re.M)
     _, *rows = report.results_table(refresh.RESULTS)
     assert len(stored) == 8 and sorted(stored) == sorted(map(tuple, rows)), "run: make refresh"
@@ -128,13 +159,21 @@ def test_the_parameters_are_those_of_the_notebooks():
     for path in NOTEBOOKS:
         for cell in nbformat.read(path, as_version=4).cells:
             if "parameters" in cell.metadata.get("tags", []):
-                parameters |= {node.targets[0].id: ast.unparse(node.value) for node in ast.parse(cell.source).body}
+                parameters |= {
+                    node.targets[0].id: ast.unparse(node.value)
+                    for node in ast.parse(cell.source).body
+                }
     rows = re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", INSTALL, re.M)
-    assert {name: ast.unparse(ast.parse(default, mode="eval")) for name, default in rows} == parameters
+    assert {
+        name: ast.unparse(ast.parse(default, mode="eval")) for name, default in rows
+    } == parameters
 
 
 def test_messages_and_python_versions_are_real():
-    code = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("coursework/data.py", "tools/setup.sh"))
+    code = "".join(
+        (ROOT / name).read_text(encoding="utf-8")
+        for name in ("coursework/data.py", "tools/setup.sh")
+    )
     for message in ("MNIST could not be downloaded", "Python 3.11, 3.12 or 3.13 is needed"):
         assert message in INSTALL and message in code
     versions = re.findall(r'"(3\.\d+)"', (ROOT / ".github" / "workflows" / "ci.yml").read_text())

@@ -58,7 +58,9 @@ PORTAL = b"<!DOCTYPE html><html><body><form action='/login'>Please log in</form>
 HANGS = {"accepts and is silent": lambda connection, body: time.sleep(60), "trickles": trickles}
 BREAKS = {
     "truncated": says(lambda body: head(len(body)) + body[: len(body) // 2]),
-    "one byte altered": says(lambda body: head(len(body)) + body[:5000] + bytes([body[5000] ^ 1]) + body[5001:]),
+    "one byte altered": says(
+        lambda body: head(len(body)) + body[:5000] + bytes([body[5000] ^ 1]) + body[5001:]
+    ),
     "captive portal": says(lambda body: head(len(PORTAL)) + PORTAL),
     "error 503": says(lambda body: head(0, "503 Service Unavailable")),
     "no HTTP at all": says(lambda body: b"SSH-2.0-OpenSSH_9.2\r\n"),
@@ -74,8 +76,15 @@ def serve(monkeypatch, tmp_path):
     """
     rng = np.random.default_rng(0)
     parts = {"train": 300, "test": 100}
-    images = {f"x_{part}": (rng.random((n, 28, 28)) < 0.2).astype(np.uint8) * 255 for part, n in parts.items()}
-    np.savez(tmp_path / "small.npz", **images, **{f"y_{part}": rng.integers(0, 10, n) for part, n in parts.items()})
+    images = {
+        f"x_{part}": (rng.random((n, 28, 28)) < 0.2).astype(np.uint8) * 255
+        for part, n in parts.items()
+    }
+    np.savez(
+        tmp_path / "small.npz",
+        **images,
+        **{f"y_{part}": rng.integers(0, 10, n) for part, n in parts.items()},
+    )
     body = (tmp_path / "small.npz").read_bytes()
 
     def serve(play):
@@ -88,7 +97,9 @@ def serve(monkeypatch, tmp_path):
         server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
         server.daemon_threads, server.block_on_close = True, False
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setattr(data_room, "MNIST_URL", f"http://127.0.0.1:{server.server_address[1]}/mnist.npz")
+        monkeypatch.setattr(
+            data_room, "MNIST_URL", f"http://127.0.0.1:{server.server_address[1]}/mnist.npz"
+        )
         monkeypatch.setattr(data_room, "MNIST_SHA256", hashlib.sha256(body).hexdigest())
         return body
 
@@ -121,18 +132,28 @@ def test_what_hangs_is_given_up(serve, capfd, monkeypatch, fault):
     assert_mnist5k_in_one_line(capfd, ["MNIST did not arrive within 1 seconds"])
 
 
-def test_a_whole_file_arrives_and_is_kept_and_what_broke_is_replaced(serve, monkeypatch, tmp_path, capfd):
+def test_a_whole_file_arrives_and_is_kept_and_what_broke_is_replaced(
+    serve, monkeypatch, tmp_path, capfd
+):
     """Whatever a broken download left in the cache is noticed by its checksum and never read."""
     cached, asked = tmp_path / "keras" / "datasets" / "mnist.npz", []
-    body = serve(lambda connection, body: (asked.append(1), connection.sendall(head(len(body)) + body)))
+    body = serve(
+        lambda connection, body: (asked.append(1), connection.sendall(head(len(body)) + body))
+    )
     for _ in range(2):  # the second time comes from the cache
         assert helpers.load_data("auto").name == "mnist" and len(asked) == 1
         assert cached.read_bytes() == body
     cached.write_bytes(body[:-1])
-    assert len(helpers.load_data("mnist").y_train) == 300 and len(asked) == 2 and cached.read_bytes() == body
+    assert (
+        len(helpers.load_data("mnist").y_train) == 300
+        and len(asked) == 2
+        and cached.read_bytes() == body
+    )
     assert capfd.readouterr().out.count("\n") == 2
     cached.write_bytes(body[:-1])
-    monkeypatch.setattr(data_room, "MNIST_URL", "http://127.0.0.1:9/mnist.npz")  # where nobody listens
+    monkeypatch.setattr(
+        data_room, "MNIST_URL", "http://127.0.0.1:9/mnist.npz"
+    )  # where nobody listens
     with refused("MNIST could not be downloaded", ConnectionError):
         helpers.load_data("mnist")
     assert_mnist5k_in_one_line(capfd, FAILED)
@@ -155,16 +176,22 @@ def test_names_that_nobody_resolves(tmp_path, fault):
     """The real address of MNIST, in a network namespace of its own: without DNS, and with one that never answers."""
     (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:30\n")
     inner = (
-        f"mount --bind {tmp_path}/resolv.conf /etc/resolv.conf && ip link set lo up &&" if fault == "resolver" else ""
+        f"mount --bind {tmp_path}/resolv.conf /etc/resolv.conf && ip link set lo up &&"
+        if fault == "resolver"
+        else ""
     )
     shell = f'{inner} exec "$0" -c "$1" "$2"'
-    if subprocess.run(["unshare", "-n", "-m", "sh", "-c", f"{inner} true"], capture_output=True).returncode:
+    if subprocess.run(
+        ["unshare", "-n", "-m", "sh", "-c", f"{inner} true"], capture_output=True
+    ).returncode:
         pytest.skip("no right to make a network namespace here")
     names = [name for name in os.environ if name.lower().endswith("_proxy")]
     command = ["unshare", "-n", "-m", "sh", "-c", shell]
     result = python(NAMESPACE, fault, prefix=command, **dict.fromkeys(names))
     assert result.returncode == 0, result.stderr
-    expected = "did not arrive within 10 seconds" if fault == "resolver" else "could not be downloaded"
+    expected = (
+        "did not arrive within 10 seconds" if fault == "resolver" else "could not be downloaded"
+    )
     assert result.stdout.count("\n") == 1 and expected in result.stdout and not result.stderr
 
 
@@ -184,7 +211,9 @@ if __name__ == "__main__":
 def started(folder, *arguments, **options):
     environment = {**os.environ, "COURSEWORK_RUNS": str(folder / "runs"), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, *map(str, arguments)]
-    return psutil.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True, **options)
+    return psutil.Popen(
+        command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True, **options
+    )
 
 
 def is_worker(process):
@@ -192,7 +221,9 @@ def is_worker(process):
 
 
 KILLS = ["worker, SIGKILL"]
-KILLS += [pytest.param(who, marks=long) for who in ("parent, Ctrl-C", "parent, SIGKILL", "start, SIGKILL")]
+KILLS += [
+    pytest.param(who, marks=long) for who in ("parent, Ctrl-C", "parent, SIGKILL", "start, SIGKILL")
+]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
@@ -203,7 +234,10 @@ def test_a_killed_sweep_leaves_no_processes_and_no_half_written_files(who, tmp_p
     if "start" in who:  # the parent again, while the workers still import what they need
         wait_for(lambda: any(is_worker(child) for child in sweep.children()), seconds=300)
     else:
-        wait_for(lambda: len({mark.name.split("-")[0] for mark in tmp_path.glob("epochs-*/*")}) >= 2, seconds=300)
+        wait_for(
+            lambda: len({mark.name.split("-")[0] for mark in tmp_path.glob("epochs-*/*")}) >= 2,
+            seconds=300,
+        )
     family = sweep.children(recursive=True)
     if "worker" in who:
         next(process for process in family if is_worker(process)).kill()
@@ -214,7 +248,9 @@ def test_a_killed_sweep_leaves_no_processes_and_no_half_written_files(who, tmp_p
     if "worker" in who:
         assert "RuntimeError: a training process was killed, perhaps for want of memory" in errors
     assert not psutil.wait_procs(family, timeout=60)[1]
-    assert not list((tmp_path / "runs").rglob(".unfinished*")) and not list((tmp_path / "runs").rglob("GRU*"))
+    assert not list((tmp_path / "runs").rglob(".unfinished*")) and not list(
+        (tmp_path / "runs").rglob("GRU*")
+    )
 
 
 STORING = """
@@ -292,11 +328,20 @@ def test_a_run_that_is_stopped_by_ctrl_c_says_so_in_one_line(tmp_path):
 def test_a_run_with_a_home_that_can_not_be_written(tmp_path, runs):
     """The kernel's connection file, Matplotlib's fonts, IPython's history: each has to go elsewhere."""
     (tmp_path / "home").mkdir()
-    mount = ["unshare", "-m", "sh", "-ec", f'mount -t tmpfs -o ro tmpfs "{tmp_path}/home"; exec "$@"', "sh"]
+    mount = [
+        "unshare",
+        "-m",
+        "sh",
+        "-ec",
+        f'mount -t tmpfs -o ro tmpfs "{tmp_path}/home"; exec "$@"',
+        "sh",
+    ]
     if subprocess.run([*mount, "true"], capture_output=True).returncode:
         pytest.skip("no right to mount a file system here")
     cell = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()"
     places = {"HOME": str(tmp_path / "home"), "COURSEWORK_RUNS": str(runs)}
     result = python("-c", TINY, tmp_path / "tiny.ipynb", cell, prefix=mount, **places)
     assert result.returncode == 0 and "Traceback" not in result.stderr, result.stderr
-    assert "image/png" in nbformat.read(runs / "tiny.ipynb", as_version=4).cells[-1].outputs[-1].data
+    assert (
+        "image/png" in nbformat.read(runs / "tiny.ipynb", as_version=4).cells[-1].outputs[-1].data
+    )

@@ -26,7 +26,11 @@ ARGUMENTS = ["--epochs", "10", "--seed", "0"]
 def finished(tmp_path_factory):
     """(folder of the run, what was printed), started from another folder, with blanks in the name of the runs'."""
     folder = tmp_path_factory.mktemp("out of the way")
-    odd = {"PYTHONPATH": None, "PYTHONSAFEPATH": "1", "MPLBACKEND": "agg"}  # as a user's shell may have it
+    odd = {
+        "PYTHONPATH": None,
+        "PYTHONSAFEPATH": "1",
+        "MPLBACKEND": "agg",
+    }  # as a user's shell may have it
     result = python(ROOT / "run.py", *ARGUMENTS, cwd=folder, **odd)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "WARNING" not in result.stderr
@@ -46,7 +50,9 @@ def test_every_notebook_is_executed_with_the_parameters(finished):
             for output in cell.outputs
             if "image/png" in output.get("data", {}) and "plt." not in cell.source
         ]
-        (injected,) = [cell for cell in cells if "injected-parameters" in cell.metadata.get("tags", [])]
+        (injected,) = [
+            cell for cell in cells if "injected-parameters" in cell.metadata.get("tags", [])
+        ]
         assert "seed = 0" in injected.source
         assert ("epochs = 10" in injected.source) == (path.stem != "01_gate_settings")
     assert len(list((runs / "models").glob("*-digits-10epochs-seed0-*.keras"))) >= 8
@@ -59,7 +65,9 @@ def test_every_notebook_is_executed_with_the_parameters(finished):
 @pytest.mark.parametrize("path", files.NOTEBOOKS, ids=lambda path: path.stem)
 def test_stored_outputs_are_what_the_cells_give(finished, path):
     """What `pytest --nbval` asks, and without a second run; the stored ones come from MNIST."""
-    stored, executed = (nbformat.read(folder / path.name, as_version=4) for folder in (path.parent, finished[0]))
+    stored, executed = (
+        nbformat.read(folder / path.name, as_version=4) for folder in (path.parent, finished[0])
+    )
     assert differing_cells(stored, executed) == []
 
 
@@ -71,9 +79,15 @@ def test_the_report_is_whole_and_needs_no_network(finished):
     for page in (f"{path.stem}.html" for path in files.NOTEBOOKS):
         assert f'href="{page}"' in index
         text = re.sub(r"base64,[^\"]*", "", (folder / page).read_text(encoding="utf-8"))
-        assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=[\"']?(?!data:)[^\"' >]+", text)
+        assert not re.findall(
+            r"<(?:script|link|img)[^>]+(?:src|href)=[\"']?(?!data:)[^\"' >]+", text
+        )
         assert "@import" not in text and "cdn" not in text.lower()
-        assert "≈[" not in text and not re.search(r"\$\\[a-z]+", text) and ("<math" in text or page.startswith("03"))
+        assert (
+            "≈[" not in text
+            and not re.search(r"\$\\[a-z]+", text)
+            and ("<math" in text or page.startswith("03"))
+        )
         assert text.count("<img") == len(re.findall(r'<img [^>]*alt="[^"]+', text)) > 0
     assert "<td>GRU 3 x 32</td>" in index
     facts = dict(re.findall('<tr><th scope="row">(.+)</th><td>(.+)</td></tr>', index))
@@ -131,16 +145,24 @@ def test_a_missing_or_broken_table_is_told_in_one_line(tmp_path, monkeypatch, ca
         refresh.RESULTS.write_text(content)
     assert refresh.main(["--readme"]) == 1
     said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "is missing or no table of results: make refresh writes it" in said
+    assert (
+        said.count("\n") == 1
+        and "is missing or no table of results: make refresh writes it" in said
+    )
 
 
 def test_a_failing_cell_leaves_the_stored_notebooks_alone(tmp_path, monkeypatch, capsys):
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("raise RuntimeError('no')")])
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell("raise RuntimeError('no')")]
+    )
     nbformat.write(notebook, tmp_path / "tiny.ipynb")
     before = (tmp_path / "tiny.ipynb").read_bytes()
     monkeypatch.setattr(refresh, "NOTEBOOKS", [tmp_path / "tiny.ipynb"])
     assert refresh.main([]) == 1
-    assert capsys.readouterr().err == "tiny.ipynb: a cell failed: RuntimeError: no; its outputs were not stored\n"
+    assert (
+        capsys.readouterr().err
+        == "tiny.ipynb: a cell failed: RuntimeError: no; its outputs were not stored\n"
+    )
     assert (tmp_path / "tiny.ipynb").read_bytes() == before
 
 
@@ -148,7 +170,9 @@ def test_outputs_go_into_the_notebook_as_it_is_now_or_nowhere(tmp_path):
     """Somebody edits it during the minutes that a refresh takes."""
     path = tmp_path / "tiny.ipynb"
     code, text = nbformat.v4.new_code_cell("print(1)"), nbformat.v4.new_markdown_cell("Before")
-    written = nbformat.v4.new_notebook(cells=[code, text], metadata={"language_info": {"name": "python"}})
+    written = nbformat.v4.new_notebook(
+        cells=[code, text], metadata={"language_info": {"name": "python"}}
+    )
     executed = copy.deepcopy(written)
     executed.cells[0].outputs = [nbformat.v4.new_output("stream", text="1\n")]
     written.cells[1].source = "After"
@@ -178,16 +202,34 @@ def test_tables_of_a_notebook_and_the_reader_are_in_the_report(tmp_path, monkeyp
     monkeypatch.setattr(report, "RUNS", tmp_path)
     (tmp_path / "reader.html").write_text("<p>draw</p>")
     index = report.report([tmp_path / "tiny.ipynb"]).read_text(encoding="utf-8")
-    assert 'href="reader.html"' in index and (tmp_path / "report" / "reader.html").read_text() == "<p>draw</p>"
+    assert (
+        'href="reader.html"' in index
+        and (tmp_path / "report" / "reader.html").read_text() == "<p>draw</p>"
+    )
     assert "A title" in index and '<th scope="row">Data</th><td>mnist</td>' in index
     page = (tmp_path / "report" / "tiny.html").read_text(encoding="utf-8")
-    assert "<td>GRU 32</td>" in page and "<em>answer</em>" in page and "<math" in page and "a widget" not in page
+    assert (
+        "<td>GRU 32</td>" in page
+        and "<em>answer</em>" in page
+        and "<math" in page
+        and "a widget" not in page
+    )
 
 
 # ----------------------------------------------------------------------------------------------------- what goes wrong
-PYTHON = {"kernelspec": {"name": "python3", "display_name": "Python"}, "language_info": {"name": "python"}}
+PYTHON = {
+    "kernelspec": {"name": "python3", "display_name": "Python"},
+    "language_info": {"name": "python"},
+}
 WRONG = {
-    2: {"data": 3, "seed": -1, "epochs": 0, "batch_size": 0, "learning_rate": "fast", "n_jobs": "all"},
+    2: {
+        "data": 3,
+        "seed": -1,
+        "epochs": 0,
+        "batch_size": 0,
+        "learning_rate": "fast",
+        "n_jobs": "all",
+    },
     3: {"data": "a\nb.npz", "seeds": 0, "seed": "x", "epochs": "ten", "batch_size": "large"},
 }
 BAD = [(1, {"data": "nonsense"})]
@@ -216,10 +258,20 @@ def three(tmp_path, monkeypatch):
     """`runs/` of three small notebooks in the place of ours, of which the second fails; with braces in the path."""
     folder = tmp_path / "{data} {0}"
     folder.mkdir()
-    sources = {"1_good": "print(data)", "2_bad": "raise RuntimeError('no')", "3_good": "print(seed)"}
+    sources = {
+        "1_good": "print(data)",
+        "2_bad": "raise RuntimeError('no')",
+        "3_good": "print(seed)",
+    }
     for name, source in sources.items():
-        parameters = nbformat.v4.new_code_cell('data = "auto"\nseed = 0', metadata={"tags": ["parameters"]})
-        cells = [nbformat.v4.new_markdown_cell(f"# {name}"), parameters, nbformat.v4.new_code_cell(source)]
+        parameters = nbformat.v4.new_code_cell(
+            'data = "auto"\nseed = 0', metadata={"tags": ["parameters"]}
+        )
+        cells = [
+            nbformat.v4.new_markdown_cell(f"# {name}"),
+            parameters,
+            nbformat.v4.new_code_cell(source),
+        ]
         notebook = nbformat.v4.new_notebook(cells=cells, metadata=PYTHON)
         nbformat.write(notebook, folder / f"{name}.ipynb")
     monkeypatch.setattr(run, "NOTEBOOKS", sorted(folder.glob("*.ipynb")))
@@ -233,12 +285,18 @@ def test_a_notebook_that_fails_stops_no_other_and_is_in_the_report(three, capfd)
     said = capfd.readouterr()
     failed = [line for line in said.err.splitlines() if "failed" in line]
     assert len(failed) == 1
-    assert re.fullmatch(r"2_bad\.ipynb: cell \d failed: RuntimeError: no \(see .*2_bad\.ipynb\)", failed[0])
-    last_cells = {path.stem: nbformat.read(path, as_version=4).cells[-1] for path in three.glob("*.ipynb")}
+    assert re.fullmatch(
+        r"2_bad\.ipynb: cell \d failed: RuntimeError: no \(see .*2_bad\.ipynb\)", failed[0]
+    )
+    last_cells = {
+        path.stem: nbformat.read(path, as_version=4).cells[-1] for path in three.glob("*.ipynb")
+    }
     shown = {name: cell.outputs[0].get("text") for name, cell in last_cells.items()}
     assert shown["1_good"] == "digits\n" and shown["3_good"] == "7\n"
     index = (three / "report" / "index.html").read_text(encoding="utf-8")
-    assert index.count("stopped at an error") == 1 and all(f'href="{name}.html"' in index for name in shown)
+    assert index.count("stopped at an error") == 1 and all(
+        f'href="{name}.html"' in index for name in shown
+    )
 
 
 def test_an_edited_copy_is_kept_beside_the_new_one(three, monkeypatch, capfd):
@@ -273,7 +331,11 @@ def test_bad_arguments_are_refused_before_anything_runs(capsys, arguments, messa
     ("error", "code", "said"),
     [
         (KeyboardInterrupt(), 130, "Stopped. Run again"),
-        (OSError(28, "No space left on device", "x.npz"), 1, "Can't write x.npz: No space left on device"),
+        (
+            OSError(28, "No space left on device", "x.npz"),
+            1,
+            "Can't write x.npz: No space left on device",
+        ),
     ],
 )
 def test_what_stops_a_run_is_told_in_one_line(capsys, error, code, said):
@@ -306,7 +368,10 @@ DEAD = "the kernel was killed, perhaps for want of memory. Run again: it goes on
 
 @pytest.mark.parametrize(
     ("error", "said"),
-    [(RuntimeError("Kernel didn't respond in 600 seconds\n"), LATE), (run.DeadKernelError("Kernel died"), DEAD)],
+    [
+        (RuntimeError("Kernel didn't respond in 600 seconds\n"), LATE),
+        (run.DeadKernelError("Kernel died"), DEAD),
+    ],
 )
 def test_a_kernel_that_does_not_start_or_dies_is_one_line(three, monkeypatch, capsys, error, said):
     def fail(*_, **__):
@@ -314,18 +379,24 @@ def test_a_kernel_that_does_not_start_or_dies_is_one_line(three, monkeypatch, ca
 
     monkeypatch.setattr(run, "execute", fail)
     assert run.main([]) == 1
-    assert capsys.readouterr().err.splitlines() == [f"{path.name}: {said}" for path in run.NOTEBOOKS]
+    assert capsys.readouterr().err.splitlines() == [
+        f"{path.name}: {said}" for path in run.NOTEBOOKS
+    ]
     monkeypatch.setattr(refresh.nbclient, "execute", fail)
     monkeypatch.setattr(refresh, "NOTEBOOKS", run.NOTEBOOKS[:1])
     assert refresh.main([]) == 1
-    assert re.fullmatch(r"1_good.ipynb: no kernel: .*; its outputs were not stored\n", capsys.readouterr().err)
+    assert re.fullmatch(
+        r"1_good.ipynb: no kernel: .*; its outputs were not stored\n", capsys.readouterr().err
+    )
 
 
 def test_the_kernel_is_this_python_and_shows_figures(three, tmp_path, monkeypatch):
     """Whatever kernel the user calls python3, and whatever backend the user's shell names."""
     theirs = tmp_path / "jupyter" / "kernels" / "python3"
     theirs.mkdir(parents=True)
-    (theirs / "kernel.json").write_text('{"argv": ["false"], "display_name": "Theirs", "language": "python"}')
+    (theirs / "kernel.json").write_text(
+        '{"argv": ["false"], "display_name": "Theirs", "language": "python"}'
+    )
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     monkeypatch.setenv("MPLBACKEND", "agg")
     notebook = nbformat.read(run.NOTEBOOKS[0], as_version=4)
@@ -343,5 +414,8 @@ def test_closed_streams_do_not_matter(tmp_path):
     """As a scheduler or a script may start it."""
     closed = ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", sys.executable, "-c"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    for script in ("import helpers; raise SystemExit(7)", "import run; raise SystemExit(run.in_one_line(lambda: 7))"):
+    for script in (
+        "import helpers; raise SystemExit(7)",
+        "import run; raise SystemExit(run.in_one_line(lambda: 7))",
+    ):
         assert subprocess.run([*closed, script], env=environment).returncode == 7

@@ -65,13 +65,23 @@ class Machine:
         (self.bin / name).chmod(0o755)
 
     def __call__(self, *words, **environment):
-        environment = {"PATH": f"{self.bin}:/usr/bin:/bin", "LOG": str(self.log), "FAILS": ""} | environment
+        environment = {
+            "PATH": f"{self.bin}:/usr/bin:/bin",
+            "LOG": str(self.log),
+            "FAILS": "",
+        } | environment
         command = ["sh", "tools/setup.sh", *(words or [".venv"])]
-        return subprocess.run(command, cwd=self.clone, env=environment, capture_output=True, text=True)
+        return subprocess.run(
+            command, cwd=self.clone, env=environment, capture_output=True, text=True
+        )
 
     def installs(self):
         """Who has installed the packages so far."""
-        lines = [line for line in self.log.read_text().splitlines() if "-r requirements-dev.txt -e ." in line]
+        lines = [
+            line
+            for line in self.log.read_text().splitlines()
+            if "-r requirements-dev.txt -e ." in line
+        ]
         return ["uv" if line.startswith("uv ") else "pip" for line in lines]
 
 
@@ -98,7 +108,9 @@ def test_a_folder_that_was_renamed_has_its_environment_made_anew(machine):
 def test_another_python_has_it_made_anew_and_no_wish_keeps_what_is_there(machine):
     assert machine().returncode == 0
     machine.has("python3.12")
-    assert machine(".venv", "python3.12").returncode == 0 and len(machine.installs()) == 1  # the same version
+    assert (
+        machine(".venv", "python3.12").returncode == 0 and len(machine.installs()) == 1
+    )  # the same version
     (machine.bin / "python3.12").write_text(FAKE.replace("3 11", "3 12"))
     assert machine(".venv", "python3.12").returncode == 0 and len(machine.installs()) == 2
     assert machine().returncode == 0 and len(machine.installs()) == 2
@@ -110,7 +122,11 @@ def test_another_python_has_it_made_anew_and_no_wish_keeps_what_is_there(machine
         (True, {}, "uv"),
         (True, {"VERSION": "3 9"}, "uv"),  # which fetches a Python that fits
         (False, {"FAILS": "uv=="}, "pip"),  # no wheel of uv
-        (False, {"SETTINGS": "global.index-url='https://example.org/simple'"}, "pip"),  # only pip was told
+        (
+            False,
+            {"SETTINGS": "global.index-url='https://example.org/simple'"},
+            "pip",
+        ),  # only pip was told
         (True, {"SETTINGS": ":env:.no-index='1'"}, "pip"),
         (False, {"SETTINGS": "global.extra-index-url='https://example.org/simple'"}, "uv"),
         (False, {"PIP_TARGET": "elsewhere", "PYTHONSAFEPATH": "1"}, "uv"),
@@ -126,7 +142,10 @@ def test_uv_installs_where_it_can_and_pip_elsewhere(machine, has_uv, environment
 
 @pytest.mark.parametrize(
     ("environment", "message"),
-    [({"FAILS": "install"}, "run the same again"), ({"VERSION": "3 10"}, "Python 3.11, 3.12 or 3.13 is needed")],
+    [
+        ({"FAILS": "install"}, "run the same again"),
+        ({"VERSION": "3 10"}, "Python 3.11, 3.12 or 3.13 is needed"),
+    ],
 )
 def test_what_can_not_be_set_up_is_told_in_one_line(machine, environment, message):
     result = machine(**environment)
@@ -137,7 +156,11 @@ def test_what_can_not_be_set_up_is_told_in_one_line(machine, environment, messag
 def test_a_folder_that_is_no_environment_is_not_cleared(machine):
     (machine.clone / "mine").mkdir()
     result = machine("mine")
-    assert result.returncode == 1 and "is no environment of Python" in result.stderr and not machine.installs()
+    assert (
+        result.returncode == 1
+        and "is no environment of Python" in result.stderr
+        and not machine.installs()
+    )
 
 
 @linux
@@ -151,17 +174,28 @@ def test_of_two_at_once_the_second_waits(machine):
 # ------------------------------------------------------------------------------------------------------- what is pinned
 def pins(lines):
     """{package: version} of lines as in a requirements file."""
-    return dict(re.match(r"([\w-]+)==([^\s;]+)", line).groups() for line in lines if not line.startswith("#"))
+    return dict(
+        re.match(r"([\w-]+)==([^\s;]+)", line).groups()
+        for line in lines
+        if not line.startswith("#")
+    )
 
 
 def test_all_versions_are_pinned_once_and_no_file_names_a_registry():
-    run, dev = ((ROOT / name).read_text("utf-8").splitlines() for name in ("requirements.txt", "requirements-dev.txt"))
+    run, dev = (
+        (ROOT / name).read_text("utf-8").splitlines()
+        for name in ("requirements.txt", "requirements-dev.txt")
+    )
     direct, tools = PROJECT["project"]["dependencies"], PROJECT["dependency-groups"]["dev"]
     assert pins(direct).items() <= pins(run).items() <= pins(dev).items(), "run: make pins"
     assert pins(tools).items() <= pins(dev).items() and not pins(tools).keys() & pins(direct).keys()
-    assert PROJECT["tool"]["uv"]["constraint-dependencies"] == [line for line in dev if not line.startswith("#")]
+    assert PROJECT["tool"]["uv"]["constraint-dependencies"] == [
+        line for line in dev if not line.startswith("#")
+    ]
     assert len(dev) > 2 * len(direct + tools)
-    assert any("os_name == 'nt'" in line for line in dev) and any("sys_platform == 'darwin'" in line for line in dev)
+    assert any("os_name == 'nt'" in line for line in dev) and any(
+        "sys_platform == 'darwin'" in line for line in dev
+    )
     assert not re.search(r"//|^--|[\w.]+/", "\n".join(run + dev), re.M)
     assert "uv.lock" in (ROOT / ".gitignore").read_text("utf-8").split()
 
@@ -180,16 +214,28 @@ def test_the_newest_versions_go_into_the_project_and_nowhere_else(monkeypatch):
     after = program.raised(before)
     changed = tomllib.loads(after)
     assert set(pins(changed["project"]["dependencies"]).values()) == {"99.9"}
-    assert changed["tool"] == PROJECT["tool"] and len(after.splitlines()) == len(before.splitlines())
+    assert changed["tool"] == PROJECT["tool"] and len(after.splitlines()) == len(
+        before.splitlines()
+    )
 
 
 def test_on_windows_the_tests_of_the_grading_are_left_out():
     """No other test needs what Windows lacks: `import fcntl` alone would stop pytest there."""
     posix = re.compile(r"^(?:import|from) (?:fcntl|resource|pwd|grp|termios)\b", re.M)
-    for path in [ROOT / "conftest.py", *(ROOT / "tests").glob("*.py"), *(ROOT / "tools").glob("*.py")]:
+    for path in [
+        ROOT / "conftest.py",
+        *(ROOT / "tests").glob("*.py"),
+        *(ROOT / "tools").glob("*.py"),
+    ]:
         assert imports_the_grading(path) or not posix.search(path.read_text("utf-8")), path
-    left = {path.name for path in (ROOT / "tests").glob("test_*.py") if not imports_the_grading(path)}
-    assert {"test_run.py", "test_trace.py", "test_training.py"} < left and "test_grading.py" not in left
+    left = {
+        path.name for path in (ROOT / "tests").glob("test_*.py") if not imports_the_grading(path)
+    }
+    assert {
+        "test_run.py",
+        "test_trace.py",
+        "test_training.py",
+    } < left and "test_grading.py" not in left
 
 
 # --------------------------------------------------------------------------------------------------------- the package
@@ -208,21 +254,31 @@ print(*sorted(path.relative_to(site).as_posix() for path in ours))
 
 
 def uv(*arguments):
-    result = python("-m", "uv", "--offline", *arguments, "--python", sys.executable, UV_NO_CONFIG="1")
+    result = python(
+        "-m", "uv", "--offline", *arguments, "--python", sys.executable, UV_NO_CONFIG="1"
+    )
     assert result.returncode == 0, result.stderr
 
 
 def test_a_wheel_holds_all_that_is_needed_and_works_from_anywhere(tmp_path):
     """Built and installed as `pip install .` does it, without network."""
-    source, site, elsewhere = tmp_path / "source", tmp_path / "site-packages", tmp_path / "elsewhere"
+    source, site, elsewhere = (
+        tmp_path / "source",
+        tmp_path / "site-packages",
+        tmp_path / "elsewhere",
+    )
     elsewhere.mkdir()
-    shutil.copytree(ROOT / "coursework", source / "coursework", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "coursework", source / "coursework", ignore=shutil.ignore_patterns("__pycache__")
+    )
     for name in ("helpers.py", "pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, source)
     uv("build", "--wheel", "--no-build-isolation", "--out-dir", tmp_path, source)
     (wheel,) = tmp_path.glob("*.whl")
     uv("pip", "install", "--no-deps", "--target", site, wheel)
-    result = python("-c", INSTALLED, site, cwd=elsewhere, PYTHONPATH=str(site), COURSEWORK_RUNS=None)
+    result = python(
+        "-c", INSTALLED, site, cwd=elsewhere, PYTHONPATH=str(site), COURSEWORK_RUNS=None
+    )
     assert result.returncode == 0, result.stderr
     files = (path for path in (source / "coursework").rglob("*") if path.is_file())
     assert result.stdout.split() == sorted(path.relative_to(source).as_posix() for path in files)
@@ -256,7 +312,9 @@ print(json.dumps({"refused": refused, "bits": [bits, [result.history for result 
 
 def probe(prefix=(), jobs=1, **options):
     """What PROBE prints, in a process started by `prefix`."""
-    result = python("-c", PROBE, jobs, prefix=prefix, **{"COURSEWORK_DATA": "", "cwd": None} | options)
+    result = python(
+        "-c", PROBE, jobs, prefix=prefix, **{"COURSEWORK_DATA": "", "cwd": None} | options
+    )
     assert result.returncode == 0, result.stderr[-3000:]
     assert "Traceback" not in result.stderr, result.stderr
     return json.loads(result.stdout.splitlines()[-1])
@@ -308,11 +366,25 @@ def test_an_odd_folder_locale_mask_home_memory_and_a_single_core(usual, tmp_path
     shutil.copytree(ROOT / "coursework", code / "coursework")
     if allowed("unshare", "-m", "mount", "-t", "tmpfs", "-o", "ro", "tmpfs", "/dev/shm"):
         mounts = f"mount -t tmpfs -o ro tmpfs /dev/shm; mount -t tmpfs -o ro tmpfs '{home}';"
-        prefix = ["unshare", "-m", "sh", "-ec", f'umask 077; {four_gigabytes} {mounts} exec "$@"', "sh"]
+        prefix = [
+            "unshare",
+            "-m",
+            "sh",
+            "-ec",
+            f'umask 077; {four_gigabytes} {mounts} exec "$@"',
+            "sh",
+        ]
     else:
         prefix, home = ["sh", "-c", 'umask 077; exec "$@"', "sh"], "/nonexistent/home"
     prefix += ["taskset", "-c", "0"] if allowed("taskset", "-c", "0", "true") else []
-    odd = {"cwd": "/", "PYTHONPATH": str(code), "HOME": str(home), "LC_ALL": "C", "LANG": None, "KERAS_HOME": None}
+    odd = {
+        "cwd": "/",
+        "PYTHONPATH": str(code),
+        "HOME": str(home),
+        "LC_ALL": "C",
+        "LANG": None,
+        "KERAS_HOME": None,
+    }
     result = probe(prefix, jobs=2, **odd, PYTHONHASHSEED="random", COURSEWORK_RUNS=None)
     assert result["bits"] == usual[0]["bits"] and (code / "runs" / "tables.csv").is_file()
 
@@ -322,7 +394,9 @@ def test_an_odd_folder_locale_mask_home_memory_and_a_single_core(usual, tmp_path
 def test_another_user_reads_the_models_and_nothing_else(usual):
     """A user without an entry, a home or a right to write here: what is trained is used, what isn't is refused."""
     user = ["setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups"]
-    if not allowed(*user, sys.executable, "-c", "import numpy"):  # this Python may lie in somebody's home
+    if not allowed(
+        *user, sys.executable, "-c", "import numpy"
+    ):  # this Python may lie in somebody's home
         user += ["--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"]
     if not allowed(*user, sys.executable, "-c", "import numpy"):
         pytest.skip("no right to become another user here")
@@ -331,6 +405,8 @@ def test_another_user_reads_the_models_and_nothing_else(usual):
         for place in [Path(own), runs, *runs.rglob("*")]:
             place.chmod(0o755 if place.is_dir() else 0o644)
         runs.chmod(0o777)  # for the table
-        result = probe(user, cwd="/", HOME=None, KERAS_HOME=None, TMPDIR=None, COURSEWORK_RUNS=str(runs))
+        result = probe(
+            user, cwd="/", HOME=None, KERAS_HOME=None, TMPDIR=None, COURSEWORK_RUNS=str(runs)
+        )
     assert result["trained"] == [False, False] and result["bits"] == usual[0]["bits"]
     assert "Permission denied" in result["refused"] and "set COURSEWORK_RUNS" in result["refused"]

@@ -23,7 +23,9 @@ from tools import desk, site
 AXE = "4.14.1"
 VERDICT = re.compile("^(Right|Not yet|This could)")
 LONG = 240_000  # milliseconds until Python is there on a machine that is busy with other tests
-needs_node = pytest.mark.skipif(not (shutil.which("node") and shutil.which("npm")), reason="needs Node.js")
+needs_node = pytest.mark.skipif(
+    not (shutil.which("node") and shutil.which("npm")), reason="needs Node.js"
+)
 
 
 # Without a browser ----------------------------------------------------------------------------------------------------
@@ -40,7 +42,9 @@ rooms = {name.split(".")[1] for name in sys.modules if name.startswith("coursewo
 print(*sorted(rooms))
 """
     result = python("-c", program)
-    verdict, shown, rooms = result.stdout.splitlines() if result.returncode == 0 else pytest.fail(result.stderr)
+    verdict, shown, rooms = (
+        result.stdout.splitlines() if result.returncode == 0 else pytest.fail(result.stderr)
+    )
     assert json.loads(verdict)["verdict"] == "Right." and shown.startswith('{"text"')
     assert sorted({*rooms.split(), "__init__"}) == sorted({*site.ROOMS, "cells"})
 
@@ -65,7 +69,9 @@ def test_a_changed_download_is_refused(tmp_path, monkeypatch):
 def test_without_network_one_line_says_so(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(site, "RUNS", tmp_path)
     monkeypatch.setattr(site, "SITE", tmp_path / "site")
-    monkeypatch.setattr(site, "run", lambda *_: (_ for _ in ()).throw(site.NotBuilt("npm pack failed: no network")))
+    monkeypatch.setattr(
+        site, "run", lambda *_: (_ for _ in ()).throw(site.NotBuilt("npm pack failed: no network"))
+    )
     assert site.main([]) == 1
     assert capsys.readouterr().err == "no site: npm pack failed: no network\n"
     assert not (tmp_path / "site").exists()
@@ -74,7 +80,9 @@ def test_without_network_one_line_says_so(tmp_path, monkeypatch, capsys):
 
 def test_equations_of_every_cell_are_mathml():
     for name, cell in desk.cells_of_the_page().items():
-        assert len(cell["equations"]) >= 2 and all(line.startswith("<math") for line in cell["equations"]), name
+        assert len(cell["equations"]) >= 2 and all(
+            line.startswith("<math") for line in cell["equations"]
+        ), name
         assert "\\" not in "".join(cell["equations"]) and "style=" not in "".join(cell["equations"])
 
 
@@ -136,7 +144,15 @@ STARS = [
     {"x": 0.25, "h_prev": -0.5, "c_prev": -1, "w": 1, "u": 2, "b": 0, "z": 0, "r": 2},
     {"x": 0.25, "h_prev": -0.5},
 ]
-ANSWERS = [{}, {"f": 0, "i": 1}, {"f": 0, "i": 1, "U": 0}, {"z": 1}, {"z": 0, "r": 0}, {"f": 0.9, "i": 0}, {"U": 0}]
+ANSWERS = [
+    {},
+    {"f": 0, "i": 1},
+    {"f": 0, "i": 1, "U": 0},
+    {"z": 1},
+    {"z": 0, "r": 0},
+    {"f": 0.9, "i": 0},
+    {"U": 0},
+]
 ANSWERS += [{"z": 1 / 3}, {"f": 1, "i": 1e-300, "o": None}, {"f": [0, 1], "i": 2}]
 
 
@@ -158,12 +174,17 @@ def test_verdicts_are_those_of_cpython_to_the_letter(page):
         page.select_option("#cell", name)
         page.select_option("#question", question)
         start = time.monotonic()
-        shown = typed(page, repr(answer) if count % 2 else ", ".join(f"{key} = {answer[key]!r}" for key in answer))
+        shown = typed(
+            page,
+            repr(answer) if count % 2 else ", ".join(f"{key} = {answer[key]!r}" for key in answer),
+        )
         times.append(time.monotonic() - start)
         assert shown == repr(verdict), (name, question, answer)
         count += 1
     times.sort()
-    print(f"{count} answers; half of them within {times[count // 2]:.2f} s, the slowest {times[-1]:.2f} s")
+    print(
+        f"{count} answers; half of them within {times[count // 2]:.2f} s, the slowest {times[-1]:.2f} s"
+    )
     assert count >= 60
 
 
@@ -178,7 +199,10 @@ def test_pictures_say_what_the_setting_does(page):
     assert "changes" in page.inner_text("#picture-says")
     page.select_option("#question", "counterexample")
     typed(page, ", ".join(f"{name} = {value}" for name, value in STARS[0].items()))
-    assert "0.2449: outside" in page.inner_text("#line-says") and page.locator("#axis circle").count() == 1
+    assert (
+        "0.2449: outside" in page.inner_text("#line-says")
+        and page.locator("#axis circle").count() == 1
+    )
     page.screenshot(path=SHOTS / "q1-phone.png", full_page=True)
 
 
@@ -259,7 +283,13 @@ def test_pages_load_little_and_nothing_from_elsewhere(browser, address):  # noqa
     links = page.eval_on_selector_all("nav a", "all => all.map(link => link.href)")
     assert [link.removeprefix(f"{address}/") for link in links] == [name for name, _ in site.NAV]
     front = [url for url in asked if url.startswith(address)]
-    assert sum((site.SITE / (url.removeprefix(f"{address}/") or "index.html")).stat().st_size for url in front) < 1e6
+    assert (
+        sum(
+            (site.SITE / (url.removeprefix(f"{address}/") or "index.html")).stat().st_size
+            for url in front
+        )
+        < 1e6
+    )
     page.goto(f"{address}/notebooks/index.html")
     for link in page.eval_on_selector_all("li a", "all => all.map(link => link.href)"):
         page.goto(link)
@@ -275,8 +305,12 @@ def test_pages_load_little_and_nothing_from_elsewhere(browser, address):  # noqa
 def test_axe_finds_nothing(context, page, address, tmp_path_factory):
     folder = tmp_path_factory.mktemp("axe")
     with contextlib.redirect_stdout(io.StringIO()):
-        subprocess.run([shutil.which("npm"), "pack", f"axe-core@{AXE}", "--silent"], cwd=folder, check=True)
-    subprocess.run(["tar", "xzf", f"axe-core-{AXE}.tgz", "package/axe.min.js"], cwd=folder, check=True)
+        subprocess.run(
+            [shutil.which("npm"), "pack", f"axe-core@{AXE}", "--silent"], cwd=folder, check=True
+        )
+    subprocess.run(
+        ["tar", "xzf", f"axe-core-{AXE}.tgz", "package/axe.min.js"], cwd=folder, check=True
+    )
     script = (folder / "package" / "axe.min.js").read_text("utf-8")
     typed(page, "f = 0")
     for name in ("q1.html", "notebooks/index.html", "index.html"):

@@ -64,7 +64,9 @@ def dask(tmp_path):
 
     def dask(*command, **environment):
         processes.append(
-            subprocess.Popen([sys.executable, "-m", "dask", *command], cwd=ROOT, env=os.environ | environment)
+            subprocess.Popen(
+                [sys.executable, "-m", "dask", *command], cwd=ROOT, env=os.environ | environment
+            )
         )
         return processes[-1]
 
@@ -77,7 +79,9 @@ def dask(tmp_path):
 def marks_of(result):
     pages, notes, _ = result
     cells = [cell for page in pages.values() for cell in page.cells if is_grade(cell)]
-    return {cell.metadata.nbgrader.grade_id: determine_grade(cell)[0] for cell in cells}, sorted(map(str, notes))
+    return {cell.metadata.nbgrader.grade_id: determine_grade(cell)[0] for cell in cells}, sorted(
+        map(str, notes)
+    )
 
 
 def test_two_workers_give_the_same_marks(grader, submissions, dask, tmp_path, monkeypatch):
@@ -85,9 +89,14 @@ def test_two_workers_give_the_same_marks(grader, submissions, dask, tmp_path, mo
     assert [sum(points.values()) for points, _ in here.values()] == [30, 20, 30, 20, 0]
     place, known = ("--host", "127.0.0.1", "--no-dashboard"), tmp_path / "scheduler.json"
     dask("scheduler", *place, "--port", "0", "--scheduler-file", str(known))
-    scheduler = wait_for(lambda: known.exists() and re.search(r"tcp://[\d.]+:\d+", known.read_text()))[0]
+    scheduler = wait_for(
+        lambda: known.exists() and re.search(r"tcp://[\d.]+:\d+", known.read_text())
+    )[0]
     monkeypatch.setenv("COURSEWORK_SCHEDULER", scheduler)
-    with pytest.raises(Refused, match="has no workers: start some with 'dask worker'"), graders(grader, 1):
+    with (
+        pytest.raises(Refused, match="has no workers: start some with 'dask worker'"),
+        graders(grader, 1),
+    ):
         pass
     options = (scheduler, *place, "--nthreads", "1", "--no-nanny")
     programs = tmp_path / "programs"
@@ -96,14 +105,21 @@ def test_two_workers_give_the_same_marks(grader, submissions, dask, tmp_path, mo
     unfit = dask("worker", *options, PATH=str(programs))
     with distributed.Client(scheduler, set_as_default=False) as client:
         client.wait_for_workers(1)
-        with pytest.raises(Refused, match="has no sandbox: install bubblewrap there"), graders(grader, 1):
+        with (
+            pytest.raises(Refused, match="has no sandbox: install bubblewrap there"),
+            graders(grader, 1),
+        ):
             pass
         unfit.kill()
         workers = [dask("worker", *options) for _ in range(2)]
         wait_for(lambda: len(client.nthreads()) == 2)
 
     def busy(worker):
-        return [child for child in psutil.Process(worker.pid).children(recursive=True) if child.name() == "bwrap"]
+        return [
+            child
+            for child in psutil.Process(worker.pid).children(recursive=True)
+            if child.name() == "bwrap"
+        ]
 
     with graders(grader, 1) as (grade, many), concurrent.futures.ThreadPoolExecutor(many) as pool:
         jobs = {each.key: pool.submit(grade, each) for each in submissions}
@@ -116,5 +132,8 @@ def test_two_workers_give_the_same_marks(grader, submissions, dask, tmp_path, mo
 
 def test_without_a_scheduler_one_line_says_what_to_do(grader, monkeypatch):
     monkeypatch.setenv("COURSEWORK_SCHEDULER", "tcp://127.0.0.1:9")
-    with pytest.raises(Refused, match=r"^no Dask scheduler at tcp://127\.0\.0\.1:9: start one"), graders(grader, 1):
+    with (
+        pytest.raises(Refused, match=r"^no Dask scheduler at tcp://127\.0\.0\.1:9: start one"),
+        graders(grader, 1),
+    ):
         pass

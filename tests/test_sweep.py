@@ -67,13 +67,16 @@ def test_a_call_that_can_not_work_gets_one_line(data, arguments, message):
 
 
 @pytest.mark.parametrize(
-    ("limit", "workers"), [("max", 16), ("4294967296", 2), ("1000", 1), (None, 16), (str(2**62), 16)]
+    ("limit", "workers"),
+    [("max", 16), ("4294967296", 2), ("1000", 1), (None, 16), (str(2**62), 16)],
 )
 def test_as_many_workers_as_the_containers_memory_allows(limit, workers, tmp_path, monkeypatch):
     """On a machine of 16 cores and 64 GB, in a process that has taken 1 GB."""
     gigabytes = psutil.virtual_memory()._replace(available=64 * 10**9)
     monkeypatch.setattr(machine.psutil, "virtual_memory", lambda: gigabytes)
-    monkeypatch.setattr(machine.psutil.Process, "memory_info", lambda self: type("Memory", (), {"rss": 10**9}))
+    monkeypatch.setattr(
+        machine.psutil.Process, "memory_info", lambda self: type("Memory", (), {"rss": 10**9})
+    )
     monkeypatch.setattr(sweep.joblib, "cpu_count", lambda: 16)
     monkeypatch.setattr(machine, "MEMORY_LIMITS", (tmp_path / "none", tmp_path / "limit"))
     if limit:
@@ -95,7 +98,9 @@ def test_only_what_is_missing_is_trained_and_the_order_is_kept(at_hand, data, mo
     capsys.readouterr()
     monkeypatch.setattr(sweep, "_train_job", None)  # training would fail
     again = train_all(at_hand, data, n_jobs=1)
-    assert [result.history for result in again.values()] == [result.history for result in at_hand.values()]
+    assert [result.history for result in again.values()] == [
+        result.history for result in at_hand.values()
+    ]
     assert capsys.readouterr().out == ""
 
 
@@ -119,12 +124,17 @@ def trained_again(data, e=None):
 
 def test_a_model_is_an_ordinary_keras_file_and_a_json_beside_it(result, data):
     """Anybody can open the one with Keras and check it against the other by `sha256sum`."""
-    assert sorted(path.suffix for path in result.path.parent.glob("softmax*")) == [".json", ".keras"]
+    assert sorted(path.suffix for path in result.path.parent.glob("softmax*")) == [
+        ".json",
+        ".keras",
+    ]
     facts = json.loads(result.path.with_suffix(".json").read_text())
     assert facts["history"] == result.history and facts["sha256"] == store._sha256(result.path)
     logits = keras.models.load_model(result.path).predict(data.x_test, verbose=0)
     assert np.mean(logits.argmax(1) == data.y_test) == pytest.approx(result.accuracy)
-    again = store.stored(tiny(epochs=np.int64(1), learning_rate=np.float64(0.001)), data)  # the same settings
+    again = store.stored(
+        tiny(epochs=np.int64(1), learning_rate=np.float64(0.001)), data
+    )  # the same settings
     assert not again.trained and dataclasses.replace(again, trained=True) == result
 
 
@@ -159,9 +169,16 @@ def test_half_of_a_model_is_none(result, data, capsys, suffix):
 
 
 @cases(40)
-@given(st.one_of(st.binary(max_size=200), st.recursive(st.none() | st.text(max_size=5), st.lists).map(json.dumps)))
+@given(
+    st.one_of(
+        st.binary(max_size=200),
+        st.recursive(st.none() | st.text(max_size=5), st.lists).map(json.dumps),
+    )
+)
 def test_any_json(result, data, content):
-    result.path.with_suffix(".json").write_bytes(content if isinstance(content, bytes) else content.encode())
+    result.path.with_suffix(".json").write_bytes(
+        content if isinstance(content, bytes) else content.encode()
+    )
     assert store.stored(tiny(), data) is None
 
 
@@ -169,13 +186,23 @@ def test_the_key_covers_settings_data_and_code(data, monkeypatch):
     def key(**changes):
         return store.model_path(tiny("GRU", **changes), data)
 
-    changes = {"seed": 1, "epochs": 2, "units": 5, "batch_size": 32, "learning_rate": 0.01, "gate_bias": 1.0}
+    changes = {
+        "seed": 1,
+        "epochs": 2,
+        "units": 5,
+        "batch_size": 32,
+        "learning_rate": 0.01,
+        "gate_bias": 1.0,
+    }
     paths = {key(), *(key(**{name: value}) for name, value in changes.items())}
     assert len(paths) == 7 and key(gate_bias=1) in paths
     changed = data.x_train.copy()
     changed[0, 0, 0] = 1 - changed[0, 0, 0]
     assert store.model_path(tiny("GRU"), dataclasses.replace(data, x_train=changed)) not in paths
-    for other in (["float64", *backend.settings()[1:]], [*backend.settings()[:-1], True]):  # eagerly
+    for other in (
+        ["float64", *backend.settings()[1:]],
+        [*backend.settings()[:-1], True],
+    ):  # eagerly
         usual = backend.settings()
         backend.use_settings(other)
         assert key() not in paths
@@ -236,7 +263,9 @@ def test_the_key_is_of_the_code_that_runs_however_it_came_there(tmp_path):
     assert loaded[1] == "tanh" and loaded[0] != first[0]
 
 
-def test_what_other_versions_trained_is_trained_again_with_a_line(result, data, monkeypatch, capsys):
+def test_what_other_versions_trained_is_trained_again_with_a_line(
+    result, data, monkeypatch, capsys
+):
     with monkeypatch.context() as patch:
         patch.setattr(training, "build_model", lambda experiment: None)
         assert store.stored(tiny(), data) is None
@@ -266,7 +295,9 @@ def test_nothing_unfinished_is_left_where_saving_fails(data, monkeypatch, runs):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(keras.Model, "save", full_disk)
-    with refused(r"^the trained model softmax can't be kept in .*No space left.*COURSEWORK_RUNS", OSError):
+    with refused(
+        r"^the trained model softmax can't be kept in .*No space left.*COURSEWORK_RUNS", OSError
+    ):
         train_all([tiny()], data, n_jobs=1)
     assert store.stored(tiny(), data) is None and not list((runs / "models").iterdir())
 
@@ -283,7 +314,9 @@ def test_a_disk_without_room_is_noticed_before_training(data, runs):
         resource.setrlimit(resource.RLIMIT_FSIZE, usual)
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere"
+)
 def test_what_is_finished_can_be_read_where_nothing_can_be_written(result, data):
     result.path.parent.chmod(0o555)
     assert not trained_again(data)
@@ -294,9 +327,13 @@ def test_what_is_finished_can_be_read_where_nothing_can_be_written(result, data)
 
 def test_a_model_with_code_in_it_is_not_run(result, data):
     """Even one whose checksum is right: the network is built from the experiment, and numbers alone are read."""
-    trap = keras.Sequential([keras.Input((28, 28)), keras.layers.Lambda(lambda x: x), keras.layers.Flatten()])
+    trap = keras.Sequential(
+        [keras.Input((28, 28)), keras.layers.Lambda(lambda x: x), keras.layers.Flatten()]
+    )
     trap.save(result.path)
-    facts = json.loads(result.path.with_suffix(".json").read_text()) | {"sha256": store._sha256(result.path)}
+    facts = json.loads(result.path.with_suffix(".json").read_text()) | {
+        "sha256": store._sha256(result.path)
+    }
     result.path.with_suffix(".json").write_text(json.dumps(facts))
     with pytest.raises(ValueError, match=r"holds other weights than those of softmax$"):
         _ = store.stored(tiny(), data).model
@@ -310,7 +347,11 @@ def dask(tmp_path):
 
     def dask(*command):
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        processes.append(subprocess.Popen([sys.executable, "-m", "dask", *command], cwd=tmp_path, env=environment))
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "dask", *command], cwd=tmp_path, env=environment
+            )
+        )
         return processes[-1]
 
     yield dask
@@ -324,7 +365,9 @@ def test_a_cluster(data, runs, tmp_path, dask, monkeypatch):
     """Without workers, with workers of other code, and with one that is killed in the middle, which costs its model."""
     here, known = ("--host", "127.0.0.1", "--no-dashboard"), tmp_path / "scheduler.json"
     dask("scheduler", *here, "--port", "0", "--scheduler-file", str(known))
-    scheduler = wait_for(lambda: known.exists() and re.search(r"tcp://[\d.]+:\d+", known.read_text()))[0]
+    scheduler = wait_for(
+        lambda: known.exists() and re.search(r"tcp://[\d.]+:\d+", known.read_text())
+    )[0]
     monkeypatch.setenv("COURSEWORK_SCHEDULER", scheduler)
     with refused("has no workers: start some with 'dask worker'", ConnectionError):
         train_all([tiny()], data)
@@ -333,9 +376,13 @@ def test_a_cluster(data, runs, tmp_path, dask, monkeypatch):
         client.wait_for_workers(2)
     with monkeypatch.context() as patch:
         patch.setattr(store, "training_code", lambda: "other code")
-        with refused(r"^the worker on .* has other training code, Keras or TensorFlow", RuntimeError):
+        with refused(
+            r"^the worker on .* has other training code, Keras or TensorFlow", RuntimeError
+        ):
             train_all([tiny(), tiny(seed=1)], data)  # one for each, so that both have started
-    experiments = [tiny("GRU", epochs=50, seed=seed) for seed in range(3)] + [tiny("CNN", epochs=2, shift=1)]
+    experiments = [tiny("GRU", epochs=50, seed=seed) for seed in range(3)] + [
+        tiny("CNN", epochs=2, shift=1)
+    ]
     marks = runs / "temporary"
     marks.mkdir(parents=True)
     monkeypatch.setattr(tempfile, "tempdir", str(marks))
@@ -356,13 +403,17 @@ def test_a_cluster(data, runs, tmp_path, dask, monkeypatch):
     assert [result.trained for result in there.values()] == [True] * 4
     for e, result in there.items():
         model, history = training.fit(e, data)
-        assert history == result.history and all(map(np.array_equal, model.get_weights(), result.model.get_weights()))
+        assert history == result.history and all(
+            map(np.array_equal, model.get_weights(), result.model.get_weights())
+        )
 
 
 def test_without_a_scheduler_or_dask_one_line_says_what_to_do(data, monkeypatch, runs):
     for address in ("tcp://127.0.0.1:9", "nonsense:"):
         monkeypatch.setenv("COURSEWORK_SCHEDULER", address)
-        with refused(f"^no Dask scheduler at {address}: start one with 'dask scheduler'$", ConnectionError):
+        with refused(
+            f"^no Dask scheduler at {address}: start one with 'dask scheduler'$", ConnectionError
+        ):
             train_all([tiny()], data)
     monkeypatch.setitem(sys.modules, "distributed", None)
     with refused("a scheduler needs Dask: pip install distributed", ImportError):

@@ -23,11 +23,16 @@ def shown(monkeypatch):
 
 
 def test_marks_become_spans_and_nothing_else_does(shown):
-    text.say(f"a < b: {text.measured(0.5, '.0%')}, {text.measured('GRU & co')} ({text.measured(-1.5)}).")
+    text.say(
+        f"a < b: {text.measured(0.5, '.0%')}, {text.measured('GRU & co')} ({text.measured(-1.5)})."
+    )
     (output,) = shown
     assert output["text/plain"] == "a < b: ≈50%, ≈[GRU & co] (≈-1.5)."
     span = '<span class="measured">{}</span>'.format
-    assert output["text/html"] == f"<p>a &lt; b: {span('50%')}, {span('GRU &amp; co')} ({span('-1.5')}).</p>"
+    assert (
+        output["text/html"]
+        == f"<p>a &lt; b: {span('50%')}, {span('GRU &amp; co')} ({span('-1.5')}).</p>"
+    )
 
 
 @cases()
@@ -37,7 +42,9 @@ def test_every_number_is_masked_whole(value, spec):
 
 
 def test_tables_in_html_and_as_text(shown):
-    text.show_table(["model", "accuracy"], [["GRU <32>", text.measured(0.96589, ".4f")], ["softmax", "x" * 200]])
+    text.show_table(
+        ["model", "accuracy"], [["GRU <32>", text.measured(0.96589, ".4f")], ["softmax", "x" * 200]]
+    )
     (output,) = shown
     lines = output["text/plain"].splitlines()
     words = [["model", "accuracy"], ["GRU", "<32>", "≈0.9659"], ["softmax", "x" * 200]]
@@ -51,7 +58,10 @@ def test_tables_in_html_and_as_text(shown):
 @cases()
 @given(st.floats(0, 1e9), st.floats(0, 1e9))
 def test_measured_values_do_not_move_the_other_columns(a, b):
-    one, other = (text._as_text(["name", "a", "b"], [["x", text.measured(v), "1"], ["y", "22", "333"]]) for v in (a, b))
+    one, other = (
+        text._as_text(["name", "a", "b"], [["x", text.measured(v), "1"], ["y", "22", "333"]])
+        for v in (a, b)
+    )
     lines = [[line for line in table.splitlines() if "≈" not in line] for table in (one, other)]
     assert lines[0] == lines[1]
 
@@ -65,9 +75,17 @@ helpers.award(1, helpers.check_gates("GRU", "keep_state", {"z": 1}))
 """
 
 
-@pytest.mark.parametrize(("encoding", "mark", "delta"), [("cp1252", "~", r"\u0394"), ("utf-8", "≈", "\u0394")])
+@pytest.mark.parametrize(
+    ("encoding", "mark", "delta"), [("cp1252", "~", r"\u0394"), ("utf-8", "≈", "\u0394")]
+)
 def test_a_plain_script_prints_the_plain_text_in_any_encoding(encoding, mark, delta):
-    result = python("-c", SCRIPT, PYTHONIOENCODING=f"{encoding}:strict", COURSEWORK_DATA="digits", PYTHONUTF8="0")
+    result = python(
+        "-c",
+        SCRIPT,
+        PYTHONIOENCODING=f"{encoding}:strict",
+        COURSEWORK_DATA="digits",
+        PYTHONUTF8="0",
+    )
     assert result.returncode == 0, result.stderr
     data, sentence, _, row, right = result.stdout.splitlines()
     assert data.startswith("Data: digits, ") and sentence == f"Test images: {mark}360 of {delta}"
@@ -90,9 +108,15 @@ def test_results_go_where_somebody_looks_for_them(place, wish, runs, tmp_path):
     room = tmp_path / place / "coursework"
     room.mkdir(parents=True)
     shutil.copy(files.__file__, room)
-    environment = {"PYTHONPATH": str(room.parent), "COURSEWORK_RUNS": wish, "HOME": str(tmp_path / "home")}
+    environment = {
+        "PYTHONPATH": str(room.parent),
+        "COURSEWORK_RUNS": wish,
+        "HOME": str(tmp_path / "home"),
+    }
     environment |= {"USERPROFILE": str(tmp_path / "home")}
-    result = python("-c", "from coursework.files import RUNS; print(RUNS)", cwd=tmp_path, **environment)
+    result = python(
+        "-c", "from coursework.files import RUNS; print(RUNS)", cwd=tmp_path, **environment
+    )
     assert Path(result.stdout.strip()) == tmp_path / runs, result.stderr
 
 
@@ -120,7 +144,11 @@ def test_a_table_is_written_whole_or_not_at_all(runs):
 def test_verdicts_are_their_own_truth_and_share_the_points(capsys):
     yes, no = Verdict(True), Verdict(False, "why")
     assert yes and repr(yes) == "Right." and not no and repr(no) == "Not yet: why"
-    assert award(10, yes) == 10 and award(10, no) == 0 and award(15, {"a": yes, "b": yes, "c": no}) == 10
+    assert (
+        award(10, yes) == 10
+        and award(10, no) == 0
+        and award(15, {"a": yes, "b": yes, "c": no}) == 10
+    )
     assert award(10, {"a": yes, "b": no, "c": no}) == 3.33
     printed = ["Right.", "Not yet: why", "a: Right.", "b: Right.", "c: Not yet: why"]
     assert capsys.readouterr().out.splitlines()[:5] == printed

@@ -36,11 +36,19 @@ def test_the_networks_and_the_recipe_are_the_sheets(family, units, layers, param
     if family in ("LSTM", "GRU"):
         kinds = [type(layer).__name__ for layer in model.layers]
         assert kinds == [family] * layers + ["ReLU", "Dense", "Dense"]
-        assert model.layers[-2].units == 64 and model.layers[-2].activation is keras.activations.relu
+        assert (
+            model.layers[-2].units == 64 and model.layers[-2].activation is keras.activations.relu
+        )
     assert model.layers[-1].activation is keras.activations.linear
-    assert (e.epochs, e.batch_size) == (10, 256) and isinstance(model.optimizer, keras.optimizers.Adam)
+    assert (e.epochs, e.batch_size) == (10, 256) and isinstance(
+        model.optimizer, keras.optimizers.Adam
+    )
     assert float(model.optimizer.learning_rate) == pytest.approx(0.001)
-    assert model.loss.from_logits if hasattr(model.loss, "from_logits") else model.loss._fn_kwargs["from_logits"]
+    assert (
+        model.loss.from_logits
+        if hasattr(model.loss, "from_logits")
+        else model.loss._fn_kwargs["from_logits"]
+    )
 
 
 def test_initial_weights_follow_from_the_seed_alone():
@@ -51,7 +59,9 @@ def test_initial_weights_follow_from_the_seed_alone():
     keras.utils.set_random_seed(99)
     assert all(map(np.array_equal, first, weights(3)))
     assert not np.array_equal(first[0], weights(4)[0])
-    assert not np.array_equal(first[1], first[4])  # no two layers start alike: each has its own seed
+    assert not np.array_equal(
+        first[1], first[4]
+    )  # no two layers start alike: each has its own seed
     # The bias of the gates reaches no candidate.
     bias = helpers.build_model(Experiment("GRU", 5, gate_bias=1.0)).layers[0].cell.bias.numpy()[0]
     assert (bias[:10] == 1).all() and (bias[10:] == 0).all()
@@ -76,9 +86,22 @@ def test_bad_settings_get_one_clear_line(arguments, message):
 
 
 SIZE, LARGEST = (1, MOST), float(np.finfo("f4").max)
-WHOLE = {"units": SIZE, "epochs": SIZE, "batch_size": SIZE, "layers": (1, 15), "seed": (0, MOST), "shift": (0, 28)}
-REAL = {"learning_rate": (np.finfo("f4").tiny, LARGEST), "clipnorm": (0, LARGEST), "gate_bias": (-LARGEST, LARGEST)}
-ODD = st.sampled_from([None, True, "1", b"1", [], np.int64(1), np.uint8(2), np.float32(0.5), MOST, MOST + 1])
+WHOLE = {
+    "units": SIZE,
+    "epochs": SIZE,
+    "batch_size": SIZE,
+    "layers": (1, 15),
+    "seed": (0, MOST),
+    "shift": (0, 28),
+}
+REAL = {
+    "learning_rate": (np.finfo("f4").tiny, LARGEST),
+    "clipnorm": (0, LARGEST),
+    "gate_bias": (-LARGEST, LARGEST),
+}
+ODD = st.sampled_from(
+    [None, True, "1", b"1", [], np.int64(1), np.uint8(2), np.float32(0.5), MOST, MOST + 1]
+)
 NUMBERS = st.integers(-2, 40) | st.integers() | st.floats()
 
 
@@ -141,7 +164,9 @@ def test_shifted_images_are_the_images_moved_by_a_pixel_anew_in_each_epoch(data,
 
 def test_an_epoch_shows_each_image_once_at_most_in_an_order_of_its_own(data, fed):
     numbered = dataclasses.replace(data, y_train=np.arange(320) % 10)
-    (_, first, steps), (_, other, _) = (fed(tiny(epochs=2, batch_size=96, seed=seed), numbered) for seed in (0, 1))
+    (_, first, steps), (_, other, _) = (
+        fed(tiny(epochs=2, batch_size=96, seed=seed), numbered) for seed in (0, 1)
+    )
     assert first.shape == (6, 96) and steps == 3  # 32 of the 320 images wait for another epoch
     assert not np.array_equal(first[:3], first[3:]) and not np.array_equal(first, other)
     assert all(np.bincount(epoch.ravel()).max() <= 32 for epoch in (first[:3], first[3:]))
@@ -152,7 +177,10 @@ def test_no_entry_of_a_dict_by_label_is_lost():
     experiments = [Experiment("GRU", **change) for change in changes]
     experiments += [Experiment("LSTM"), helpers.tuned(Experiment("GRU"))]
     labels = helpers.by_label({e: number for number, e in enumerate(experiments)})
-    assert list(labels.values()) == list(range(6)) and list(labels)[4:] == ["LSTM 32", "GRU 32, tuned"]
+    assert list(labels.values()) == list(range(6)) and list(labels)[4:] == [
+        "LSTM 32",
+        "GRU 32, tuned",
+    ]
     assert list(labels)[1] == "GRU 32, learning rate 0.01, seed 0, shift 0"
     alone = helpers.by_label({e: e for e in experiments[::4]})
     assert list(alone) == ["GRU 32", "LSTM 32"]
@@ -162,17 +190,34 @@ def test_no_entry_of_a_dict_by_label_is_lost():
 
 
 def test_labels_and_the_tuned_recipe_which_changes_the_training_only():
-    experiments = Experiment("GRU"), Experiment("LSTM", 32, 3), Experiment("softmax"), Experiment("MLP", layers=2)
+    experiments = (
+        Experiment("GRU"),
+        Experiment("LSTM", 32, 3),
+        Experiment("softmax"),
+        Experiment("MLP", layers=2),
+    )
     assert [e.label for e in experiments] == ["GRU 32", "LSTM 3 x 32", "softmax", "MLP 2 x 32"]
-    for e in (Experiment("GRU"), Experiment("LSTM", 64), Experiment("GRU", 128, seed=3), Experiment("LSTM", layers=3)):
+    for e in (
+        Experiment("GRU"),
+        Experiment("LSTM", 64),
+        Experiment("GRU", 128, seed=3),
+        Experiment("LSTM", layers=3),
+    ):
         for better in (helpers.tuned(e), helpers.quick(e)):
-            assert (better.family, better.units, better.layers, better.seed) == (e.family, e.units, e.layers, e.seed)
+            assert (better.family, better.units, better.layers, better.seed) == (
+                e.family,
+                e.units,
+                e.layers,
+                e.seed,
+            )
             assert better.label == f"{e.label}, tuned"
         assert helpers.tuned(e).epochs == 5 and helpers.quick(e).epochs == 1
 
 
 def test_small_data_gets_small_batches_and_a_higher_rate(data):
-    large = dataclasses.replace(data, x_train=np.zeros((20_000, 28, 28)), y_train=np.zeros(20_000, int))
+    large = dataclasses.replace(
+        data, x_train=np.zeros((20_000, 28, 28)), y_train=np.zeros(20_000, int)
+    )
     for images, given_by_hand, recipe in (
         (data, (), (32, 0.003)),
         (data, (8, 0.01), (8, 0.03)),
@@ -188,10 +233,20 @@ def test_small_data_gets_small_batches_and_a_higher_rate(data):
 
 def test_compiling_is_for_recurrent_networks_with_many_updates(monkeypatch):
     """As benchmarks/README.md has it measured: a compiled CNN would take two to three times the time."""
-    sheet = [Experiment(f, u, n) for f in ("LSTM", "GRU") for u, n in ((32, 1), (64, 1), (128, 1), (32, 3))]
-    assert all(training.pays_to_compile(e, 300) and not training.pays_to_compile(e, 299) for e in sheet)
-    assert not any(training.pays_to_compile(Experiment(f), 10**6) for f in ("softmax", "MLP", "CNN"))
-    monkeypatch.setattr(training.tf.config, "list_physical_devices", lambda kind: [kind])  # where cuDNN is faster
+    sheet = [
+        Experiment(f, u, n)
+        for f in ("LSTM", "GRU")
+        for u, n in ((32, 1), (64, 1), (128, 1), (32, 3))
+    ]
+    assert all(
+        training.pays_to_compile(e, 300) and not training.pays_to_compile(e, 299) for e in sheet
+    )
+    assert not any(
+        training.pays_to_compile(Experiment(f), 10**6) for f in ("softmax", "MLP", "CNN")
+    )
+    monkeypatch.setattr(
+        training.tf.config, "list_physical_devices", lambda kind: [kind]
+    )  # where cuDNN is faster
     assert not any(training.pays_to_compile(e, 10**6) for e in sheet)
 
 
@@ -199,7 +254,9 @@ def test_compiling_is_for_recurrent_networks_with_many_updates(monkeypatch):
 def test_one_loop_computes_what_kerass_layers_do(family):
     e, rng = Experiment(family, 5, layers=2, every_step=True), np.random.default_rng(0)
     model = helpers.build_model(e)
-    model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])  # no bias is 0, as all are at first
+    model.set_weights(
+        [rng.normal(size=w.shape) for w in model.get_weights()]
+    )  # no bias is 0, as all are at first
     loop = training._in_one_loop(model, e)
     loop.set_weights(model.get_weights())
     x = rng.random((4, 28, 28), np.float32)
@@ -216,10 +273,15 @@ def test_compiling_changes_the_time_and_not_what_is_learned(data, monkeypatch):
         monkeypatch.setattr(training, "pays_to_compile", lambda *_, compiled=compiled: compiled)
         for experiment in (e, other, e):
             weights.append(training.fit(experiment, data)[0].get_weights())
-    assert made.cache_info().misses == 2  # one program for all three, whatever they start from and read
+    assert (
+        made.cache_info().misses == 2
+    )  # one program for all three, whatever they start from and read
     made.cache_clear()
     with concurrent.futures.ThreadPoolExecutor(2) as threads:  # as a Dask worker has them
-        weights += [model.get_weights() for model, _ in threads.map(lambda _: training.fit(e, data), range(2))]
+        weights += [
+            model.get_weights()
+            for model, _ in threads.map(lambda _: training.fit(e, data), range(2))
+        ]
     first, _, again, plain, _, plain_again, *threaded = weights
     for a, b, c, d, *others in zip(first, again, plain, plain_again, *threaded, strict=True):
         assert np.array_equal(a, b) and np.allclose(a, c, atol=1e-4)
@@ -266,7 +328,9 @@ def test_training_learns_and_reports_the_test_images(data):
 
 def test_weights_come_from_the_training_images_alone(data):
     rng = np.random.default_rng(0)
-    other = dataclasses.replace(data, x_test=rng.permutation(data.x_test, axis=2), y_test=rng.permutation(data.y_test))
+    other = dataclasses.replace(
+        data, x_test=rng.permutation(data.x_test, axis=2), y_test=rng.permutation(data.y_test)
+    )
     few = dataclasses.replace(data, x_train=data.x_train[:128], y_train=data.y_train[:128])
     here, there, fewer = (training.fit(tiny(), d)[0].get_weights() for d in (data, other, few))
     assert all(map(np.array_equal, here, there))

@@ -71,7 +71,9 @@ def test_a_value_survives_the_way_through_json(value):
     assert after == value and type(after) is type(value)
 
 
-@pytest.mark.parametrize("value", [np.arange(6).reshape(2, 3), np.array(0.5), np.ones((2, 0), ">f4")], ids=str)
+@pytest.mark.parametrize(
+    "value", [np.arange(6).reshape(2, 3), np.array(0.5), np.ones((2, 0), ">f4")], ids=str
+)
 def test_an_array_survives_it_too(value):
     after = decode(json.loads(json.dumps(written(value))))
     assert after.dtype == value.dtype and after.shape == value.shape and (after == value).all()
@@ -82,7 +84,9 @@ def test_what_is_no_plain_value_keeps_the_name_of_its_type_only():
     endless.append(endless)
     for value in (print, json, range(3), np.ma.array([1]), np.array(["a"]), 1 << 200_000):
         after = decode(written(value))
-        assert type(after).__name__ == type(value).__name__ and not isinstance(after, (type(value), str))
+        assert type(after).__name__ == type(value).__name__ and not isinstance(
+            after, (type(value), str)
+        )
     assert isinstance(decode(written(endless)), list)
 
 
@@ -95,7 +99,11 @@ def test_one_setting_that_no_experiment_takes_costs_itself_and_not_the_list():
     known = Experiment("GRU")
     object.__setattr__(known, "family", type("Cell", (), {"name": "GRU"})())
     after = travelled([Experiment("LSTM"), odd, known])
-    assert after[0] == Experiment("LSTM") and after[2] == Experiment("GRU") and not isinstance(after[1], Experiment)
+    assert (
+        after[0] == Experiment("LSTM")
+        and after[2] == Experiment("GRU")
+        and not isinstance(after[1], Experiment)
+    )
 
 
 def test_a_long_list_of_numpys_numbers_stays_short():
@@ -103,7 +111,15 @@ def test_a_long_list_of_numpys_numbers_stays_short():
     assert len(written(predictions)) < 2_000_000 and travelled(predictions) == predictions
 
 
-FORGED = ["array('AAAA')", "system('ls')", "sympify('1')", "exp", "Add('print(1)')", "Symbol(5)", "Rational(1, 0)"]
+FORGED = [
+    "array('AAAA')",
+    "system('ls')",
+    "sympify('1')",
+    "exp",
+    "Add('print(1)')",
+    "Symbol(5)",
+    "Rational(1, 0)",
+]
 FORGED += [
     "Experiment([('other', 'GRU')])",
     "().__class__",
@@ -114,7 +130,14 @@ FORGED += [
     "f'{1}'",
     {"a": 1},
 ]
-FORGED += ["deque", "int64('x')", "Function('f')", "Lambda(1, 2)", "log(Symbol('__import__(1)'))", "Max('x')"]
+FORGED += [
+    "deque",
+    "int64('x')",
+    "Function('f')",
+    "Lambda(1, 2)",
+    "log(Symbol('__import__(1)'))",
+    "Max('x')",
+]
 
 
 @pytest.mark.parametrize("forged", FORGED, ids=lambda forged: str(forged)[:20])
@@ -136,7 +159,19 @@ NUMPY = st.one_of(
     REALS.map(np.longdouble), st.integers(0, 1).map(lambda n: np.timedelta64(n, "s")), st.just(np.str_("1")),
 )  # fmt: skip
 FUNCTIONS = st.sampled_from(
-    [sp.sin, sp.cos, sp.tanh, sp.exp, sp.log, sp.sqrt, sp.erf, sp.asinh, sp.gamma, sp.zeta, sp.floor]
+    [
+        sp.sin,
+        sp.cos,
+        sp.tanh,
+        sp.exp,
+        sp.log,
+        sp.sqrt,
+        sp.erf,
+        sp.asinh,
+        sp.gamma,
+        sp.zeta,
+        sp.floor,
+    ]
 )
 SYMPY = st.one_of(
     FRACTIONS.map(sp.Rational), REALS.map(sp.Float), st.builds(lambda f, x: f(sp.Rational(x)), FUNCTIONS, FRACTIONS),
@@ -172,7 +207,10 @@ GATES = st.sampled_from("fioUzr")
     st.dictionaries(GATES, wrapped(SINGLE), max_size=4),
 )
 def test_right_at_home_is_right_when_it_is_graded(cell, behaviour, answer):
-    at_home, graded = check_gates(cell, behaviour, answer), check_gates(cell, behaviour, travelled(answer))
+    at_home, graded = (
+        check_gates(cell, behaviour, answer),
+        check_gates(cell, behaviour, travelled(answer)),
+    )
     assert at_home.ok == graded.ok, (at_home, graded)
 
 
@@ -188,12 +226,21 @@ def test_so_is_a_counterexample(changed):
 
 @pytest.mark.parametrize(
     "value",
-    [tf.constant(0.5), tf.Variable(0.5), sp.cos(1), deque([0.5]), sp.ImmutableMatrix([[0.5]]), sp.Max(0, 0.5)],
+    [
+        tf.constant(0.5),
+        tf.Variable(0.5),
+        sp.cos(1),
+        deque([0.5]),
+        sp.ImmutableMatrix([[0.5]]),
+        sp.Max(0, 0.5),
+    ],
     ids=str,
 )
 def test_these_are_right_in_both_places(value):
     answer = {"f": 0, "i": value, "U": 0}
-    assert check_gates("LSTM", "store_input", answer) and check_gates("LSTM", "store_input", travelled(answer))
+    assert check_gates("LSTM", "store_input", answer) and check_gates(
+        "LSTM", "store_input", travelled(answer)
+    )
 
 
 def test_what_does_not_travel_is_refused_at_home():

@@ -20,7 +20,11 @@ from teaching import __main__ as program
 from teaching.handout import ASSIGNMENT, make_course
 
 PAGE = (ROOT / "docs" / "teaching.md").read_text(encoding="utf-8")
-COMMANDS = [line for block in re.findall(r"^```sh\n(.*?)^```", PAGE, re.S | re.M) for line in block.splitlines()]
+COMMANDS = [
+    line
+    for block in re.findall(r"^```sh\n(.*?)^```", PAGE, re.S | re.M)
+    for line in block.splitlines()
+]
 needs_make = pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
 
 
@@ -36,16 +40,21 @@ def class_of(place, notebooks):
     with zipfile.ZipFile(exports / "moodle.zip", "w") as archive:
         for who in ("First Last_101", "Kim Lee_102", "Kim Lee_103"):
             for name, notebook in notebooks.items():
-                archive.writestr(f"{who}_assignsubmission_file_/{name}.ipynb", nbformat.writes(notebook))
+                archive.writestr(
+                    f"{who}_assignsubmission_file_/{name}.ipynb", nbformat.writes(notebook)
+                )
     with zipfile.ZipFile(exports / "canvas.zip", "w") as archive:
         for name, notebook in notebooks.items():
             archive.writestr(f"doejane_LATE_111_900_{name}.ipynb", nbformat.writes(notebook))
     with zipfile.ZipFile(place / "late.zip", "w") as archive:
         for name, notebook in notebooks.items():
-            archive.writestr(f"Zoë Roe_104_assignsubmission_file_/{name}.ipynb", nbformat.writes(notebook))
+            archive.writestr(
+                f"Zoë Roe_104_assignsubmission_file_/{name}.ipynb", nbformat.writes(notebook)
+            )
     lines = ["Identifier,Full name,Grade,Maximum grade"]
     lines += [
-        f"Participant {n},{name},,100.00" for n, name in ((101, "First Last"), (102, "Kim Lee"), (104, "Zoë Roe"))
+        f"Participant {n},{name},,100.00"
+        for n, name in ((101, "First Last"), (102, "Kim Lee"), (104, "Zoë Roe"))
     ]
     (place / "Grades-Course.csv").write_text("\n".join(lines), encoding="utf-8")
 
@@ -77,7 +86,9 @@ def test_each_command_of_the_page_does_what_it_says(tmp_path, monkeypatch, made,
     monkeypatch.setattr(program, "Grader", Quick)
     monkeypatch.setattr(program, "student", lambda *_: "zip")
     monkeypatch.setattr(program.key, "code", list)  # somebody may be at work on it
-    monkeypatch.setattr(program, "make_course", lambda folder, *_: shutil.copytree(made, folder, dirs_exist_ok=True))
+    monkeypatch.setattr(
+        program, "make_course", lambda folder, *_: shutil.copytree(made, folder, dirs_exist_ok=True)
+    )
     monkeypatch.setattr(program.sandbox, "works", lambda folder: True)
     class_of(tmp_path, answers(q11_check="4"))
     tried = []
@@ -112,7 +123,9 @@ def test_each_command_of_the_page_does_what_it_says(tmp_path, monkeypatch, made,
 
 
 @needs_make
-@pytest.mark.skipif(not os.environ.get("ALL_SAMPLES"), reason="make test-grading: trains eight networks")
+@pytest.mark.skipif(
+    not os.environ.get("ALL_SAMPLES"), reason="make test-grading: trains eight networks"
+)
 def test_each_command_of_the_page_is_run_for_real(tmp_path, made):
     """With make, in a folder that has all of the repository."""
     home = tmp_path / "repository"
@@ -120,13 +133,21 @@ def test_each_command_of_the_page_is_run_for_real(tmp_path, made):
     for path in ROOT.iterdir():
         if path.name != "runs":
             (home / path.name).symlink_to(path)
-    class_of(home, {ONE: nbformat.read(made / "source" / ASSIGNMENT / f"{ONE}.ipynb", as_version=4)})
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    class_of(
+        home, {ONE: nbformat.read(made / "source" / ASSIGNMENT / f"{ONE}.ipynb", as_version=4)}
+    )
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))
+    }
     environment |= {"EPOCHS": "1", "COURSEWORK_RUNS": str(home / "runs")}
     for command in COMMANDS:
-        line = command.replace("make ", "make -o setup ").replace("jupyter lab", "jupyter lab --version")
+        line = command.replace("make ", "make -o setup ").replace(
+            "jupyter lab", "jupyter lab --version"
+        )
         line = line.replace("VARIANTS=1", "VARIANTS=1 COURSEWORK_RUNS=other")
-        result = subprocess.run(["sh", "-c", line], capture_output=True, text=True, cwd=home, env=environment)
+        result = subprocess.run(
+            ["sh", "-c", line], capture_output=True, text=True, cwd=home, env=environment
+        )
         assert result.returncode == expected(command), (command, result.stdout, result.stderr)
     table = pd.read_csv(home / "runs/grading/marks.csv", dtype=str, encoding="utf-8-sig")
     assert sorted(table["number"]) == ["102", "103", "104", "111"] and set(table["Q1.1"]) == {"10"}
@@ -134,9 +155,13 @@ def test_each_command_of_the_page_is_run_for_real(tmp_path, made):
 
 def test_what_the_page_names_is_there():
     for target in re.findall(r"\]\(([^)#]+)\)", PAGE):
-        assert target.startswith(("https://", "picture:")) or (ROOT / "docs" / target).exists(), target
+        assert target.startswith(("https://", "picture:")) or (ROOT / "docs" / target).exists(), (
+            target
+        )
     for path in re.findall(r"`((?:teaching|docs|notebooks)/[\w./]+)`", PAGE):
         assert (ROOT / path).exists(), path
-    options = program.parser_of().format_help() + "".join(re.findall(r"^\t@.*", (ROOT / "Makefile").read_text(), re.M))
+    options = program.parser_of().format_help() + "".join(
+        re.findall(r"^\t@.*", (ROOT / "Makefile").read_text(), re.M)
+    )
     for word in set(re.findall(r"\b([A-Z]+)=", PAGE)):
         assert word in options or word in (ROOT / "Makefile").read_text(), word

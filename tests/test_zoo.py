@@ -89,12 +89,18 @@ def answer_at_each_step():
 
 @animal
 def a_stack():
-    return Case(chain(L.LSTM(7, return_sequences=True), L.GRU(4, return_sequences=True), L.LSTM(5), head()), layer=2)
+    return Case(
+        chain(L.LSTM(7, return_sequences=True), L.GRU(4, return_sequences=True), L.LSTM(5), head()),
+        layer=2,
+    )
 
 
 @animal
 def middle_of_a_stack():
-    return Case(chain(L.LSTM(7, return_sequences=True), L.GRU(4, return_sequences=True), L.LSTM(5), head()), layer=1)
+    return Case(
+        chain(L.LSTM(7, return_sequences=True), L.GRU(4, return_sequences=True), L.LSTM(5), head()),
+        layer=1,
+    )
 
 
 @animal
@@ -142,7 +148,10 @@ def normalised_by_feature():
 
 @animal
 def pixels_to_255():
-    return Case(chain(L.Rescaling(1 / 255), L.GRU(7), head(), shape=(28, 28)), x=(255 * IMAGES).astype(np.uint8))
+    return Case(
+        chain(L.Rescaling(1 / 255), L.GRU(7), head(), shape=(28, 28)),
+        x=(255 * IMAGES).astype(np.uint8),
+    )
 
 
 @animal
@@ -196,7 +205,9 @@ def both_directions():
 
 @animal
 def both_directions_above():
-    model = chain(L.GRU(7, return_sequences=True), L.Bidirectional(L.GRU(7, return_sequences=True)), head())
+    model = chain(
+        L.GRU(7, return_sequences=True), L.Bidirectional(L.GRU(7, return_sequences=True)), head()
+    )
     return Case(model, layer=0, logits=LOOK_AHEAD)
 
 
@@ -208,7 +219,10 @@ def one_direction_in_a_model_above():
 
 @animal
 def convolution_above():
-    return Case(chain(L.GRU(7, return_sequences=True), L.Conv1D(6, 3, padding="same"), head()), logits=LOOK_AHEAD)
+    return Case(
+        chain(L.GRU(7, return_sequences=True), L.Conv1D(6, 3, padding="same"), head()),
+        logits=LOOK_AHEAD,
+    )
 
 
 @animal
@@ -228,7 +242,10 @@ def normalised_over_units():
 
 @animal
 def normalised_over_time():
-    return Case(chain(L.LSTM(7, return_sequences=True), L.LayerNormalization(axis=1), head()), logits=LOOK_AHEAD)
+    return Case(
+        chain(L.LSTM(7, return_sequences=True), L.LayerNormalization(axis=1), head()),
+        logits=LOOK_AHEAD,
+    )
 
 
 @animal
@@ -271,7 +288,9 @@ def attention_by_additive_scores():
 
 @animal
 def mean_over_time():
-    return Case(chain(L.GRU(7, return_sequences=True), L.GlobalAveragePooling1D(), head()), logits=MIX)
+    return Case(
+        chain(L.GRU(7, return_sequences=True), L.GlobalAveragePooling1D(), head()), logits=MIX
+    )
 
 
 @animal
@@ -287,7 +306,9 @@ def all_steps_at_once():
 
 @animal
 def dropout_and_noise():
-    model = chain(L.GaussianNoise(0.5), L.LSTM(7, dropout=0.5, recurrent_dropout=0.5), L.Dropout(0.5), head())
+    model = chain(
+        L.GaussianNoise(0.5), L.LSTM(7, dropout=0.5, recurrent_dropout=0.5), L.Dropout(0.5), head()
+    )
     return Case(model)
 
 
@@ -332,7 +353,9 @@ def two_answers():
 def two_inputs():
     inputs = [keras.Input((5, 5)), keras.Input((5, 5))]
     why = "has 2 inputs"
-    return Case(keras.Model(inputs, head()(L.LSTM(7)(L.Add()(inputs)))), h=why, logits=why, classes=why)
+    return Case(
+        keras.Model(inputs, head()(L.LSTM(7)(L.Add()(inputs)))), h=why, logits=why, classes=why
+    )
 
 
 @animal
@@ -413,13 +436,19 @@ def probabilities_in_half():
 
 @animal
 def probabilities_by_a_layer():
-    model = chain(L.LSTM(7, return_sequences=True), L.TimeDistributed(head()), L.Activation("softmax", dtype="float32"))
+    model = chain(
+        L.LSTM(7, return_sequences=True),
+        L.TimeDistributed(head()),
+        L.Activation("softmax", dtype="float32"),
+    )
     return Case(model, logits="gives probabilities")
 
 
 @animal
 def probabilities_by_an_operation():
-    return Case(functional(lambda x: keras.ops.softmax(head()(L.LSTM(7)(x)))), logits="gives probabilities")
+    return Case(
+        functional(lambda x: keras.ops.softmax(head()(L.LSTM(7)(x)))), logits="gives probabilities"
+    )
 
 
 @animal
@@ -448,7 +477,9 @@ def translator():
 
 @animal
 def autoencoder():
-    model = chain(L.LSTM(7), L.RepeatVector(4), L.GRU(6, return_sequences=True), L.TimeDistributed(head()))
+    model = chain(
+        L.LSTM(7), L.RepeatVector(4), L.GRU(6, return_sequences=True), L.TimeDistributed(head())
+    )
     return Case(model, layer=1)
 
 
@@ -494,19 +525,27 @@ def used_twice():
 @animal
 def a_film():
     model = chain(
-        L.TimeDistributed(L.Conv2D(2, 3)), L.TimeDistributed(L.Flatten()), L.LSTM(7), head(), shape=(3, 8, 8, 1)
+        L.TimeDistributed(L.Conv2D(2, 3)),
+        L.TimeDistributed(L.Flatten()),
+        L.LSTM(7),
+        head(),
+        shape=(3, 8, 8, 1),
     )
     return Case(model, x=RNG.normal(size=(4, 3, 8, 8, 1)))
 
 
 @animal
 def flat_images():
-    return Case(chain(L.Reshape((28, 28)), L.GRU(7), head(), shape=(784,)), x=IMAGES.reshape(4, 784))
+    return Case(
+        chain(L.Reshape((28, 28)), L.GRU(7), head(), shape=(784,)), x=IMAGES.reshape(4, 784)
+    )
 
 
 @animal
 def a_channel():
-    return Case(chain(L.Reshape((28, 28)), L.LSTM(7), head(), shape=(28, 28, 1)), x=IMAGES[..., None])
+    return Case(
+        chain(L.Reshape((28, 28)), L.LSTM(7), head(), shape=(28, 28, 1)), x=IMAGES[..., None]
+    )
 
 
 @animal
@@ -617,16 +656,24 @@ def randomise(model):
     for variable in model.trainable_variables:
         if variable.dtype in ("int8", "uint8"):
             continue
-        variable.assign(np.random.default_rng(variable.shape.num_elements()).normal(0, 0.5, variable.shape))
+        variable.assign(
+            np.random.default_rng(variable.shape.num_elements()).normal(0, 0.5, variable.shape)
+        )
 
 
 def own_h(model, choice, x):
     """What the model itself puts out at its layer: the input of the layer above, which the model is told to keep."""
     recurrent = [layer for layer in model.layers if isinstance(layer, (L.RNN, L.Bidirectional))]
-    layer = recurrent[choice] if isinstance(choice, int) else model.get_layer(choice or recurrent[0].name)
+    layer = (
+        recurrent[choice]
+        if isinstance(choice, int)
+        else model.get_layer(choice or recurrent[0].name)
+    )
     seen, call = [], layer.__class__.__call__
     try:
-        layer.__class__.__call__ = lambda self, *a, **k: keep(call(self, *a, **k), self is layer, seen)
+        layer.__class__.__call__ = lambda self, *a, **k: keep(
+            call(self, *a, **k), self is layer, seen
+        )
         ask(model, x)
     finally:
         layer.__class__.__call__ = call
@@ -658,7 +705,14 @@ def test_a_model_is_followed_or_refused(name, tmp_path):
     before = [np.array(weight) for weight in model.get_weights()]
     settings = [layer.get_config() for layer in model.layers]
     traced = expect(case.h, lambda: helpers.trace(model, x, layer=case.layer))
-    units = next((layer.cell.units for layer in model.layers[::-1] if hasattr(getattr(layer, "cell", 0), "units")), 7)
+    units = next(
+        (
+            layer.cell.units
+            for layer in model.layers[::-1]
+            if hasattr(getattr(layer, "cell", 0), "units")
+        ),
+        7,
+    )
     h = RNG.uniform(-1, 1, (4, 5, units)).astype(np.float32) if traced is None else traced["h"]
     if traced is not None:
         expected, layer = own_h(model, case.layer, x)
@@ -670,7 +724,10 @@ def test_a_model_is_followed_or_refused(name, tmp_path):
     classes = expect(case.classes, lambda: helpers.predictions_of(model, x))
     if classes is not None:
         assert (classes == answers.reshape(len(x), -1, answers.shape[-1])[:, -1].argmax(-1)).all()
-    is_last = traced is not None and layer is [part for part in model.layers if isinstance(part, L.RNN)][-1]
+    is_last = (
+        traced is not None
+        and layer is [part for part in model.layers if isinstance(part, L.RNN)][-1]
+    )
     if is_last and case.logits is None:
         found = logits if answers.ndim == 3 else logits[:, -1]
         np.testing.assert_allclose(

@@ -64,7 +64,10 @@ def judge_practice(seed: int, level: int, answer: str) -> dict:
         except ValueError as error:
             return _told(Verdict(False, str(error)))
         verdict = task.check(values)
-    return _told(verdict) | {"setting": as_floats(values), "why": task.solution.why if verdict else ""}
+    return _told(verdict) | {
+        "setting": as_floats(values),
+        "why": task.solution.why if verdict else "",
+    }
 
 
 def show_practice(seed: int, level: int) -> dict:
@@ -86,7 +89,9 @@ def shown(cell: Cell) -> dict:
     return {"equations": mathml(cell), "names": setting_names(cell), "cell": cell.as_data()}
 
 
-ASKED = {function.__name__: function for function in (judge, judge_practice, show_practice, show_cell)}
+ASKED = {
+    function.__name__: function for function in (judge, judge_practice, show_practice, show_cell)
+}
 
 asked = functools.lru_cache(practice)
 
@@ -126,7 +131,9 @@ def mathml(cell: Cell) -> list[str]:
     lines = []
     for name, formula in cell.formulas():
         latex = f"{sp.latex(symbols(name))} = {sp.latex(formula)}"
-        latex = re.sub(r"_\{([a-z]{2,})\}", r"_{\\text{\1}}", latex)  # a word, not a product of letters
+        latex = re.sub(
+            r"_\{([a-z]{2,})\}", r"_{\\text{\1}}", latex
+        )  # a word, not a product of letters
         lines.append(latex2mathml.converter.convert(latex))
     return lines
 

@@ -18,7 +18,16 @@ CONSTRAINTS = re.compile(r"(?<=^constraint-dependencies = \[\n).*?(?=^\])", re.M
 
 def choose_versions(folder: Path, target: str, *options: str) -> None:
     """Have uv write one version of each package to `target`, a file that stays as it is as far as that goes."""
-    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-config", "--universal"]
+    command = [
+        sys.executable,
+        "-m",
+        "uv",
+        "pip",
+        "compile",
+        "--quiet",
+        "--no-config",
+        "--universal",
+    ]
     command += ["--no-annotate", "--python-version", "3.11", "--fork-strategy", "fewest"]
     command += [*options, "pyproject.toml", "--output-file", target]
     # The head of the file names this command in place of uv's, which has a folder in it.

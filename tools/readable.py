@@ -34,7 +34,11 @@ def contents(page: str) -> str:
 
 def navigation(before: Place | None, after: Place | None) -> str:
     """Links to the page before, the first page and the page after."""
-    links = [link(before, "&larr; {}"), link(("index.html", "All notebooks"), "{}"), link(after, "{} &rarr;")]
+    links = [
+        link(before, "&larr; {}"),
+        link(("index.html", "All notebooks"), "{}"),
+        link(after, "{} &rarr;"),
+    ]
     return f'<div class="ways">{"".join(links)}</div>'
 
 

@@ -25,9 +25,15 @@ README = ROOT / "README.md"
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line, do what it says, and return the exit code."""
-    parser = argparse.ArgumentParser(description="Store fresh outputs in notebooks/, docs/ and README.md.")
-    parser.add_argument("--data", type=data, help="auto, mnist, mnist5k, digits or the path of an .npz file")
-    parser.add_argument("--readme", action="store_true", help="write the results table of README.md, run nothing")
+    parser = argparse.ArgumentParser(
+        description="Store fresh outputs in notebooks/, docs/ and README.md."
+    )
+    parser.add_argument(
+        "--data", type=data, help="auto, mnist, mnist5k, digits or the path of an .npz file"
+    )
+    parser.add_argument(
+        "--readme", action="store_true", help="write the results table of README.md, run nothing"
+    )
     options = parser.parse_args(arguments)
     if options.data:
         os.environ["COURSEWORK_DATA"] = options.data
@@ -50,14 +56,19 @@ def refresh() -> int:
             )
         except CellExecutionError as error:
             why = f"{error.ename}: {error.evalue}"
-            print(f"{path.name}: a cell failed: {why}; its outputs were not stored", file=sys.stderr)
+            print(
+                f"{path.name}: a cell failed: {why}; its outputs were not stored", file=sys.stderr
+            )
             return 1
         except RuntimeError as error:  # of a kernel that has died, or did not start
             why = " ".join(str(error).split())
             print(f"{path.name}: no kernel: {why}; its outputs were not stored", file=sys.stderr)
             return 1
         if not store_outputs(notebook, path):
-            print(f"{path.name} was changed while it ran: no outputs were stored, refresh again", file=sys.stderr)
+            print(
+                f"{path.name} was changed while it ran: no outputs were stored, refresh again",
+                file=sys.stderr,
+            )
             return 1
         print(f"{path.name}: outputs stored")
     return publish()
@@ -99,14 +110,19 @@ def write_readme_table() -> int:
     try:
         header, *rows = results_table(RESULTS)
     except ValueError:
-        print(f"{RESULTS} is missing or no table of results: make refresh writes it", file=sys.stderr)
+        print(
+            f"{RESULTS} is missing or no table of results: make refresh writes it", file=sys.stderr
+        )
         return 1
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
     marks = re.compile(r"(<!-- results -->\n).*?(\n<!-- end of results -->)", re.S)
     text, count = marks.subn(rf"\g<1>\n{table}\n\g<2>", README.read_text(encoding="utf-8"))
     if count != 1:
-        print("README.md needs the marks <!-- results --> and <!-- end of results --> once each", file=sys.stderr)
+        print(
+            "README.md needs the marks <!-- results --> and <!-- end of results --> once each",
+            file=sys.stderr,
+        )
         return 1
     write_text(README, text)
     return 0

@@ -37,7 +37,9 @@ def without_widgets(notebook: nbformat.NotebookNode) -> None:
 
 def mathml(latex, display):
     """LaTeX as MathML, which browsers draw by themselves."""
-    latex = latex.replace("{aligned}", "{align*}")  # the only one of the two that latex2mathml knows
+    latex = latex.replace(
+        "{aligned}", "{align*}"
+    )  # the only one of the two that latex2mathml knows
     latex = re.sub(r"_\{([a-z]{2,})\}", r"_{\\text{\1}}", latex)  # a word, not a product of letters
     return latex2mathml.converter.convert(latex, display=display)
 
@@ -103,7 +105,10 @@ def report(executed: list[Path]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     notebooks = [nbformat.read(path, as_version=4) for path in executed]
     facts = facts_of(notebooks)
-    places = [(f"{path.stem}.html", title_of(notebook)) for notebook, path in zip(notebooks, executed, strict=True)]
+    places = [
+        (f"{path.stem}.html", title_of(notebook))
+        for notebook, path in zip(notebooks, executed, strict=True)
+    ]
     around = zip([None, *places[:-1]], [*places[1:], None], strict=True)
     pages = [
         page(notebook, folder / place[0], *beside)
@@ -115,7 +120,9 @@ def report(executed: list[Path]) -> Path:
         write_text(folder / "reader.html", stage.replace("<!-- back -->", back, 1))
     index = folder / "index.html"
     table = results_table(RUNS / "summary.csv")
-    contents = jinja2.Environment(loader=TEMPLATES, autoescape=True).get_template("contents.html.j2")
+    contents = jinja2.Environment(loader=TEMPLATES, autoescape=True).get_template(
+        "contents.html.j2"
+    )
     shown = {"reader": reader, "stage": stage_picture(), "conclusions": conclusions(notebooks)}
     write_text(index, contents.render(pages=pages, table=table, facts=facts, **shown))
     return index
@@ -128,7 +135,10 @@ def title_of(notebook: nbformat.NotebookNode) -> str:
 
 
 def page(
-    notebook: nbformat.NotebookNode, path: Path, before: Place | None = None, after: Place | None = None
+    notebook: nbformat.NotebookNode,
+    path: Path,
+    before: Place | None = None,
+    after: Place | None = None,
 ) -> tuple[str, str, bool, str | None, str | None]:
     """Write the page of a notebook; returns its name and title, whether it failed, its picture and the text for it."""
     title = title_of(notebook)

@@ -31,13 +31,37 @@ PARTS = Path(__file__).with_name("site")  # what stands in the page: HTML, CSS, 
 # Python for the page. A new version: its tarball's `sha256sum`, after `npm pack pyodide@VERSION`.
 PYODIDE = "314.0.7"
 PYODIDE_SHA256 = "66b7949e5a0cba2250b586d7e368bf12fb482800748d182c4618254b685ffaa0"
-CORE = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip", "pyodide-lock.json")
-FETCHED = ("pyodide.asm.wasm", "python_stdlib.zip", "pyodide-lock.json", "packages.zip")  # what the bar counts
+CORE = (
+    "pyodide.mjs",
+    "pyodide.asm.mjs",
+    "pyodide.asm.wasm",
+    "python_stdlib.zip",
+    "pyodide-lock.json",
+)
+FETCHED = (
+    "pyodide.asm.wasm",
+    "python_stdlib.zip",
+    "pyodide-lock.json",
+    "packages.zip",
+)  # what the bar counts
 # Taken from this environment, where the lock file has pinned them: the page checks with what the grading checks with.
 PACKAGES = ("sympy", "mpmath", "latex2mathml")
-ROOMS = ("__init__", "checks_gates", "files", "formulas", "impossible", "practice", "properties", "settings")
+ROOMS = (
+    "__init__",
+    "checks_gates",
+    "files",
+    "formulas",
+    "impossible",
+    "practice",
+    "properties",
+    "settings",
+)
 ROOMS += ("text", "typed", "verdicts", "words")
-NAV = [("index.html", "Draw a digit"), ("q1.html", "Set the gates"), ("notebooks/index.html", "Notebooks")]
+NAV = [
+    ("index.html", "Draw a digit"),
+    ("q1.html", "Set the gates"),
+    ("notebooks/index.html", "Notebooks"),
+]
 
 
 class NotBuilt(Exception):
@@ -121,7 +145,9 @@ def core() -> bytes:
     content = kept.read_bytes()
     if hashlib.sha256(content).hexdigest() != PYODIDE_SHA256:
         kept.unlink()
-        raise NotBuilt(f"{name} is not the file that tools/site.py names by its SHA-256; it was removed")
+        raise NotBuilt(
+            f"{name} is not the file that tools/site.py names by its SHA-256; it was removed"
+        )
     return content
 
 
@@ -130,9 +156,15 @@ def run(program: str, *arguments: str | Path) -> None:
     path = shutil.which(program)
     if not path:
         raise NotBuilt(f"{program} is missing: install Node.js 20 or newer")
-    result = subprocess.run([path, *map(str, arguments)], capture_output=True, text=True, encoding="utf-8")
+    result = subprocess.run(
+        [path, *map(str, arguments)], capture_output=True, text=True, encoding="utf-8"
+    )
     if result.returncode:
-        lines = [line.strip() for line in result.stderr.splitlines() if "rror" in line and len(line) < 400]
+        lines = [
+            line.strip()
+            for line in result.stderr.splitlines()
+            if "rror" in line and len(line) < 400
+        ]
         why = "is there a network?" if program == "npm" else (lines or ["it gave no reason"])[-1]
         raise NotBuilt(f"{program} {Path(arguments[0]).name} failed: {why}")
 
@@ -145,7 +177,11 @@ def write_packages(path: Path) -> None:
             if is_needed(package, str(entry)):
                 files[str(entry)] = entry.locate().read_bytes()
     rooms = [ROOT / "coursework" / f"{room}.py" for room in ROOMS]
-    rooms += [*(ROOT / "coursework" / "cells").glob("*.py"), ROOT / "tools" / "__init__.py", ROOT / "tools" / "desk.py"]
+    rooms += [
+        *(ROOT / "coursework" / "cells").glob("*.py"),
+        ROOT / "tools" / "__init__.py",
+        ROOT / "tools" / "desk.py",
+    ]
     files |= {room.relative_to(ROOT).as_posix(): room.read_bytes() for room in rooms}
     with zipfile.ZipFile(path, "w") as archive:
         for name in sorted(files):
@@ -166,7 +202,9 @@ def nav(here: str) -> str:
     """Links to the pages of the site."""
     up = "../" * here.count("/")
     current = ' aria-current="page"'
-    links = (f'<a href="{up}{page}"{current if page == here else ""}>{title}</a>' for page, title in NAV)
+    links = (
+        f'<a href="{up}{page}"{current if page == here else ""}>{title}</a>' for page, title in NAV
+    )
     return f'<nav aria-label="Site">{" ".join(links)}</nav>'
 
 
@@ -174,7 +212,9 @@ def write_stage(folder: Path) -> str:
     """The committed page that reads what one draws, in front; returns it as it was."""
     text = (ROOT / "docs" / "reader.html").read_text("utf-8")
     write_text(folder / "index.html", text.replace("<body>", f"<body>{nav('index.html')}", 1))
-    shutil.copyfile(ROOT / "docs" / "reader.png", folder / "reader.png")  # for those who pass the address on
+    shutil.copyfile(
+        ROOT / "docs" / "reader.png", folder / "reader.png"
+    )  # for those who pass the address on
     return text
 
 
@@ -186,12 +226,17 @@ def write_q1(folder: Path, python: Path, stage: str) -> None:
     data = {
         "python": python.name,
         "bytes": sum((python / name).stat().st_size for name in FETCHED),
-        "cells": {name: {part: cell[part] for part in cell if part != "equations"} for name, cell in cells.items()},
+        "cells": {
+            name: {part: cell[part] for part in cell if part != "equations"}
+            for name, cell in cells.items()
+        },
         "image": digit_of(stage),
     }
     template = jinja2.Environment().from_string((PARTS / "q1.html").read_text("utf-8"))
     content = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
-    write_text(folder / "q1.html", template.render(cells=cells, content=content, nav=nav("q1.html")))
+    write_text(
+        folder / "q1.html", template.render(cells=cells, content=content, nav=nav("q1.html"))
+    )
     for name in ("q1.js", "q1.css"):
         shutil.copyfile(PARTS / name, folder / name)
     for name in ("arithmetic.js", "ink.js"):
@@ -218,7 +263,9 @@ def write_notebooks(folder: Path) -> None:
         before = places[number - 1] if number else None
         after = places[number + 1] if number + 1 < len(places) else None
         page(notebook, folder / "notebooks" / places[number][0], before, after)
-    template = jinja2.Environment(autoescape=True).from_string((PARTS / "notebooks.html").read_text("utf-8"))
+    template = jinja2.Environment(autoescape=True).from_string(
+        (PARTS / "notebooks.html").read_text("utf-8")
+    )
     write_text(folder / NAV[2][0], template.render(pages=places, nav=nav(NAV[2][0])))
 
 

@@ -8,15 +8,21 @@ import pkgutil
 
 from coursework.formulas import RESERVED, Cell
 
-_FILES = [importlib.import_module(f"{__name__}.{file.name}") for file in pkgutil.iter_modules(__path__)]
-_FILES.sort(key=lambda file: (not file.CELL.keras.name, file.__name__))  # those that Keras has stand first
+_FILES = [
+    importlib.import_module(f"{__name__}.{file.name}") for file in pkgutil.iter_modules(__path__)
+]
+_FILES.sort(
+    key=lambda file: (not file.CELL.keras.name, file.__name__)
+)  # those that Keras has stand first
 
 CELLS: dict[str, Cell] = {file.CELL.name: file.CELL for file in _FILES}
 _VARIANTS = {file.CELL.name: getattr(file, "VARIANTS", {}) for file in _FILES}
 
 for _name, _cell in CELLS.items():
     RESERVED[_name] = {_cell.key, *(variant.key for variant in _VARIANTS[_name].values())}
-RESERVED |= {name: set() for name in ("softmax", "MLP", "CNN")}  # families of the sheet that are no cells
+RESERVED |= {
+    name: set() for name in ("softmax", "MLP", "CNN")
+}  # families of the sheet that are no cells
 
 
 def as_cell(cell: Cell | str) -> Cell:
@@ -27,7 +33,9 @@ def as_cell(cell: Cell | str) -> Cell:
         return CELLS[cell]
     shown = repr(cell)
     shown = shown if len(shown) <= 40 else f"{shown[:37]}..."
-    raise ValueError(f"unknown cell {shown}: use {' or '.join(map(repr, CELLS))}, or a Cell of your own")
+    raise ValueError(
+        f"unknown cell {shown}: use {' or '.join(map(repr, CELLS))}, or a Cell of your own"
+    )
 
 
 def equations(cell: Cell | str, z_keeps: int = 1, reset_after: bool = False) -> Cell:

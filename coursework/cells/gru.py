@@ -21,7 +21,9 @@ def _gru(z_keeps: int, reset_after: bool) -> Cell:
         titles={"z": "update gate z", "r": "reset gate r"},
         color="#D55E00",
         source="Cho et al. 2014; z_keeps=0: Chung et al. 2014; reset_after: Keras",
-        keras=KerasLayer("GRU", ("_z", "_r", ""), {"reset_after": reset_after}) if z_keeps else KerasLayer(),
+        keras=KerasLayer("GRU", ("_z", "_r", ""), {"reset_after": reset_after})
+        if z_keeps
+        else KerasLayer(),
     )
 
 

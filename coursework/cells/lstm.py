@@ -5,7 +5,9 @@ import sympy as sp
 from coursework.formulas import Cell, KerasLayer, dot, sigmoid, symbols
 
 x, h_prev, c_prev, c, g, i, f, o = symbols("x h_prev c_prev c g i f o")
-W, U, b, W_i, U_i, b_i, W_f, U_f, b_f, W_o, U_o, b_o = symbols("W U b W_i U_i b_i W_f U_f b_f W_o U_o b_o")
+W, U, b, W_i, U_i, b_i, W_f, U_f, b_f, W_o, U_o, b_o = symbols(
+    "W U b W_i U_i b_i W_f U_f b_f W_o U_o b_o"
+)
 
 CELL = Cell(
     "LSTM",

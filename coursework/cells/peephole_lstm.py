@@ -8,7 +8,9 @@ import sympy as sp
 from coursework.formulas import Cell, dot, sigmoid, symbols
 
 x, h_prev, c_prev, c, g, i, f = symbols("x h_prev c_prev c g i f")
-W, U, b, W_i, U_i, b_i, W_f, U_f, b_f, W_o, U_o, b_o = symbols("W U b W_i U_i b_i W_f U_f b_f W_o U_o b_o")
+W, U, b, W_i, U_i, b_i, W_f, U_f, b_f, W_o, U_o, b_o = symbols(
+    "W U b W_i U_i b_i W_f U_f b_f W_o U_o b_o"
+)
 p_i, p_f, p_o = symbols("p_i p_f p_o")
 
 CELL = Cell(

@@ -30,7 +30,10 @@ FROM = "/packages/"
 files = [getattr(module, "__file__", None) or "" for module in sys.modules.values()]
 loaded = {file.removeprefix(FROM) for file in files if file.startswith(FROM)}
 
-with zipfile.ZipFile("/packages.zip") as source, zipfile.ZipFile("/compiled.zip", "w", zipfile.ZIP_DEFLATED) as target:
+with (
+    zipfile.ZipFile("/packages.zip") as source,
+    zipfile.ZipFile("/compiled.zip", "w", zipfile.ZIP_DEFLATED) as target,
+):
     for name in source.namelist():
         content = source.read(name)
         if name in loaded:
