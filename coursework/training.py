@@ -16,6 +16,8 @@ from coursework.experiment import Experiment
 from coursework.formulas import Cell, evaluate
 from coursework.keras_cells import ByFormula, FormulaCell, set_gate_bias, stacks
 
+ROWS = 28  # of an image, and pixels of a row
+
 
 def build_model(experiment: Experiment) -> keras.Sequential:
     """The untrained network, from rows (N, 28, 28) to logits (N, 10); every initial weight follows from the seed.
@@ -149,25 +151,52 @@ def fit(
         (model, history): history maps "loss", "accuracy" (training) and "val_loss", "val_accuracy" (test images, looked
         at after each epoch; the training does not depend on them) to one number per epoch.
     """
-    seed, shift, count = experiment.seed, experiment.shift, len(data.y_train)
-    size = min(experiment.batch_size, count)
-    updates = count // size
-
-    def targets(labels):
-        return np.repeat(labels[:, None], 28, axis=1) if experiment.every_step else labels
-
-    # A margin on all sides, in which the window of 28 x 28 pixels can move.
-    images = tf.constant(
-        np.pad(data.x_train, ((0, 0), (shift, shift), (shift, shift))) if shift else data.x_train
+    size = min(experiment.batch_size, len(data.y_train))
+    updates = len(data.y_train) // size
+    model = _fresh(experiment, updates)
+    trained = build_model(experiment)
+    model.set_weights(trained.get_weights())
+    tests = tf.data.Dataset.from_tensor_slices((data.x_test, _targets(experiment, data.y_test)))
+    after = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: after_epoch(epoch))
+    past = model.fit(
+        _untuned(_batches(experiment, data, size)),
+        epochs=experiment.epochs,
+        steps_per_epoch=updates,
+        validation_data=_untuned(tests.batch(1000)),
+        shuffle=False,
+        callbacks=[after],
+        verbose=0,
     )
-    labels = tf.constant(targets(data.y_train))
+    trained.set_weights(model.get_weights())
+    return compile_model(trained, experiment, updates), past.history
+
+
+def _targets(experiment, labels):
+    """A label for each image, or one for each of its rows."""
+    return np.repeat(labels[:, None], ROWS, axis=1) if experiment.every_step else labels
+
+
+def _untuned(dataset):
+    """Without the autotuner, for whose sleep a dataset waits at its end: half a minute after an hour of training."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
+
+
+def _batches(experiment, data, size):
+    """All batches of all epochs, as a dataset of (images, targets)."""
+    seed, shift, count = experiment.seed, experiment.shift, len(data.y_train)
+    updates = count // size
+    margin = (shift, shift)  # on all sides, in which the window of 28 x 28 pixels can move
+    images = np.pad(data.x_train, ((0, 0), margin, margin)) if shift else data.x_train
+    images = tf.constant(images)
+    labels = tf.constant(_targets(experiment, data.y_train))
 
     def shuffled(epoch):
         # Shuffled here rather than by Keras, so that the order follows from the seed alone.
         rows = tf.random.experimental.stateless_shuffle(tf.range(count), seed=[seed, epoch])
-        return tf.data.Dataset.from_tensor_slices(
-            tf.reshape(rows[: updates * size], (updates, size))
-        )
+        full = rows[: updates * size]
+        return tf.data.Dataset.from_tensor_slices(tf.reshape(full, (updates, size)))
 
     def batch(number, rows):
         x = tf.gather(images, rows)
@@ -175,49 +204,34 @@ def fit(
             corners = tf.random.stateless_uniform(
                 (2, size, 1), [seed, number], 0, 2 * shift + 1, tf.int32
             )
-            down, right = tf.unstack(corners + tf.range(28))
+            down, right = tf.unstack(corners + tf.range(ROWS))
             x = tf.gather(x, down, batch_dims=1)
-            x = tf.transpose(tf.gather(tf.transpose(x, (0, 2, 1)), right, batch_dims=1), (0, 2, 1))
+            turned = tf.gather(tf.transpose(x, (0, 2, 1)), right, batch_dims=1)
+            x = tf.transpose(turned, (0, 2, 1))
         return tf.cast(x, tf.float32), tf.gather(labels, rows)
 
-    batches = (
-        tf.data.Dataset.range(experiment.epochs)
-        .flat_map(shuffled)
-        .enumerate()
-        .map(batch)
-        .prefetch(2)
-    )
-    tests = tf.data.Dataset.from_tensor_slices((data.x_test, targets(data.y_test))).batch(1000)
-    # The end of a dataset waits for its autotuner, which sleeps: up to half a minute after an hour's training.
-    untuned = tf.data.Options()
-    untuned.autotune.enabled = False
-    # What compiling costs is paid once for all experiments that differ in their weights, images or constant rate only.
-    # The weights and the state of the optimiser are set anew, so the result is the same to the bit.
+    epochs = tf.data.Dataset.range(experiment.epochs)
+    return epochs.flat_map(shuffled).enumerate().map(batch).prefetch(2)
+
+
+def _fresh(experiment, updates):
+    """A model whose training step is compiled, with a new optimiser.
+
+    What compiling costs is paid once for all experiments that differ in their weights, images or constant rate only.
+    Their weights and the state of the optimiser are set anew, so the result is the same to the bit.
+    """
+    is_constant = experiment.schedule == "constant"
     program = dataclasses.replace(experiment, seed=0, gate_bias=0.0, shift=0)
-    if experiment.schedule == "constant":
+    if is_constant:
         program = dataclasses.replace(program, epochs=1, learning_rate=1.0)
     compile_it = pays_to_compile(experiment, experiment.epochs * updates)
     world = training_code(), *settings(), threading.get_ident()
     model, state = _compiled(program, updates, compile_it, world)
-    trained = build_model(experiment)
-    model.set_weights(trained.get_weights())
     for variable, value in zip(model.optimizer.variables, state, strict=True):
         variable.assign(value)
-    if experiment.schedule == "constant":
+    if is_constant:
         model.optimizer.learning_rate = experiment.learning_rate
-    past = model.fit(
-        batches.with_options(untuned),
-        epochs=experiment.epochs,
-        steps_per_epoch=updates,
-        validation_data=tests.with_options(untuned),
-        shuffle=False,
-        callbacks=[
-            keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: after_epoch(epoch))
-        ],
-        verbose=0,
-    )
-    trained.set_weights(model.get_weights())
-    return compile_model(trained, experiment, updates), past.history
+    return model
 
 
 @functools.lru_cache(16)
@@ -255,7 +269,17 @@ def training_code() -> str:
         _dense,
         _glorot,
     ]
-    functions += [compile_model, pays_to_compile, fit, _compiled, _in_one_loop, _quickest]
+    functions += [
+        compile_model,
+        pays_to_compile,
+        fit,
+        _targets,
+        _batches,
+        _fresh,
+        _compiled,
+        _in_one_loop,
+        _quickest,
+    ]
     functions += [FormulaCell.call, ByFormula.call, set_gate_bias, stacks, evaluate]
     return "\n".join(_source(inspect.unwrap(function).__code__) for function in functions)
 
