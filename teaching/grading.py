@@ -8,20 +8,17 @@ import os
 import re
 import shutil
 import time
-import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib
-import nbformat
 from nbformat import NotebookNode, from_dict
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 from nbgrader.utils import determine_grade, is_grade, is_solution
 
 from coursework.files import ROOT, replacing, write_text
 from coursework.variants import variant
-from teaching import Trouble, cleaning, sandbox
+from teaching import Trouble, sandbox
 from teaching.cells import (
     STUB,
     answers_in_words,
@@ -31,20 +28,15 @@ from teaching.cells import (
     plain,
     read,
     with_parameters,
-    with_pictures,
 )
+from teaching.folders import MOST_LOG, adopt, furnish, last_line, lines_of, tail
 from teaching.handout import ASSIGNMENT, NAMES, answer_names
 from teaching.key import key_of, short
+from teaching.pages import page
 from teaching.submissions import Submission
 from teaching.versions import notebooks_of
 
 OURS = [ROOT / name for name in ("helpers.py", "coursework", "teaching")]  # what a sandbox can read
-MOST_LINE = 8 * 2**20  # bytes of a line of a result
-MOST_RESULT = 128 * 2**20  # bytes of a result that are read
-MOST_LOG = 200_000  # bytes of a log that are kept
-MOST_CLEANED = (
-    5_000_000  # characters of a page that are cleaned; what follows is shown as it was typed
-)
 MOST_VALUES = 10  # of one check, of which the best counts
 ATTEMPTS = 5  # of a run in which cells end their process
 # A second try does not help after these.
@@ -546,68 +538,6 @@ def points_of(cell: NotebookNode, outputs: list[NotebookNode] | None) -> float:
     return points or 0
 
 
-# Files ---------------------------------------------------------------------------------------------------------------
-def furnish(own: Path, models: Path | None) -> None:
-    """A folder as a run finds it: empty but for trained models, ours and the student's; all else is gone."""
-    own.mkdir(parents=True, exist_ok=True)
-    own.chmod(0o700)
-    for name in ("work", "home", "before"):
-        discard(own / name)
-    if (own / "runs").exists() or (own / "runs").is_symlink():
-        (own / "runs").rename(own / "before")
-    for folder in ("work", "home/tmp"):
-        (own / folder).mkdir(parents=True)
-    # With a cache of fonts at hand, no process builds its own and says so.
-    shutil.copytree(matplotlib.get_cachedir(), own / "home" / "matplotlib")
-    adopt(own / "before" / "models", own / "runs" / "models", models)
-    discard(own / "before")
-
-
-def discard(path: Path) -> None:
-    """Remove what lies at a path, and follow no link."""
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-    shutil.rmtree(path, ignore_errors=True)
-
-
-def adopt(theirs: Path, ours: Path, models: Path | None) -> None:
-    """Copy the models that a submission has added to those that it found. No link is followed."""
-    ours.mkdir(parents=True, exist_ok=True)
-    if models:
-        shutil.copytree(models, ours, dirs_exist_ok=True)
-    for path in theirs.glob("*") if theirs.resolve() == theirs else ():
-        model = path.suffix in (".keras", ".json") and path.is_file() and not path.is_symlink()
-        if model and not (models and (models / path.name).exists()):
-            shutil.copyfile(path, ours / path.name)
-
-
-def lines_of(result: Path) -> Iterator[dict]:
-    """The lines of a result; what is too long is left out before it is read, and a result has an end."""
-    with open(result, "rb") as file:
-        while file.tell() < MOST_RESULT and (line := file.readline(MOST_LINE)):
-            if line.endswith(b"\n") and line.strip():
-                with contextlib.suppress(ValueError, RecursionError):
-                    said = json.loads(line.decode("utf-8", "replace"))
-                    if isinstance(said, dict):
-                        yield said
-            while line and not line.endswith(b"\n"):  # the rest of a line that is too long
-                line = file.readline(MOST_LINE)
-
-
-def tail(path: Path, most: int) -> bytes:
-    """The end of a file."""
-    with open(path, "rb") as file:
-        file.seek(max(0, os.fstat(file.fileno()).st_size - most))
-        return file.read(most)
-
-
-def last_line(log: Path) -> str:
-    """The last line of a log that says something."""
-    lines = tail(log, 10_000).decode("utf-8", "replace").split("\n") if log.exists() else []
-    return next((line.strip()[:200] for line in reversed(lines) if line.strip()), "")
-
-
-# Pages ---------------------------------------------------------------------------------------------------------------
 def troubles(name: str, notebook: NotebookNode, handout: NotebookNode, ran: Ran) -> Iterator[str]:
     """What went wrong in a notebook as it was handed in: what ended it, and its first error."""
     if ran.current is not None:
@@ -639,62 +569,3 @@ def checks_of(notebook: NotebookNode, handout: NotebookNode, student: str | None
             cells.append(from_dict({**cell, "source": source, "outputs": [missing]}))
             needed |= set(names_in(cell.source, ast.Load))
     return new_notebook(cells=cells[::-1], metadata=handout.metadata)
-
-
-def page(ran: NotebookNode, checked: NotebookNode) -> NotebookNode:
-    """The notebook that a person sees: the student's cells and outputs, then the checks and the texts with points."""
-    cells = [as_seen(cell) for cell in ran.cells]
-    cells.append(
-        new_markdown_cell(
-            "---\n# Points\n\nThe checks, on the values that stand above each of them."
-        )
-    )
-    for cell in filter(is_grade, checked.cells):
-        if "origin" in cell.metadata:
-            cells.append(new_markdown_cell(origin_of(*cell.metadata.pop("origin"))))
-        cells.append(cell)
-    left = MOST_CLEANED
-    for cell in cells:
-        left -= clean(cell, left)
-    notebook = new_notebook(cells=cells, metadata=checked.metadata)
-    nbformat.writes(notebook).encode()  # what JSON can say, a file may not be able to hold
-    return notebook
-
-
-def as_seen(cell: NotebookNode) -> NotebookNode:
-    """A cell of the student's as a page shows it: without metadata, pictures in the text, prose as text."""
-    code = cell.cell_type == "code" and not is_prose(cell.source)
-    source = cell.source if code else with_pictures(cell.source, cell.get("attachments", {}))
-    seen = new_code_cell(source) if code else new_markdown_cell(source)
-    seen.id = uuid.uuid4().hex[:12]
-    if code:
-        seen.outputs = cell.get("outputs", [])
-    return seen
-
-
-def origin_of(origin: str, shown: dict[str, str]) -> str:
-    """Which values a check got, and from where, for its student."""
-    values = [
-        f"- `{name}` = `{value.replace('`', chr(39))}`"
-        for name, value in shown.items()
-        if value != "Ellipsis"
-    ]
-    return "\n".join([f"**Taken:** {origin}.", "", *values])
-
-
-def clean(cell: NotebookNode, left: int) -> int:
-    """Make a cell one that can only be looked at; returns how many characters that took."""
-    before = len(json.dumps(cell))
-    if before > left and not is_grade(cell):
-        cell.source = cell.source[: cleaning.MOST_MARKDOWN]
-        if cell.cell_type == "code":
-            cell.outputs = [
-                new_output("stream", text="[this page has grown too long: outputs are not shown]\n")
-            ]
-    if cell.cell_type == "code":
-        cell.source = cell.source[: cleaning.MOST_SOURCE]
-        cell.outputs = [cleaning.clean_output(output) for output in cell.outputs]
-    elif cell.source != STUB:  # by which nbgrader knows that there is no answer
-        cell.metadata["text"] = cell.source
-        cell.source = cleaning.clean_markdown(cell.source)
-    return before

@@ -22,7 +22,8 @@ from nbformat import NotebookNode
 
 from teaching import Refused, Trouble, key, sandbox
 from teaching.cells import read
-from teaching.grading import MOST_LOG, Grader, Grading, tail
+from teaching.folders import MOST_LOG, tail
+from teaching.grading import Grader, Grading
 from teaching.handout import ASSIGNMENT
 from teaching.submissions import Submission
 from teaching.versions import notebooks_of

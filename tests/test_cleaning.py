@@ -15,7 +15,7 @@ from nbgrader.utils import compute_checksum, determine_grade
 from conftest import cases
 from teaching.cells import STUB
 from teaching.cleaning import MOST_MARKDOWN, MOST_TAGS, clean_html, clean_markdown, clean_output
-from teaching.grading import page
+from teaching.pages import page
 
 SCRIPT = "<script>alert(1)</script>"
 IMAGE = "<img src=x onerror=alert(1)>"

@@ -22,7 +22,7 @@ from situations import THREE
 from test_browser import SHOTS, browser  # noqa: F401
 
 from teaching import __main__ as program
-from teaching import cleaning, grading, marks
+from teaching import cleaning, grading, marks, pages
 from teaching.handout import ASSIGNMENT
 from teaching.versions import notebooks_of
 
@@ -109,7 +109,7 @@ class Faked:
     def grade(self, submission):
         books, _ = notebooks_of(submission, self.handouts)
         checks = grading.checks_of(books[THREE], self.handouts[THREE], None)
-        return {THREE: grading.page(new_notebook(cells=attacks()), checks)}, [], 1.0
+        return {THREE: pages.page(new_notebook(cells=attacks()), checks)}, [], 1.0
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from situations import ONE, at, own, put, twin
 
 from teaching import sandbox
 from teaching.cells import read
-from teaching.grading import Grader, Grading, lines_of
+from teaching.folders import lines_of
+from teaching.grading import Grader, Grading
 from teaching.handout import ASSIGNMENT, make_course
 
 RIGHT_LSTM, RIGHT_GRU = '{"f": 0, "i": 1, "U": 0}', '{"z": 0, "r": 0}'

@@ -55,8 +55,11 @@ ROOMS = (
     "practice",
     "properties",
     "settings",
+    "text",
+    "typed",
+    "verdicts",
+    "words",
 )
-ROOMS += ("text", "typed", "verdicts", "words")
 NAV = [
     ("index.html", "Draw a digit"),
     ("q1.html", "Set the gates"),
@@ -124,7 +127,9 @@ def pack_python(folder: Path) -> Path:
     target.mkdir()
     with tarfile.open(fileobj=io.BytesIO(core())) as archive:
         for name in CORE:
-            (target / name).write_bytes(archive.extractfile(f"package/{name}").read())
+            member = archive.extractfile(f"package/{name}")
+            assert member is not None, name  # the hash has said that this is the package
+            (target / name).write_bytes(member.read())
     packages = target / "packages.zip"
     write_packages(packages)
     run("node", PARTS / "compile.mjs", target, packages)
@@ -173,9 +178,9 @@ def write_packages(path: Path) -> None:
     """A zip of the packages without their tests, and of the rooms that Q1 needs; the same bytes each time."""
     files = {}
     for package in PACKAGES:
-        for entry in importlib.metadata.files(package):
+        for entry in importlib.metadata.files(package) or ():
             if is_needed(package, str(entry)):
-                files[str(entry)] = entry.locate().read_bytes()
+                files[str(entry)] = Path(entry.locate()).read_bytes()
     rooms = [ROOT / "coursework" / f"{room}.py" for room in ROOMS]
     rooms += [
         *(ROOT / "coursework" / "cells").glob("*.py"),
@@ -245,7 +250,8 @@ def write_q1(folder: Path, python: Path, stage: str) -> None:
 
 def digit_of(stage: str) -> dict:
     """The digit with which the stage opens, as its script takes it."""
-    content = json.loads(re.search(r'id="content">(.*?)</script>', stage, re.S)[1])
+    _, _, rest = stage.partition('id="content">')
+    content = json.loads(rest.partition("</script>")[0])
     return content["images"][content["opening"]]
 
 

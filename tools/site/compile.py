@@ -38,6 +38,6 @@ with (
         content = source.read(name)
         if name in loaded:
             code = compile(content, name, "exec", dont_inherit=True)
-            content = importlib._bootstrap_external._code_to_timestamp_pyc(code)
+            content = importlib._bootstrap_external._code_to_timestamp_pyc(code)  # type: ignore[attr-defined]
             name += "c"
         target.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
