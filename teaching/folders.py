@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import matplotlib
+
 MOST_LINE = 8 * 2**20  # bytes of a line of a result
 MOST_RESULT = 128 * 2**20  # bytes of a result that are read
 MOST_LOG = 200_000  # bytes of a log that are kept
