@@ -152,19 +152,23 @@ def _chosen(model, choice):
 
 
 def input_for(model, x):
-    """x as an array, if it fits the model's one input. Pixels up to 255 are refused where no layer scales them."""
-    shape = input_shape(model)
-    x = as_numbers("x", x, shape)
+    """x as an array, if it fits the model's one input and its scale."""
+    x = as_numbers("x", x, input_shape(model))
+    check_scale(model, x)
+    return x
+
+
+def check_scale(model, x):
+    """ValueError for pixels up to 255 where the images are the sheet's and no layer scales them."""
     first = next(layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer))
     unscaled = isinstance(first, (keras.layers.RNN, keras.layers.Flatten, keras.layers.Reshape))
-    if shape[1:] != (28, 28) or not unscaled:
-        return x
+    if input_shape(model)[1:] != (28, 28) or not unscaled:
+        return
     largest = x.max()
     if largest > 2 and x.min() >= 0:  # a little above 1 is a scale of one's own
         raise ValueError(
             f"x holds pixels up to {largest:g}, and no layer scales them: give pixels from 0 to 1"
         )
-    return x
 
 
 def input_shape(model):

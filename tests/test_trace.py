@@ -376,3 +376,15 @@ def test_what_would_be_read_wrongly_is_refused():
     ):
         with refused(message):
             function(model, *values)
+
+
+@pytest.mark.parametrize("rows", [9, 28, 40])
+def test_read_out_goes_on_after_the_last_row_and_stops_before_it(rows):
+    """As the network says of the first rows alone, with any rows after them."""
+    model = helpers.build_model(helpers.Experiment("GRU", 4))
+    x = random_x((5, 40, 28))
+    found = helpers.predictions_by_step(model, x[:, :rows])
+    assert found.shape == (5, rows)
+    np.testing.assert_array_equal(found, helpers.predictions_by_step(model, x)[:, :rows])
+    if rows >= 28:
+        np.testing.assert_array_equal(found[:, 27], helpers.predictions_of(model, x[:, :28]))
