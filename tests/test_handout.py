@@ -101,7 +101,7 @@ def test_the_pictures_are_the_ones_that_the_texts_name(handout):
 
 # What answers Q1, in the words of code and of prose; the helper module must not say it either.
 TELLS = re.compile(
-    r"""["']f["']:\s*[01]\b|["']i["']:\s*[01]\b|\bf\s*=\s*[01]\b|\bi\s*=\s*[01]\b|b_f["']:\s*-?\d*[B3]|U["']:\s*0\b"""
+    r"""["']f["']:\s*[01]\b(?!\.)|["']i["']:\s*[01]\b(?!\.)|\bf\s*=\s*[01]\b(?!\.)|\bi\s*=\s*[01]\b(?!\.)|b_f["']:\s*-?\d*[B3]|U["']:\s*0\b"""
 )
 
 
