@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from conftest import ROOT, cases, python, refused, tiny, wait_for
 from coursework import backend, files, machine, store, sweep, training
-from helpers import train_all
+from helpers import Cell, dot, sigmoid, symbols, train_all
 
 
 @pytest.fixture(scope="module")
@@ -360,6 +360,12 @@ def dask(tmp_path):
         process.wait()
 
 
+def cell_of_ones_own():
+    """It is in no file, so a worker knows it from its equations alone."""
+    x, h_prev, g, q, W, W_q, b_q = symbols("x h_prev g q W W_q b_q")
+    return Cell("own", {q: sigmoid(dot(W_q, x) + b_q)}, dot(W, x), q * h_prev + (1 - q) * g)
+
+
 @pytest.mark.long
 def test_a_cluster(data, runs, tmp_path, dask, monkeypatch):
     """Without workers, with workers of other code, and with one that is killed in the middle, which costs its model."""
@@ -380,9 +386,8 @@ def test_a_cluster(data, runs, tmp_path, dask, monkeypatch):
             r"^the worker on .* has other training code, Keras or TensorFlow", RuntimeError
         ):
             train_all([tiny(), tiny(seed=1)], data)  # one for each, so that both have started
-    experiments = [tiny("GRU", epochs=50, seed=seed) for seed in range(3)] + [
-        tiny("CNN", epochs=2, shift=1)
-    ]
+    experiments = [tiny("GRU", epochs=50, seed=seed) for seed in range(3)]
+    experiments += [tiny("CNN", epochs=2, shift=1), tiny(cell_of_ones_own())]
     marks = runs / "temporary"
     marks.mkdir(parents=True)
     monkeypatch.setattr(tempfile, "tempdir", str(marks))
@@ -400,7 +405,7 @@ def test_a_cluster(data, runs, tmp_path, dask, monkeypatch):
     there = train_all(experiments, data)
     thread.join()
     assert workers[0].wait() == -signal.SIGKILL and workers[1].poll() is None
-    assert [result.trained for result in there.values()] == [True] * 4
+    assert [result.trained for result in there.values()] == [True] * 5
     for e, result in there.items():
         model, history = training.fit(e, data)
         assert history == result.history and all(
