@@ -67,7 +67,7 @@ def gates_in(cell: Cell, formula: sp.Expr | None) -> list[str]:
 
 
 def follows(cell: Cell, gate: str) -> bool:
-    """Is a gate given by other gates alone, such as i = 1 - f? Then nothing can hold it at a value of its own."""
+    """Is a gate given by other gates alone, such as 1 - f? Then nothing can hold it at a value of its own."""
     reads = {symbol.name for symbol in cell.gates[symbols(gate)].free_symbols}
     return reads <= set(cell.gate_names)
 

@@ -40,7 +40,7 @@ CALLED = {
 
 
 def answer_of(text: str) -> dict:
-    """The dict that stands in a text such as `f = 0, i = 1/2`, `f: 0, i: 1/2` or `{"f": 0, "i": 1/2}`.
+    """The dict that stands in a text such as `o = 0, r = 1/2`, `o: 0, r: 1/2` or `{"o": 0, "r": 1/2}`.
 
     Values are literals and arithmetic of literals, with the results that Python has for them.
 
@@ -60,7 +60,7 @@ def answer_of(text: str) -> dict:
         if _is_call_of(node, "dict") and not node.args:
             return _collected((word.arg, word.value) for word in node.keywords)
     raise ValueError(
-        "this can't be read: write names and numbers, such as f = 0, i = 1/2 (with a decimal point)"
+        "this can't be read: write names and numbers, such as o = 0, r = 1/2 (with a decimal point)"
     )
 
 
@@ -95,7 +95,7 @@ def _name_of(key):
     match key:
         case ast.Name(name) | ast.Constant(str(name)):
             return name
-    raise ValueError("each value needs a name, such as f in f = 0")
+    raise ValueError("each value needs a name, such as o in o = 0")
 
 
 def _collected(pairs):
@@ -103,7 +103,7 @@ def _collected(pairs):
     answer = {}
     for name, node in pairs:
         if name is None:
-            raise ValueError("each value needs a name, such as f in f = 0")
+            raise ValueError("each value needs a name, such as o in o = 0")
         if name in answer:
             raise ValueError(f"{name} is given twice: which one is meant?")
         answer[name] = _value(name, node)

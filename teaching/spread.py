@@ -74,9 +74,9 @@ def graders(grader: Grader, jobs: int) -> Iterator[tuple[Grade, int]]:
         unfit = [why for why in client.run(probe, known).values() if why]
         if unfit:
             raise Refused("; ".join(sorted(set(unfit))))
-        setting = client.scatter(known, broadcast=True, hash=False)
         threads = sum(client.nthreads().values())
-        yield lambda submission: grade_far(client, setting, grader, submission), 2 * threads
+        # With each submission: what is laid on a worker beforehand would be lost with it, and with that all that waits.
+        yield lambda submission: grade_far(client, known, grader, submission), 2 * threads
 
 
 def client_of(scheduler: str) -> Any:

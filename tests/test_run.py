@@ -93,7 +93,8 @@ def test_the_report_is_whole_and_needs_no_network(finished):
     facts = dict(re.findall('<tr><th scope="row">(.+)</th><td>(.+)</td></tr>', index))
     assert facts["Data"] == "digits, 1,437 training and 360 test images (as COURSEWORK_DATA says)"
     assert {"Run on", "Time", "Versions", "Processor"} < facts.keys()
-    assert len(re.findall(r'<img [^>]*alt="[^"]{20,}"', index)) == 3
+    # The stage, and a picture of each notebook.
+    assert len(re.findall(r'<img [^>]*alt="[^"]{20,}"', index)) == 4
     reader = folder / "reader.html"
     assert reader.exists() == ('href="reader.html"' in index) == (runs / "reader.html").exists()
 

@@ -109,10 +109,10 @@ def report(executed: list[Path]) -> Path:
         (f"{path.stem}.html", title_of(notebook))
         for notebook, path in zip(notebooks, executed, strict=True)
     ]
-    around = zip([None, *places[:-1]], [*places[1:], None], strict=True)
+    before, after = [None, *places], [*places[1:], None]
     pages = [
-        page(notebook, folder / place[0], *beside)
-        for notebook, place, beside in zip(notebooks, places, around, strict=True)
+        page(notebook, folder / place[0], before[number], after[number])
+        for number, (notebook, place) in enumerate(zip(notebooks, places, strict=True))
     ]
     if reader := (RUNS / "reader.html").is_file():
         stage = (RUNS / "reader.html").read_text(encoding="utf-8")
