@@ -130,7 +130,7 @@ export class Reading {
   /** What to look for now, in words, and how the image is read where that is not the usual way. */
   sentence() {
     const ways = this.ways();
-    return ways.length ? `${this.finding()} It is read ${ways.join(", ")}.` : this.finding();
+    return ways.length ? `${this.finding()} The image is read ${ways.join(", ")}.` : this.finding();
   }
 
   ways() {
@@ -168,8 +168,8 @@ says ${says(step)}. After row ${ROWS} it said ${says(ROWS)}.`;
     const stays = commitStep(result.head);
     const yours = guess ? ` (you expected ${guess})` : "";
     const late = stays > ink ? `; the ink ends in row ${ink}, so it changed with nothing left to read` : "";
-    const probe = result.probe ? ` The dashed answer is a linear probe's, ten weighted \
-sums of the state, fitted to each row; it stays from row ${commitStep(result.probe)} on.` : "";
+    const probe = result.probe ? ` The dashed answer of a linear probe, weighted sums \
+of the state, stays from row ${commitStep(result.probe)} on.` : "";
     return `${capital(what)} is read as ${says(ROWS)}${right}. The answer stays from row ${stays} on${yours}${late}.${probe}`;
   }
 }
