@@ -343,6 +343,16 @@ def test_a_formula_as_one_writes_it():
 
 
 @needs_node
+def test_labels_beside_the_rows_lie_apart():
+    """In order and a gap apart, also where all want the last row; who has room stays at its row."""
+    wanted = [[3, 10, 28], [1, 1, 1], [28, 28, 28, 28], [20, 26, 26, 28]]
+    found = node("data.forEach((rows, k) => put(k, reader.apart(rows, 2, 28)));", wanted)
+    places = [found[str(k)] for k in range(len(wanted))]
+    assert all((np.diff(each) >= 2).all() and each[0] >= 1 and each[-1] <= 28 for each in places)
+    assert (places[0] == wanted[0]).all() and places[3][0] == 20
+
+
+@needs_node
 def test_the_score_of_guesses():
     guesses = [{"guess": 10, "row": 12}, {"guess": 20, "row": 12}]
     found = node(

@@ -543,6 +543,43 @@ def test_the_story(chromium):
         not page.locator(".reader-chapter").is_visible()
         and page.locator(".reader-say").is_visible()
     )
+    assert "held" not in said(chromium) and page.evaluate("document.activeElement.name") == "tell"
+
+
+def test_the_story_asks_for_a_guess_and_tells_how_it_went(chromium):
+    """Also with another digit, and from an address; a held gate is named when the story is left for a digit."""
+    page = chromium.page
+    choose(chromium, part("network"), "GRU 32")
+    page.get_by_role("button", name="Tell the story").click()
+    page.get_by_role("radio", name="a 4, image 5").click()
+    page.wait_for_timeout(300)
+    page.reload()
+    assert page.get_by_role("button", name="Guess the row", pressed=True).is_visible()
+    page.mouse.click(*on_pad(chromium, [(0.5, 15.5 / 28)])[0])
+    assert page.locator(".reader-say").is_visible() and "you expected 16" in said(chromium)
+    for _ in range(5):
+        page.locator("[name=next]").click()
+    assert text(chromium, ".reader-live").startswith(text(chromium, ".reader-chapter h2"))
+    page.get_by_role("radio", name="a 7, image 8").click()
+    assert not page.locator(".reader-chapter").is_visible()
+    assert "update gate z held at 1.00" in said(chromium)
+    page.evaluate("location.hash = '#net=GRU+32&i=2&t=0'")
+    page.get_by_role("button", name="Guess the row", pressed=True).wait_for()
+
+
+def test_the_pen_of_the_keyboard_is_seen(chromium):
+    """With the focus on the pad, the cursor still lies above all that the sheet shows."""
+    page = chromium.page
+    page.locator(part("pad")).focus()
+    page.keyboard.press("ArrowDown")
+    (x, y), *_ = on_pad(chromium, [(14.5 / 28, 15.5 / 28)])
+    page.add_style_tag(content=".reader-cursor { pointer-events: auto !important; }")
+    top = page.evaluate("([x, y]) => document.elementFromPoint(x, y).className", [x, y])
+    assert "reader-cursor" in top
+    assert (
+        page.evaluate("getComputedStyle(document.querySelector('.reader-sheet')).outlineWidth")
+        == "3px"
+    )
 
 
 def test_a_cell_shows_its_sum(chromium):

@@ -7,8 +7,9 @@ import { Reading } from "./reading.js";
 import { BLANK, ROUND, score } from "./state.js";
 import { CHAPTERS } from "./story.js";
 
+const FREE = { hold: {}, erased: 0, down: 0, longer: false }; // nothing held, the image as it is
 const PAUSE = 350; // milliseconds between the last stroke and the sweep: a digit may take several strokes
-const isStill = () => globalThis.matchMedia?.("(prefers-reduced-motion: reduce)").matches;
+export const isStill = () => globalThis.matchMedia?.("(prefers-reduced-motion: reduce)").matches;
 
 export class Acting extends Reading {
   guesses = []; // of this round: {guess, row}
@@ -26,8 +27,10 @@ export class Acting extends Reading {
 
   choose(image) {
     const length = this.state.longer ? ROWS + BLANK : ROWS;
+    const { asksGuess } = this;
+    if (!asksGuess) this.state.story = null; // its words are about another digit
     this.set({ image, strokes: [], drew: null, guess: null, step: length, seen: length });
-    if (this.wantsGuess) this.askGuess();
+    if (this.wantsGuess || asksGuess) this.askGuess();
     else this.play();
   }
 
@@ -77,7 +80,7 @@ export class Acting extends Reading {
     if (state.image !== null) Object.assign(state, { image: null, strokes: [], drew: null });
     if (!state.strokes.length) this.ink = zeros(PAD * PAD);
     this.drawing = true;
-    state.guess = null;
+    state.guess = state.story = null;
     state.step = state.seen = this.rows.length;
     state.strokes.push([]);
     this.continueStroke(points);
@@ -116,6 +119,11 @@ export class Acting extends Reading {
   }
 
   // --- Guessing
+
+  /** Is the chapter of the story that asks for a guess told? */
+  get asksGuess() {
+    return this.state.story !== null && Boolean(this.chapter?.guess);
+  }
 
   /** Hide the reading, and let the next click on a row of the pad be the guess. */
   askGuess() {
@@ -169,7 +177,8 @@ export class Acting extends Reading {
     this.pause();
     this.wantsGuess = this.aiming = false;
     if (number === null || number < 0 || number >= CHAPTERS.length) {
-      this.state.story = null;
+      Object.assign(this.state, FREE, { story: null });
+      this.part.tell.focus();
     } else {
       const { networks } = this.content;
       if (CHAPTERS[number].needsProbe && !networks[this.state.network].probe && networks.some(({ probe }) => probe)) {
@@ -177,11 +186,12 @@ export class Acting extends Reading {
       }
       this.chapter = CHAPTERS[number](this.digits, this.readings[0].network);
       const image = this.state.image ?? this.content.opening;
-      const plain = { image, strokes: [], hold: {}, erased: 0, down: 0, longer: false, guess: null, drew: null };
+      const plain = { ...FREE, image, strokes: [], guess: null, drew: null };
       Object.assign(this.state, plain, { story: number }, this.chapter.set);
       if (this.chapter.open) this.part[this.chapter.open].open = true;
     }
     this.readAgain();
-    if (number !== null && this.chapter?.guess) this.askGuess();
+    if (this.asksGuess) this.askGuess();
+    if (this.state.story !== null) this.announce(`${this.chapter.title}. ${this.chapter.text}`);
   }
 }

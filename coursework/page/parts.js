@@ -31,13 +31,13 @@ const PARTS = `
     <div class="reader-answers" data-part="answer" name="answers"></div>
     <ol name="bars" data-part="bars" class="reader-bars" aria-label="class probabilities"></ol>
     <div name="tasks" class="reader-tasks"></div>
-    <p name="say" class="reader-say"></p>
     <div name="chapter" class="reader-chapter" role="group" aria-label="the story" hidden>
       <h2 name="chapterTitle"></h2><p name="chapterText"></p>
       <div class="reader-bar"><button type="button" name="back">Back</button>
         <button type="button" name="next">Next</button>
         <button type="button" name="leave">Leave</button></div>
     </div>
+    <p name="say" class="reader-say"></p>
   </div>
   <div name="groups" class="reader-groups"></div>
 </div>

@@ -127,8 +127,26 @@ export class Reading {
     return `Row ${step}: ${mostProbable(result.head[step - 1])}, ${Math.max(...result.head[step - 1]).toFixed(2)}`;
   }
 
-  /** What to look for now, in words. */
+  /** What to look for now, in words, and how the image is read where that is not the usual way. */
   sentence() {
+    const ways = this.ways();
+    return ways.length ? `${this.finding()} The image is read ${ways.join(", ")}.` : this.finding();
+  }
+
+  ways() {
+    const { state: { image, asDrawn, step, down, erased }, readings } = this;
+    const ways = [];
+    const titles = Object.assign({}, ...readings.map(({ network }) => network.cell.titles));
+    const held = Object.assign({}, ...readings.map((reading) => this.heldIn(reading)));
+    if (this.aiming) return ways;
+    if (image === null && !asDrawn && step === ROWS) ways.push("centred and scaled as MNIST's digits are");
+    if (down) ways.push(`moved down by ${down}`);
+    if (erased) ways.push(`without its last ${erased} rows`);
+    for (const [gate, value] of Object.entries(held)) ways.push(`with the ${titles[gate]} held at ${value.toFixed(2)}`);
+    return ways;
+  }
+
+  finding() {
     const { state: { step, seen, guess, image }, rows, digit, readings: [{ network: { label }, result }] } = this;
     const what = image === null ? "your drawing" : `this ${digit}`;
     const says = (t) => `${mostProbable(result.head[t - 1])} (${Math.max(...result.head[t - 1]).toFixed(2)})`; // t > 0
@@ -150,7 +168,8 @@ says ${says(step)}. After row ${ROWS} it said ${says(ROWS)}.`;
     const stays = commitStep(result.head);
     const yours = guess ? ` (you expected ${guess})` : "";
     const late = stays > ink ? `; the ink ends in row ${ink}, so it changed with nothing left to read` : "";
-    const probe = result.probe ? ` The probe's answer, dashed, stays from row ${commitStep(result.probe)} on.` : "";
+    const probe = result.probe ? ` The dashed answer of a linear probe, weighted sums \
+of the state, stays from row ${commitStep(result.probe)} on.` : "";
     return `${capital(what)} is read as ${says(ROWS)}${right}. The answer stays from row ${stays} on${yours}${late}.${probe}`;
   }
 }

@@ -1,7 +1,7 @@
 // The stage: one place for the pad, the image that is read, the sweep over it and the guess; what it is built of and shows.
 
-import { inRange } from "./arithmetic.js";
-import { Acting } from "./acting.js";
+import { ROWS, inRange } from "./arithmetic.js";
+import { Acting, isStill } from "./acting.js";
 import { gradient, grey, make, options, paint, paintInk, palette, place, setText } from "./draw.js";
 import { listenToKeys, listenToPen } from "./hand.js";
 import { build, keepKeys } from "./parts.js";
@@ -22,6 +22,7 @@ export class Stage extends Acting {
     this.listen();
     if (tasks) for (const name of UNUSED) this.part[name].hidden = true;
     this.open();
+    if (this.asksGuess && this.state.guess === null) this.askGuess();
     keepKeys(this.root);
     if (this.isFresh && !tasks) this.sweep();
   }
@@ -188,6 +189,7 @@ export class Stage extends Acting {
     this.part.line.selectedIndex = this.readings[0].network.cell.lines.findIndex(([other]) => other === name);
     this.part.inside.open = true;
     this.stopAt(Math.ceil(y * this.rows.length));
+    this.part.sum.scrollIntoView({ block: "nearest", behavior: isStill() ? "auto" : "smooth" });
   }
 
   follow() {
@@ -196,7 +198,10 @@ export class Stage extends Acting {
     if (!state) return;
     this.pause();
     this.state = state;
+    this.aiming = false;
+    this.chapter = null;
     this.open();
+    if (this.asksGuess && state.guess === null) this.askGuess();
   }
 
   // --- Showing
@@ -309,7 +314,8 @@ export class Stage extends Acting {
     part.tell.hidden = Boolean(this.tasks);
     part.tell.setAttribute("aria-expanded", isTold);
     part.chapter.hidden = !isTold;
-    part.say.hidden = isTold || Boolean(this.tasks);
+    const isGuessed = this.asksGuess && state.guess !== null && state.seen >= ROWS;
+    part.say.hidden = (isTold && !isGuessed) || Boolean(this.tasks);
     if (!isTold) return;
     setText(part.chapterTitle, this.chapter.title);
     setText(part.chapterText, this.chapter.text);

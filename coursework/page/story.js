@@ -81,8 +81,8 @@ Click that row of the digit; then it plays.",
     return {
       title: "3 of 6: erase the ink",
       text: `The last ten rows of this ${label} are blank now. With all its ink it was read as \
-${says(read(network, rows).head[ROWS - 1])}, without them as ${says(cut)}. Move the slider "erase the last" to find the \
-row that matters.`,
+${says(read(network, rows).head[ROWS - 1])}, without them as ${says(cut)}. Move the slider "erase the last" \
+under "How it is read", below, to find the row that matters.`,
       set: { image, erased: 10, step: ROWS, seen: ROWS },
       open: "settings",
     };

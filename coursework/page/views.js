@@ -67,7 +67,7 @@ export function buildStrips(reading, stage, hold) {
   const { cell } = network;
   reading.strips = stripsOf(cell).map((name) => strip(cell.titles[name], name, stage));
   if (network.head) reading.strips.push(strip("answers of its head", null, stage));
-  if (network.probe) reading.strips.push(strip("of a linear probe", null, stage, "probe"));
+  if (network.probe) reading.strips.push(strip("answers of a linear probe", null, stage, "probe"));
   for (const { figure, name } of reading.strips) if (cell.gates.includes(name)) figure.append(hold(name, cell));
   const title = make("div", { class: "reader-group-title" }, network.label);
   return make("div", { class: "reader-group", role: "group", "aria-label": network.label }, title,
@@ -119,29 +119,41 @@ function shortName({ network: { label, cell } }, readings) {
   return same ? label.replace(cell.name, "").trim() : cell.name;
 }
 
+/** Where labels for these rows, in order, stand with a gap: lower where one is in the way, higher again at the end. */
+export function apart(wanted, gap, last) {
+  const places = [];
+  for (const row of wanted) places.push(Math.max(row, (places.at(-1) ?? -Infinity) + gap));
+  let lowest = last;
+  for (let k = places.length - 1; k >= 0; k--) {
+    places[k] = Math.min(places[k], lowest);
+    lowest = places[k] - gap;
+  }
+  return places;
+}
+
 /** Beside the rows: their numbers, the reader's guess, and where the answer does stay, once all rows were shown. */
 export function drawMarks(box, stage) {
   const { readings, rows, state: { guess, seen } } = stage;
   const label = (kind, row, who, text) => {
     const mark = make("span", { class: `reader-${kind}` }, make("span", {}, who), text);
-    mark.style.top = percent((row - 0.5) / rows.length);
+    put(mark, row);
     return mark;
   };
+  const put = (mark, row) => (mark.style.top = percent((row - 0.5) / rows.length));
   const found = guess === null ? [] : [["you", guess]];
   if (seen >= ROWS && readings[0].result.head) {
     for (const reading of readings) found.push([shortName(reading, readings), commitStep(reading.result.head)]);
     if (readings[0].result.probe) found.push(["probe", commitStep(readings[0].result.probe)]);
   }
   found.sort((a, b) => a[1] - b[1]);
-  let free = 0; // labels of neighbouring rows must not lie on each other
-  const labels = found.map(([who, row]) => {
-    const at = Math.max(row, free);
-    free = at + 2;
-    return label("mark", at, `${who} `, `${row}`);
-  });
-  const taken = (row) => found.some(([, other]) => Math.abs(other - row) < 2);
+  const labels = found.map(([who, row]) => label("mark", row, `${who} `, `${row}`));
+  box.replaceChildren(...labels);
+  const gap = Math.max(2, (labels[0]?.offsetHeight * rows.length) / box.clientHeight) || 2; // rows; 2 while not shown
+  const places = apart(found.map(([, row]) => row), gap, rows.length);
+  labels.forEach((mark, k) => put(mark, places[k]));
+  const taken = (row) => places.some((other) => Math.abs(other - row) < gap);
   const numbers = ticks(rows.length).filter((row) => !taken(row));
-  box.replaceChildren(...labels, ...numbers.map((row) => label("tick", row, "", `${row}`)));
+  box.append(...numbers.map((row) => label("tick", row, "", `${row}`)));
 }
 
 // --- One unit
