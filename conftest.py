@@ -80,16 +80,18 @@ def cases(number=100):
 
 
 def differing_cells(stored, executed):
-    """The sources of the code cells in whose outputs `pytest --nbval` would find a difference."""
+    """(source, stored, executed) of the code cells in whose outputs `pytest --nbval` would find a difference."""
 
     def cells(notebook):
         code = [cell for cell in notebook.cells if cell.cell_type == "code"]
         return [cell for cell in code if "injected-parameters" not in cell.metadata.get("tags", [])]
 
-    pairs = zip(cells(stored), cells(executed), strict=True)
-    return [
-        old.source for old, new in pairs if what_nbval_compares(old) != what_nbval_compares(new)
-    ]
+    found = []
+    for old, new in zip(cells(stored), cells(executed), strict=True):
+        texts = what_nbval_compares(old), what_nbval_compares(new)
+        if texts[0] != texts[1]:
+            found.append((old.source, *texts))
+    return found
 
 
 def what_nbval_compares(cell):

@@ -201,7 +201,7 @@ def data_taken(notebooks: list[nbformat.NotebookNode]) -> str:
     for notebook in notebooks:
         chosen = notebook.metadata.get("papermill", {}).get("parameters", {})
         if "data" in chosen:
-            return Path(chosen["data"]).name
+            return Path(str(chosen["data"])).name
     return "as in the notebooks"
 
 
