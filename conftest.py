@@ -111,6 +111,8 @@ def what_nbval_compares(cell):
             for regex, replacement in masks:
                 text = re.sub(regex, replacement, text)
             texts.setdefault(kind, []).append(text)
+    for kind in texts.keys() & {"stdout", "stderr"}:  # a kernel sends them in any pieces
+        texts[kind] = ["".join(texts[kind])]
     return texts
 
 

@@ -47,7 +47,7 @@ def print_line(text: object) -> None:
         text.encode(encoding)
     except UnicodeEncodeError:
         text = text.replace("≈", "~").encode(encoding, "backslashreplace").decode(encoding)
-    print(text)
+    print(f"{text}\n", end="")  # in one piece: between two, a kernel may send what it has so far
 
 
 def say(sentence: str) -> None:
