@@ -50,13 +50,13 @@ from coursework.layers import layer_outputs
 from coursework.trace import trace
 # Notebook 3: what is read out, at the end and at every step
 from coursework.readout import predictions_by_step, predictions_of, read_out
-from coursework.influence import row_influence
+from coursework.influence import hold_unit, push_state
 # Notebooks 2 and 3: honest comparisons
 from coursework.statistics import holm, mcnemar, mean_interval, wilson
 # Notebook 3: what the states do over time
 from coursework.analysis import (
-    class_means, class_variances, commit_step, erase_last, first_ink, fit_probes, last_ink, mean_correlation,
-    places_of_rows, probe_predictions, saturation, shuffle_pixels, step_lengths,
+    class_means, class_variances, commit_step, end_ink_at, erase_last, first_ink, fit_probes, last_ink,
+    mean_correlation, places_of_rows, probe_logits, shuffle_pixels, step_lengths, stop_when_sure,
 )
 # Notebooks 2 and 3: do these answers fit your networks?
 from coursework.checks_networks import (
@@ -66,10 +66,8 @@ from coursework.checks_networks import (
 from coursework.figure import new_figure, show_figure
 # Notebook 3: figures
 from coursework.figures_networks import plot_accuracy_by_size, plot_images, show_comparisons
-from coursework.figures_reading import (
-    plot_by_step, plot_commit_steps, plot_film_strip, plot_reading, plot_row_influence, save_reading,
-)
-from coursework.figures_states import plot_class_means, plot_gate_means, plot_over_time, plot_saturation, plot_states
+from coursework.figures_reading import plot_by_step, plot_film_strip, save_reading
+from coursework.figures_states import plot_class_means, plot_gate_histograms, plot_over_time
 # Notebook 3: draw a digit and watch it being read, by networks in training too
 from coursework.learning import networks_by_epoch
 from coursework.reader import draw_and_read, save_reader

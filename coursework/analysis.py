@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from coursework.arguments import as_labels, as_numbers, check_integer
+from coursework.arguments import as_labels, as_numbers, check_choice, check_integer
 from coursework.data import Data
 
 # Shapes: T time steps, the rows of an image.
@@ -46,16 +46,42 @@ def erase_last(x: np.ndarray, rows: int) -> np.ndarray:
     return erased
 
 
-def shuffle_pixels(data: Data, seed: int) -> Data:
-    """The same data with the pixels of all images in another order, the same for all. Notebook 3, Q3.1."""
+def end_ink_at(x: np.ndarray, row: int) -> np.ndarray:
+    """Each image (N, T, pixels) moved up or down, so that its last ink is in `row` (1 to T).
+
+    What would leave the image at the top is lost; an image without ink stays as it is. Notebook 3, "A 1 that is a 7".
+    """
+    x = as_numbers("x", x, IMAGES)
+    steps = x.shape[1]
+    check_integer(1, steps, row=row)
+    down = row - last_ink(x)  # by how many rows; negative: up
+    source = np.arange(steps) - down[:, None]  # (N, T): which row comes here
+    moved = np.take_along_axis(x, source.clip(0, steps - 1)[:, :, None], axis=1)
+    outside = (source < 0) | (source >= steps)
+    moved[outside] = 0
+    return moved
+
+
+def shuffle_pixels(data: Data, seed: int, of: str = "pixels") -> Data:
+    """The same data with the `of` = "pixels", "rows" or "columns" of all images in another order, the same for all.
+
+    Notebook 3, Q3.1.
+    """
     check_integer(0, seed=seed)
-    order = np.random.default_rng(seed).permutation(data.x_train[0].size)
+    check_choice("of", of, ("pixels", "rows", "columns"))
+    rows, columns = data.x_train.shape[1:]
+    count = {"pixels": rows * columns, "rows": rows, "columns": columns}[of]
+    order = np.random.default_rng(seed).permutation(count)
 
     def shuffled(x):
+        if of == "rows":
+            return x[:, order]
+        if of == "columns":
+            return x[:, :, order]
         pixels = x.reshape(len(x), -1)
         return pixels[:, order].reshape(x.shape)
 
-    name = f"{data.name} shuffled"
+    name = f"{data.name} shuffled" if of == "pixels" else f"{data.name} {of} shuffled"
     return dataclasses.replace(
         data, name=name, x_train=shuffled(data.x_train), x_test=shuffled(data.x_test)
     )
@@ -168,24 +194,37 @@ def fit_probes(h: np.ndarray, y: np.ndarray, C: float = 1.0) -> np.ndarray:
     return weights
 
 
-def probe_predictions(weights: np.ndarray, h: np.ndarray) -> np.ndarray:
-    """The class that the probes of `fit_probes` read at each step of h (N, T, units): (N, T). Notebook 3, Q3.3."""
+def probe_logits(weights: np.ndarray, h: np.ndarray) -> np.ndarray:
+    """The logits that the probes of `fit_probes` give at each step of h (N, T, units): (N, T, 10).
+
+    Their argmax is the class, their softmax the probabilities. Notebook 3, Q3.3.
+    """
     weights = as_numbers("weights", weights, ("T", "units + 1", 10))
     slopes = weights[:, :-1]
     biases = weights[:, -1]
     steps, units, _ = slopes.shape
     h = as_numbers("h", h, ("N", steps, units))
-    logits = np.einsum("ntu,tuk->ntk", h, slopes, optimize=True) + biases
-    return logits.argmax(-1)
+    return np.einsum("ntu,tuk->ntk", h, slopes, optimize=True) + biases
 
 
-def saturation(gate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Share of images and steps at which each unit's gate (N, T, units) is below 0.1, and above 0.9: each (units,).
+def stop_when_sure(chances: np.ndarray, sure: float) -> tuple[np.ndarray, np.ndarray]:
+    """A reader that stops at the first row after which its largest probability is above `sure`, or else at the last.
 
-    Karpathy, Johnson and Fei-Fei (2015) plot one over the other. Notebook 3, bonus.
+    Args:
+        chances: probabilities of the classes after each row, (N, T, classes).
+        sure: between 0 and 1.
+
+    Returns:
+        (rows read, 1 to T; the class answered), each (N,).
+
+    Notebook 3, Q3.3.
     """
-    gate = as_numbers("gate", gate, STATES, 0, 1)
-    return (gate < 0.1).mean((0, 1)), (gate > 0.9).mean((0, 1))
+    chances = as_numbers("chances", chances, ("N", "T", "classes"), 0, 1)
+    enough = chances.max(-1) > sure
+    enough[:, -1] = True
+    step = enough.argmax(1)
+    answers = chances.argmax(-1)
+    return step + 1, answers[np.arange(len(step)), step]
 
 
 def mean_correlation(a: np.ndarray, b: np.ndarray) -> float:

@@ -96,7 +96,7 @@ def _name_points(axes, points, colors):
             (x, y),
             (0, 0),
             textcoords="offset points",
-            fontsize=8,
+            fontsize=9,
             color=colors[name],
             va="center",
         )
@@ -170,18 +170,18 @@ def _numbers_of(result, p):
 
 
 def plot_images(images: np.ndarray, titles: Sequence) -> Figure:
-    """Binarised images (N, T, pixels), ten in a row, each with its title.
+    """Binarised images (N, T, pixels), five in a row, each with its title.
 
     Returns the figure, which has been shown; ValueError for another shape or number. Notebook 3, Q3.1.
     """
     images = as_images(images)
     check_count(images, titles=titles)
-    rows = -(-len(images) // 10)
-    figure, grid = new_figure((11, 1.45 * rows), rows, 10, squeeze=False)
+    rows = -(-len(images) // 5)
+    figure, grid = new_figure((9, 1.9 * rows), rows, 5, squeeze=False)
     panels = grid.flatten()
     for axes in panels:
         axes.axis("off")
     for axes, image, title in zip(panels, images, titles, strict=False):
         draw_digit(axes, image)
-        axes.set_title(title, fontsize=9)
+        axes.set_title(title)
     return show_figure(figure, f"{len(images)} images of digits", [str(title) for title in titles])

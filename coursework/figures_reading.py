@@ -1,12 +1,11 @@
 """Figures of notebook 3: what is read out after each row."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.animation import FuncAnimation, PillowWriter
-from matplotlib.ticker import MaxNLocator
 
 from coursework import files
 from coursework.analysis import commit_step
@@ -15,7 +14,6 @@ from coursework.arguments import (
     check_count,
     check_dict,
     check_integer,
-    check_steps,
     short_repr,
 )
 from coursework.figure import Figure, new_figure, show_figure
@@ -23,13 +21,11 @@ from coursework.files import replacing
 from coursework.style import (
     HIGHLIGHT,
     LINES,
+    SIGNED,
     STEP,
     as_images,
     beside_images,
     draw_classes,
-    draw_digit,
-    draw_steps,
-    ends_and_middle,
 )
 
 
@@ -57,7 +53,7 @@ def plot_by_step(
     Notebook 3.
     """
     check_dict("curves", curves, "from a label to values per step")
-    figure, axes = new_figure((8.5, 4))
+    figure, axes = new_figure((8, 3.8))
     facts = []
     for place, (label, curve) in enumerate(curves.items()):
         values = _draw_curve(axes, label, curve, _line_style(place))
@@ -118,14 +114,14 @@ def _draw_mark(axes, step, word):
     """A thin vertical line at a step, with a word at its foot."""
     axes.axvline(step, color="#888888", linewidth=1)
     foot = {"transform": axes.get_xaxis_transform(), "va": "bottom"}
-    axes.text(step + 0.15, 0.02, word, fontsize=8, color="#555555", **foot)
+    axes.text(step + 0.15, 0.02, word, fontsize=9, color="#555555", **foot)
 
 
 def plot_film_strip(images: np.ndarray, probabilities: np.ndarray, labels: np.ndarray) -> Figure:
     """Each image (N, T, pixels) with its label (N,), beside the probabilities (N, T, 10) read out after each row.
 
     Returns the figure, which has been shown; ValueError for another shape, or values that are no probabilities.
-    Notebook 3, Q3.3.
+    Notebook 3, "A 1 that is a 7".
     """
     images = as_images(images)
     count, steps, _ = images.shape
@@ -142,147 +138,7 @@ def plot_film_strip(images: np.ndarray, probabilities: np.ndarray, labels: np.nd
     return show_figure(figure, words, facts)
 
 
-def plot_commit_steps(readers: Mapping[str, np.ndarray], ink: np.ndarray) -> Figure:
-    """Histograms of when each reader's predictions settle, (N,) of `commit_step`, and of `last_ink` (N,).
-
-    Returns the figure, which has been shown; ValueError for another shape. Notebook 3, Q3.3.
-    """
-    check_dict("readers", readers, "from a label to (N,)")
-    ink = as_numbers("ink", ink, ("N",), 0)
-    settled = {}
-    for label, steps in readers.items():
-        settled[label] = as_numbers(label, steps, ("N",), 0)
-    last = max(values.max() for values in (ink, *settled.values()))
-    bins = np.arange(-0.5, last + 1)
-    figure, axes = new_figure((8.5, 4))
-    weights = _percent_each(ink)
-    axes.hist(ink, bins, weights=weights, color="#CCCCCC", label="last row with ink")
-    medians = []
-    for place, (label, steps) in enumerate(settled.items()):
-        look = _line_style(place)
-        axes.hist(
-            steps,
-            bins,
-            weights=_percent_each(steps),
-            histtype="step",
-            linewidth=2,
-            color=look["color"],
-            linestyle=look["linestyle"],
-            label=label,
-        )
-        medians.append(f"{label}: {np.median(steps):g}")
-    axes.set(xlabel="commit step (row)", ylabel="images (%)")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend()
-    words = f"Histograms of the last row with ink, median {np.median(ink):g}, and of commit steps"
-    return show_figure(figure, f"{words}, medians {', '.join(medians)}.")
-
-
-def _percent_each(values):
-    """The weight of each of N values in a histogram in percent."""
-    return np.full(len(values), 100 / len(values))
-
-
-def plot_row_influence(
-    images: np.ndarray, gradient: np.ndarray, erasure: np.ndarray, titles: Sequence
-) -> Figure:
-    """Images beside what each of their rows does to the read-out after each step: by gradient, and by erasing the row.
-
-    Args:
-        images: (N, T, pixels), or means of images. gradient, erasure: (N, T, T), as of `row_influence`. titles: (N,).
-
-    Returns:
-        The figure, which has been shown; ValueError for another shape.
-
-    Notebook 3, Q3.3.
-    """
-    images = as_images(images)
-    count, steps, _ = images.shape
-    maps = (count, steps, steps)
-    gradient = as_numbers("gradient", gradient, maps)
-    erasure = as_numbers("erasure", erasure, maps)
-    check_count(images, titles=titles)
-    figure, grid = new_figure((8.4, 2.6 * count), count, 3, squeeze=False)
-    first, second, third = grid.T
-    for axes, image, title in zip(first, images, titles, strict=True):
-        draw_digit(axes, image, title=title, ylabel="row of the image")
-    slope = np.percentile(gradient, 99)
-    fall = np.percentile(np.abs(erasure), 99)
-    _draw_maps(
-        figure,
-        second,
-        gradient,
-        (0, slope, "viridis"),
-        label="gradient",
-        extend="max",
-    )
-    _draw_maps(
-        figure,
-        third,
-        erasure,
-        (-fall, fall, "PuOr"),
-        label="log p lost",
-        extend="both",
-    )
-    for axes in second:
-        axes.set_ylabel("read out after step")
-    second[0].set_title("gradient by row")
-    third[0].set_title("erasure of one row")
-    for column, name in zip(grid.T, ("pixel", "row", "row"), strict=True):
-        column[-1].set_xlabel(name)
-    missed = erasure[:, -1].argmax(-1) + 1
-    facts = [f"row {row} of {title}" for row, title in zip(missed, titles, strict=True)]
-    words = "Images beside two maps of step by row, gradient and erasure. "
-    words += "At the last step, most is lost when this row goes"
-    return show_figure(figure, words, facts)
-
-
-def _draw_maps(figure, column, maps, scale, **bar):
-    """Maps (N, T, T) of step by row below each other, each with its colour bar; scale: (low, high, colour map)."""
-    low, high, colors = scale
-    for axes, values in zip(column, maps, strict=True):
-        picture = draw_steps(axes, values, low, high)
-        picture.set_cmap(colors)
-        axes.set_xticks(ends_and_middle(values.shape[1]))
-        figure.colorbar(picture, ax=axes, pad=0.02, **bar)
-
-
 # ------------------------------------------------------------------------------------------------ one digit being read
-def plot_reading(
-    image: np.ndarray, h: np.ndarray, chances: np.ndarray, label: int, steps: Sequence[int]
-) -> Figure:
-    """One digit being read, as a strip: image, state and class probabilities after each of `steps` rows.
-
-    Args:
-        image: (T, pixels). h: (T, units). chances: (T, 10). label: the true class.
-        steps: row numbers, 1 to T.
-
-    Returns:
-        The figure, which has been shown; ValueError for another shape, label or row number.
-
-    Notebook 3, "One digit being read".
-    """
-    image, h, chances = _story(image, h, chances, label)
-    check_steps(steps, len(image))
-    figure, grid = new_figure(
-        (1.45 * len(steps), 3.6),
-        rows=3,
-        columns=len(steps),
-        squeeze=False,
-        height_ratios=[2, 0.7, 1],
-    )
-    for column, step in zip(grid.T, steps, strict=True):
-        _draw_reading(column, image, h, chances, label, step)
-    _, states, bars = grid
-    states[0].set_ylabel("state h", fontsize=8)
-    bars[0].set_ylabel("probability", fontsize=8)
-    for axes in bars:
-        axes.set_xlabel("class", fontsize=8)
-    guesses = [f"{chances[step - 1].argmax()} after row {step}" for step in steps]
-    words = f"A {label} being read: its rows so far, the state h and the class probabilities. Most probable"
-    return show_figure(figure, words, guesses)
-
-
 def _story(image, h, chances, label):
     """The arrays of one digit being read, if they fit each other."""
     image = as_numbers("image", image, ("T", "pixels"))
@@ -304,7 +160,7 @@ def _draw_reading(panels, image, h, chances, label, step):
     above.axis("off")
     state = h[step - 1]
     rows = next(rows for rows in (4, 3, 2, 1) if len(state) % rows == 0)
-    middle.imshow(state.reshape(rows, -1), vmin=-1, vmax=1, aspect="auto")
+    middle.imshow(state.reshape(rows, -1), vmin=-1, vmax=1, aspect="auto", cmap=SIGNED)
     middle.set(xticks=[], yticks=[])
     bars = below.bar(range(10), chances[step - 1], color="#BBBBBB")
     bars[label].set_color(HIGHLIGHT)
@@ -315,9 +171,18 @@ def _draw_reading(panels, image, h, chances, label, step):
 def save_reading(
     name: str, image: np.ndarray, h: np.ndarray, chances: np.ndarray, label: int
 ) -> None:
-    """The same as `plot_reading` with every row, as the animated GIF `runs/NAME`: 5 rows a second, the last one longer.
+    """One digit being read, as the animated GIF `runs/NAME`: 5 rows a second, the last one longer.
 
-    ValueError as for `plot_reading`, and for a name that does not end in .gif. Notebook 3, "One digit being read".
+    Above the rows so far, then the units of the state on a scale from -1 to 1, below the class probabilities.
+
+    Args:
+        name: of the file, which ends in .gif.
+        image: (T, pixels). h: (T, units). chances: (T, 10). label: the true class.
+
+    Raises:
+        ValueError: another shape, label or ending.
+
+    Notebook 3, "A 1 that is a 7".
     """
     image, h, chances = _story(image, h, chances, label)
     if not str(name).endswith(".gif"):

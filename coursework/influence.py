@@ -1,78 +1,120 @@
-"""Which rows of an image matter for what is read out after each step."""
+"""What the state of a recurrent layer does later on, if it is pushed a little, or if one of its units is held."""
 
 import numpy as np
 
-from coursework.arguments import as_labels
-from coursework.backend import keras, tf
-from coursework.layers import every_step, input_for, layer_outputs, parts, recurrent_layer, rest_of
-from coursework.readout import read_out
+from coursework.arguments import as_numbers, check_integer
+from coursework.backend import keras
+from coursework.keras_cells import cell_of, named_weights, run_step
+from coursework.layers import input_for, recurrent_layer
+
+PUSH = 1e-4  # small beside a state, large beside the rounding of float64
+KEEPS = {"LSTM": "f", "GRU": "z"}  # the gate that multiplies the old state
 
 
-def row_influence(
-    model: keras.Model, x: np.ndarray, classes: np.ndarray
+class _Reader:
+    """A Keras LSTM or GRU that reads images (N, T, 28) row by row in NumPy, with 64 bits.
+
+    Its state is a dict: h_prev, and c_prev of an LSTM.
+    """
+
+    def __init__(self, model, x):
+        layer = recurrent_layer(model)
+        self.x = input_for(model, x).astype(float)
+        self.cell = cell_of(layer)
+        if self.cell.name not in KEEPS:
+            raise ValueError(f"a Keras LSTM or GRU is needed here, not {self.cell.name}")
+        named = named_weights(layer)
+        self.weights = {name: value.astype(float) for name, value in named.items()}
+        self.shape = len(self.x), layer.units
+        self.name = "c_prev" if self.cell.name == "LSTM" else "h_prev"  # the state that gates keep
+
+    def start(self):
+        return {name: np.zeros(self.shape) for name in {"h_prev", self.name}}
+
+    def step(self, row, state):
+        """What the cell computes at a row, counted from 0."""
+        return run_step(self.cell, self.weights, {"x": self.x[:, row], **state})
+
+    def state(self, new, kept):
+        """The state after a step: `kept` is c, from which h follows, or the GRU's h."""
+        if self.name == "h_prev":
+            return {"h_prev": kept}
+        return {"c_prev": kept, "h_prev": new["o"] * np.tanh(kept)}
+
+    def kept(self, new):
+        """What a step leaves in the state that gates keep: c of an LSTM, h of a GRU."""
+        return new[self.name[0]]
+
+
+def push_state(
+    model: keras.Model, x: np.ndarray, step: int, directions: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Which rows of the images x (N, T, pixels) matter for what is read out about `classes` (N,) after each step?
+    """Push the state a little after `step`: how much of the push is left after the last row?
 
-    The model is a Sequential classifier whose first layer, and no other, is recurrent; ValueError for another one.
+    The state is c of an LSTM, h of a GRU.
+
+    Args:
+        model: a network whose one recurrent layer is a Keras LSTM or GRU.
+        x: images (N, T, 28).
+        step: the state after this row is pushed, 1 to T - 1.
+        directions: which way, (N, units), of any length but 0.
 
     Returns:
-        (gradient, erasure), arrays (N, T, T) of step by row. Gradient: length of the derivative of log p(class), read
-        out after the step, with respect to the pixels of the row. Erasure: by how much log p(class) falls if the row is
-        blank. Both are 0 for rows that are still to come.
+        (whole, gates), each (N,): the length of the difference after row T over that of the push, and the same if each
+        step did nothing but multiply the push by its forget gate f, or by z.
 
-    Notebook 3, Q3.3.
+    Raises:
+        ValueError: another layer, shape or step.
+
+    Notebook 3, bonus.
     """
-    layer = recurrent_layer(model)
-    x = input_for(model, x).astype(np.float32)
-    classes = as_labels("classes", classes, len(x))
-    h = layer_outputs(layer, x[:1])
-    if read_out(model, h).shape[-1] != 10:
-        raise ValueError("row_influence needs logits of ten classes")
-    steps = x.shape[1]
-    read = _reader(model, layer, steps)
-    gradient = np.empty((len(x), steps, steps), np.float32)
-    erasure = np.empty_like(gradient)
-    for some in parts(len(x), 50):
-        gradient[some], after = _gradients(read, x[some], classes[some])
-        erasure[some] = after[:, :, None] - _without_a_row(read, x[some], classes[some])
-    return gradient, erasure
+    reader = _Reader(model, x)
+    steps = reader.x.shape[1]
+    check_integer(1, steps - 1, step=step)
+    ways = as_numbers("directions", directions, reader.shape).astype(float)
+    lengths = np.linalg.norm(ways, axis=-1, keepdims=True)
+    if not lengths.all():
+        raise ValueError("directions holds a vector of length 0: it points nowhere")
+    by_gates = ways / lengths
+    state = reader.start()
+    for row in range(step):
+        new = reader.step(row, state)
+        state = reader.state(new, reader.kept(new))
+    pushed = reader.state(new, reader.kept(new) + PUSH * by_gates)
+    for row in range(step, steps):
+        new, other = reader.step(row, state), reader.step(row, pushed)
+        state = reader.state(new, reader.kept(new))
+        pushed = reader.state(other, reader.kept(other))
+        by_gates = by_gates * new[KEEPS[reader.cell.name]]
+    difference = pushed[reader.name] - state[reader.name]
+    return np.linalg.norm(difference, axis=-1) / PUSH, np.linalg.norm(by_gates, axis=-1)
 
 
-def _reader(model, layer, steps):
-    """A function: log p(class) after each step, (images, copies, T), of (images, copies, T, pixels) and (images,)."""
-    rest = rest_of(model, layer, steps)
-    one_state = not layer.return_sequences
+def hold_unit(model: keras.Model, x: np.ndarray, unit: int, after: int) -> np.ndarray:
+    """The output h after the last row, (N, units), when one unit's state stays what it was `after` a row.
 
-    def read(images, classes):
-        count, copies, *image = images.shape
-        sequences = tf.reshape(images, (-1, *image))
-        with every_step(layer):
-            h = layer(sequences)
-        if one_state:
-            h = tf.reshape(h, (-1, h.shape[-1]))
-        logits = tf.cast(rest(h), tf.float32)
-        values = tf.nn.log_softmax(logits)
-        values = tf.reshape(values, (count, copies, steps, 10))
-        chosen = tf.one_hot(classes, 10)
-        return tf.einsum("ncsk,nk->ncs", values, chosen)
+    The state is c of an LSTM, h of a GRU; the other units go on, and see what they would see of the unit.
 
-    return read
+    Args:
+        model: a network whose one recurrent layer is a Keras LSTM or GRU.
+        x: images (N, T, 28).
+        unit: which one, counted from 0.
+        after: the last row, 1 to T, at which the unit may change.
 
+    Raises:
+        ValueError: another layer, shape, unit or row.
 
-def _gradients(read, x, classes):
-    """Lengths of the derivatives (N, T, T), and log p(class) after each step, (N, T)."""
-    copies = tf.repeat(
-        x[:, None], x.shape[1], axis=1
-    )  # one for each step, so that one pass backwards serves them all
-    with tf.GradientTape() as tape:
-        tape.watch(copies)
-        after = read(copies, classes)
-        own = tf.reduce_sum(tf.linalg.diag_part(after))
-    return tf.norm(tape.gradient(own, copies), axis=-1), after.numpy()[:, 0]
-
-
-def _without_a_row(read, x, classes):
-    """log p(class) after each step (N, T, T), when the row of the last axis is blank."""
-    others = 1 - np.eye(x.shape[1], dtype=np.float32)
-    left = read(x[:, None] * others[:, :, None], classes)
-    return left.numpy().transpose(0, 2, 1)
+    Notebook 3, bonus.
+    """
+    reader = _Reader(model, x)
+    steps = reader.x.shape[1]
+    check_integer(0, reader.shape[1] - 1, unit=unit)
+    check_integer(1, steps, after=after)
+    state = reader.start()
+    for row in range(steps):
+        new = reader.step(row, state)
+        kept = reader.kept(new)
+        if row >= after:
+            kept[:, unit] = state[reader.name][:, unit]
+        state = reader.state(new, kept)
+    return state["h_prev"]

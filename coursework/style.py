@@ -49,6 +49,7 @@ TITLES = {name: title for cell in CELLS.values() for name, title in cell.titles.
 TITLES |= {"g": "candidate g", "h": "output h", "c": "state c"}
 NO_GATES = ("g", "c", "h")  # what `trace` returns beside the gates
 STEP = "time step (row)"
+SIGNED = "PuOr_r"  # colour map of what has a sign, such as states: white is 0, rest
 matplotlib.rcParams.update(
     {
         "figure.dpi": 100,
@@ -107,7 +108,10 @@ def as_images(value, size: str | int = "pixels") -> np.ndarray:
 
 
 def draw_steps(axes, values, low, high, width=1, **labels):
-    """Rows of `values` (T, units) as time steps 1 to T, downwards; the panel is `width` times as wide as high."""
+    """Rows of `values` (T, units) as time steps 1 to T, downwards; the panel is `width` times as wide as high.
+
+    On a scale with as much below 0 as above it, white is 0.
+    """
     steps, columns = values.shape
     axes.set_box_aspect(1 / width)
     axes.set(**labels)
@@ -116,6 +120,7 @@ def draw_steps(axes, values, low, high, width=1, **labels):
         vmin=low,
         vmax=high,
         aspect="auto",
+        cmap=SIGNED if low == -high else None,
         extent=(0.5, columns + 0.5, steps + 0.5, 0.5),
     )
 
