@@ -56,7 +56,7 @@ from coursework.statistics import holm, mcnemar, mean_interval, wilson
 # Notebook 3: what the states do over time
 from coursework.analysis import (
     class_means, class_variances, commit_step, end_ink_at, erase_last, first_ink, fit_probes, last_ink,
-    mean_correlation, places_of_rows, probe_logits, shuffle_pixels, step_lengths, stop_when_sure,
+    mean_correlation, places_of_rows, probe_logits, shuffle_pixels, stop_when_sure,
 )
 # Notebooks 2 and 3: do these answers fit your networks?
 from coursework.checks_networks import (
@@ -65,7 +65,7 @@ from coursework.checks_networks import (
 # Notebook 3: figures of one's own
 from coursework.figure import new_figure, show_figure
 # Notebook 3: figures
-from coursework.figures_networks import plot_accuracy_by_size, plot_images, show_comparisons
+from coursework.figures_networks import plot_accuracy_by_size, show_comparisons
 from coursework.figures_reading import plot_by_step, plot_film_strip, save_reading
 from coursework.figures_states import plot_class_means, plot_gate_histograms, plot_over_time
 # Notebook 3: draw a digit and watch it being read, by networks in training too

@@ -152,15 +152,6 @@ def class_variances(h: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return between, within
 
 
-def step_lengths(h: np.ndarray) -> np.ndarray:
-    """How far the state h (N, T, units) moves at each step: Euclidean length of h_t - h_(t-1), (N, T); h_0 = 0.
-
-    Notebook 3, Q3.2 and bonus.
-    """
-    h = as_numbers("h", h, STATES)
-    return np.linalg.norm(np.diff(h, axis=1, prepend=0), axis=-1)
-
-
 def fit_probes(h: np.ndarray, y: np.ndarray, C: float = 1.0) -> np.ndarray:
     """Fit a linear classifier (scikit-learn's logistic regression) to the states of each step alone.
 

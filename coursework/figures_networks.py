@@ -1,18 +1,16 @@
 """Tables and figures of notebook 3: networks side by side."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from matplotlib.transforms import Bbox
 
-from coursework.arguments import check_count, check_dict, check_integer, check_names
+from coursework.arguments import check_dict, check_integer, check_names
 from coursework.figure import Figure, new_figure, show_figure
 from coursework.statistics import holm, mcnemar, wilson
 from coursework.style import (
     MARKERS,
-    as_images,
     colors_of,
-    draw_digit,
     family_of,
     log_scale,
     log_ticks,
@@ -167,21 +165,3 @@ def _numbers_of(result, p):
         measured(result.only_b, "d"),
         measured(p),
     )
-
-
-def plot_images(images: np.ndarray, titles: Sequence) -> Figure:
-    """Binarised images (N, T, pixels), five in a row, each with its title.
-
-    Returns the figure, which has been shown; ValueError for another shape or number. Notebook 3, Q3.1.
-    """
-    images = as_images(images)
-    check_count(images, titles=titles)
-    rows = -(-len(images) // 5)
-    figure, grid = new_figure((9, 1.9 * rows), rows, 5, squeeze=False)
-    panels = grid.flatten()
-    for axes in panels:
-        axes.axis("off")
-    for axes, image, title in zip(panels, images, titles, strict=False):
-        draw_digit(axes, image)
-        axes.set_title(title)
-    return show_figure(figure, f"{len(images)} images of digits", [str(title) for title in titles])

@@ -29,12 +29,30 @@ def test_first_and_last_ink():
         helpers.first_ink(x - 1)
 
 
-def test_step_lengths_and_saturation():
-    np.testing.assert_allclose(
-        helpers.step_lengths([[[3.0, 4.0], [3.0, 4.0], [0.0, 0.0]]]), [[5, 0, 5]]
-    )
-    left, right = helpers.saturation(np.array([[[0.05, 0.5], [0.95, 0.5]]]))
-    assert left.tolist() == [0.5, 0] and right.tolist() == [0.5, 0]
+def test_ink_is_moved_whole_and_ends_where_it_should():
+    x = np.zeros((3, 28, 28), np.float32)
+    x[0, 3:22] = RNG.random((19, 28))
+    x[1, 9:28, 5] = 1
+    for row in (20, 25, 28):
+        moved = helpers.end_ink_at(x, row)
+        assert helpers.last_ink(moved).tolist() == [row, row, 0] and moved.dtype == x.dtype
+        assert (moved[0, row - 19 : row] == x[0, 3:22]).all() and moved[1].sum() == 19
+    assert helpers.end_ink_at(x, 10)[0].any(-1).sum() == 10  # what leaves at the top is lost
+    with refused("^row must be at most 28"):
+        helpers.end_ink_at(x, 29)
+
+
+def test_a_reader_stops_at_the_first_sure_row_or_at_the_last():
+    chances = np.array([[[0.5, 0.5], [0.1, 0.9], [1, 0]], [[0.4, 0.6], [0.5, 0.5], [0.6, 0.4]]])
+    for sure, rows, classes in (
+        (0.8, [2, 3], [1, 0]),
+        (0.9, [3, 3], [0, 0]),
+        (0.5, [2, 1], [1, 1]),
+    ):
+        read, answer = helpers.stop_when_sure(chances, sure)
+        assert read.tolist() == rows and answer.tolist() == classes
+    with refused("^chances holds values from"):
+        helpers.stop_when_sure(chances * 3, 0.9)
 
 
 @pytest.mark.parametrize("kind", [float, int])
@@ -80,7 +98,7 @@ def test_probes_are_weighted_sums_that_find_what_a_line_separates_and_nothing_el
     h = np.stack([noise, np.eye(12)[y] + 0.05 * noise], axis=1)
     train = RNG.random(300) < 0.5
     weights = helpers.fit_probes(h[train], y[train])
-    found = helpers.probe_predictions(weights, h[~train])
+    found = helpers.probe_logits(weights, h[~train]).argmax(-1)
     right = (found == y[~train][:, None]).mean(0)
     assert right[0] < 0.5 and right[1] > 0.99 and weights.shape == (2, 13, 10)
     with_one = np.concatenate([h[~train], np.ones(((~train).sum(), 2, 1))], -1)
@@ -107,6 +125,17 @@ def test_shuffled_pixels_are_the_same_pixels(data):
     place = np.flatnonzero(data.x_train[:, 14, 14] == 1)
     moved = np.argwhere((shuffled.x_train[place] == 1).all(0))
     assert len(moved) >= 1  # one place holds that pixel in every image
+
+
+@pytest.mark.parametrize(("of", "axis"), [("rows", 2), ("columns", 1)])
+def test_shuffled_rows_and_columns_keep_what_is_in_them(data, of, axis):
+    shuffled = helpers.shuffle_pixels(data, 1, of)
+    before, after = data.x_test.sum(axis), shuffled.x_test.sum(axis)  # ink of each row or column
+    assert (np.sort(before) == np.sort(after)).all() and (before != after).any()
+    assert (shuffled.x_test.sum(3 - axis) == data.x_test.sum(3 - axis)).all()
+    assert shuffled.name != data.name and shuffled.digest != data.digest
+    with refused("^unknown of 'lines': use"):
+        helpers.shuffle_pixels(data, 1, "lines")
 
 
 H = RNG.normal(size=(30, 4, 3))

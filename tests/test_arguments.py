@@ -104,7 +104,6 @@ H = np.random.default_rng(0).random((4, 5, 3))
     ("call", "message"),
     [
         (lambda: helpers.holm([0.2, 5]), "expected 0 to 1"),
-        (lambda: helpers.saturation(100 * H), "expected 0 to 1"),
         (lambda: helpers.binarize(np.arange(200)), "expected 0 to 1"),
         (lambda: helpers.erase_last(H, 2.5), "rows must be a whole number"),
         (lambda: helpers.erase_last(H, 6), "rows must be at most 5"),
@@ -134,12 +133,12 @@ def test_wilson_refuses_what_is_no_number_of_images(hits):
         helpers.wilson(hits, 10_000)
 
 
-OF_STATES = [helpers.first_ink, helpers.last_ink, helpers.step_lengths, helpers.saturation]
+OF_STATES = [helpers.first_ink, helpers.last_ink]
 OF_STATES += [
     lambda x: helpers.erase_last(x, 1),
     lambda x: helpers.class_means(x, np.zeros(len(x), int)),
 ]
-OF_STATES += [lambda x: helpers.probe_predictions(np.zeros((5, 4, 10)), x)]
+OF_STATES += [lambda x: helpers.probe_logits(np.zeros((5, 4, 10)), x)]
 
 
 @pytest.mark.parametrize("function", OF_STATES)

@@ -248,16 +248,10 @@ def test_curves_have_their_own_styles_and_imitations_are_all_drawn():
     assert helpers.plot_by_step("accuracy", {"a": without_interval}).alt.startswith("accuracy over")
 
 
-def test_titles_that_are_numbers():
-    figure = helpers.plot_images(IMAGES, LABELS)
-    assert [axes.get_title() for axes in figure.axes] == [str(label) for label in LABELS]
-
-
 @pytest.mark.parametrize("scale", [1, 400])
-def test_colour_scales_hold_what_is_drawn_or_say_so(scale):
+def test_colour_scales_hold_what_is_drawn_and_have_rest_in_the_middle(scale):
     figures = [
         helpers.plot_over_time(IMAGES[:2], {"h": scale * H[:2]}, ["h"]),
-        helpers.plot_states(IMAGES[:2], scale * H[:2], LABELS[:2]),
         helpers.plot_class_means(scale * H),
     ]
     for figure in figures:
@@ -268,9 +262,10 @@ def test_colour_scales_hold_what_is_drawn_or_say_so(scale):
             if image.get_cmap().name != "gray_r"
         ]
         ((low, high),) = {image.get_clim() for image in drawn}
-        bars = [axes._colorbar.extend for axes in figure.axes if hasattr(axes, "_colorbar")]
-        assert low == -high and (high == 1 if scale == 1 else high > 100)
-        assert bars == ["neither" if scale == 1 else "both"]
+        assert low == -high and (
+            high == 1 if scale == 1 else high >= np.abs(drawn[0].get_array()).max()
+        )
+        assert {image.get_cmap().name for image in drawn} == {style.SIGNED}  # white is 0
 
 
 def test_every_gate_and_every_unit_of_any_cell_is_drawn():
@@ -280,50 +275,29 @@ def test_every_gate_and_every_unit_of_any_cell_is_drawn():
         "mine": {name: np.abs(H) for name in ("write", "i", "k2", "k3")} | {"g": H, "h": H},
         "plain": {"g": H, "h": H},  # has no gates
     }
-    means, saturation = helpers.plot_gate_means(traced), helpers.plot_saturation(traced)
-    assert sum(len(axes.images) for axes in means.axes if axes.get_label() != "<colorbar>") == 9
-    points = [
-        [line for line in axes.lines if line.get_marker() != "None"] for axes in saturation.axes
-    ]
-    assert [len(lines) for lines in points] == [3, 2, 4]
-    assert (
-        len({line.get_color() for line in points[2]})
-        == len({line.get_marker() for line in points[2]})
-        == 4
-    )
-    for figure in (means, saturation):
-        assert all(
-            name in figure.alt
-            for name in ("LSTM i", "LSTM f", "LSTM o", "GRU z", "GRU r", "mine write")
-        )
+    start = {cell: {name: values**2 for name, values in of.items()} for cell, of in traced.items()}
+    figure = helpers.plot_gate_histograms(traced, start)
+    drawn = [axes for axes in figure.axes if axes.patches]
+    titles = ["LSTM: i", "LSTM: f", "LSTM: o", "GRU: z", "GRU: r"]
+    assert [axes.get_title() for axes in drawn][:6] == [*titles, "mine: write"] and len(drawn) == 9
+    for axes in drawn:  # a histogram holds everything
+        filled, _ = axes.containers
+        assert sum(bar.get_height() for bar in filled) == pytest.approx(100)
+    assert all(title.replace(":", "") in figure.alt for title in titles)
     over_time = helpers.plot_over_time(IMAGES, traced["mine"], ["write", "g"])
     assert over_time.alt.count("gate write (mean") == 1
     assert [over_time.axes[place].images[0].get_clim() for place in (1, 2)] == [(0, 1), (-1, 1)]
     with refused("no gates to draw: plain has none"):
-        helpers.plot_gate_means({"plain": traced["plain"]})
+        helpers.plot_gate_histograms({"plain": traced["plain"]}, {})
     with refused("^mine k holds values from -"):
-        helpers.plot_saturation({"mine": {"k": H}})
+        helpers.plot_gate_histograms({"mine": {"k": H}}, {})
+    with refused("^untrained has no 'GRU'"):
+        helpers.plot_gate_histograms({"GRU": traced["GRU"]}, {})
 
 
-def test_commit_steps_of_each_reader_add_up_to_all_images():
-    ink, steps = np.array([0, 20, 25, 28]), np.array([1, 28, 28, 40])
-    figure = helpers.plot_commit_steps({"head": steps, "probe": ink + 1}, ink)
-    filled = figure.axes[0].containers[0]
-    assert sum(bar.get_height() for bar in filled) == pytest.approx(100)  # images without ink, too
-    assert "head: 28" in figure.alt and "probe: 23.5" in figure.alt
-
-
-def test_row_influence_film_and_reading():
-    maps, chances = rng.normal(size=(2, 28, 28)), rng.dirichlet(np.ones(10), size=(3, 28))
-    influence = helpers.plot_row_influence(IMAGES[:2], np.abs(maps), maps, ["a 0", "a 1"])
-    assert sum(len(axes.images) for axes in influence.axes if axes.get_label() != "<colorbar>") == 6
-    assert influence.alt.endswith(f"row {maps[1, -1].argmax() + 1} of a 1.")
+def test_a_film_strip_says_when_each_digit_settles():
+    chances = rng.dirichlet(np.ones(10), size=(3, 28))
     assert helpers.plot_film_strip(IMAGES[:3], chances, LABELS[:3]).alt.count("at step") == 3
-    for units in (8, 7, 1):  # any width
-        reading = helpers.plot_reading(IMAGES[0], H[0][:, :units], chances[0], 3, [1, 28])
-        assert len(reading.axes) == 6 and reading.alt.endswith(
-            f"{chances[0, 27].argmax()} after row 28."
-        )
 
 
 def test_a_moving_picture_has_every_row(runs):
@@ -397,9 +371,6 @@ STORY = IMAGES[0], H[0], CHANCES[0]
         ),
         (lambda: helpers.plot_accuracy_by_size({"GRU 32": 3}, {"GRU 32": 5}, 0), "^total must be"),
         (lambda: helpers.plot_accuracy_by_size({}, {}, 10), "^hits is empty"),
-        (lambda: helpers.plot_images(IMAGES, LABELS[:9]), "^10 images, but 9 titles$"),
-        (lambda: helpers.plot_images(IMAGES[0], "a"), "^images has shape"),
-        (lambda: helpers.plot_images(IMAGES[:0], []), "^images has shape"),
         (lambda: helpers.plot_over_time(IMAGES, {"h": H}, ["q"]), "^traced has no 'q'; it has h"),
         (lambda: helpers.plot_over_time(IMAGES, {"h": H[:3]}, ["h"]), "^h has shape"),
         (lambda: helpers.plot_over_time(IMAGES, H, ["h"]), "^traced is of type ndarray"),
@@ -407,8 +378,6 @@ STORY = IMAGES[0], H[0], CHANCES[0]
             lambda: helpers.show_comparisons([("a", "b")], {"a": np.ones(3, bool)}),
             "^right has no 'b'; it has a",
         ),
-        (lambda: helpers.plot_states(IMAGES, H, LABELS[:3]), "^10 images, but 3 labels"),
-        (lambda: helpers.plot_states(IMAGES, H[:, :3], LABELS), "^h has shape"),
         (lambda: helpers.plot_class_means(H[:9]), "^means has shape"),
         (lambda: helpers.plot_by_step("y", [1, 2]), "^curves is of type list"),
         (lambda: helpers.plot_by_step("y", {}), "^curves is empty"),
@@ -428,16 +397,11 @@ STORY = IMAGES[0], H[0], CHANCES[0]
             lambda: helpers.plot_film_strip(IMAGES, CHANCES[:, 1:], LABELS),
             "^probabilities has shape",
         ),
-        (lambda: helpers.plot_commit_steps({}, LABELS), "^readers is empty"),
-        (lambda: helpers.plot_commit_steps({"head": H}, LABELS), "^head has shape"),
-        (lambda: helpers.plot_row_influence(IMAGES, H, H, LABELS), "^gradient has shape"),
-        (lambda: helpers.plot_gate_means({"GRU": H}), "^traced.'GRU'. is of type ndarray"),
-        (lambda: helpers.plot_gate_means({"GRU": {"z": H[0]}}), "^GRU z has shape"),
-        (lambda: helpers.plot_saturation({}), "^traced is empty"),
-        (lambda: helpers.plot_reading(*STORY, 3, [0]), "^step must be"),
-        (lambda: helpers.plot_reading(*STORY, 3, []), "^steps must be a list"),
-        (lambda: helpers.plot_reading(*STORY, 10, [1]), "^label must be at most 9"),
-        (lambda: helpers.plot_reading(IMAGES[0], H[0][:5], CHANCES[0], 3, [1]), "^h has shape"),
+        (lambda: helpers.plot_gate_histograms({"GRU": H}, {}), "^traced.'GRU'. is of type ndarray"),
+        (lambda: helpers.plot_gate_histograms({"GRU": {"z": H[0]}}, {}), "^GRU z has shape"),
+        (lambda: helpers.plot_gate_histograms({}, {}), "^traced is empty"),
+        (lambda: helpers.save_reading("r.gif", *STORY, 10), "^label must be at most 9"),
+        (lambda: helpers.save_reading("r.gif", IMAGES[0], H[0][:5], STORY[2], 3), "^h has shape"),
         (
             lambda: helpers.save_reading("reading.png", *STORY, 3),
             "^the name 'reading.png' must end in .gif",

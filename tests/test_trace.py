@@ -6,7 +6,6 @@ import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.special import log_softmax
 
 import helpers
 from conftest import cases, refused
@@ -172,35 +171,57 @@ def test_other_precisions(policy):
     }
 
 
-def test_the_influence_of_a_row_is_what_its_definition_says():
-    model = helpers.build_model(helpers.Experiment("GRU", 6, seed=3))
-    x, classes = np.random.default_rng(0).random((52, 28, 28)).astype(np.float32), np.arange(52) % 9
+@pytest.mark.parametrize("family", ["LSTM", "GRU"])
+def test_a_push_is_the_derivative_along_it_and_the_gates_alone_are_their_product(family):
+    model = helpers.build_model(helpers.Experiment(family, 5, seed=3))
+    random = np.random.default_rng(0)
+    x = random.integers(0, 2, (3, 28, 28)).astype(np.float32)
+    ways = random.normal(size=(3, 5))
+    traced = helpers.trace(model, x)
+    for step in (1, 20, 27):
+        whole, gates = helpers.push_state(model, x, step, ways)
+        kept = traced["f" if family == "LSTM" else "z"][:, step:].prod(1)
+        unit = ways / np.linalg.norm(ways, axis=1, keepdims=True)
+        assert np.allclose(gates, np.linalg.norm(kept * unit, axis=1), atol=1e-5)
+        assert np.allclose(
+            whole, _tangent(model.layers[0], traced, x, step, unit), rtol=0.02, atol=1e-4
+        )
+        assert np.allclose(helpers.push_state(model, x, step, 7 * ways)[0], whole)
+    with refused("points nowhere"):
+        helpers.push_state(model, x, 3, np.zeros((3, 5)))
+    with refused("^step must be"):
+        helpers.push_state(model, x, 28, ways)
 
-    def log_chances(x):
-        logits = helpers.read_out(model, helpers.layer_outputs(model.layers[0], x))
-        return log_softmax(logits, axis=-1)[np.arange(52), :, classes]
 
-    gradient, erasure = helpers.row_influence(model, x, classes)
-    for row in (0, 11, 27):
-        blank, moved = x.copy(), x.copy()
-        blank[:, row] = 0
-        assert np.allclose(erasure[:, :, row], log_chances(x) - log_chances(blank), atol=1e-5)
-        assert not gradient[:, :row, row].any() and not erasure[:, :row, row].any()
-        moved[:, row, 5] += 0.05  # no derivative is longer than the gradient
-        slope = np.abs(log_chances(moved) - log_chances(x)) / 0.05
-        assert (slope <= 1.05 * gradient[:, :, row] + 1e-4).all() and gradient[
-            :, row:, row
-        ].min() > 0
+def _tangent(layer, traced, x, step, unit):
+    """The length of the derivative of the last state along a unit vector at `step`, by Keras's own cell."""
+    is_lstm = "c" in traced
+    state = tf.constant(traced["c" if is_lstm else "h"][:, step - 1])
+    with tf.autodiff.ForwardAccumulator(state, tf.constant(unit, tf.float32)) as forward:
+        states = [traced["o"][:, step - 1] * tf.tanh(state), state] if is_lstm else [state]
+        for row in range(step, x.shape[1]):
+            _, states = layer.cell(x[:, row], states)
+    return np.linalg.norm(forward.jvp(states[-1]), axis=-1)
 
 
-def test_the_influence_in_a_network_that_answers_after_each_row():
-    model = helpers.build_model(helpers.Experiment("LSTM", 5, seed=2, every_step=True))
-    x = np.random.default_rng(0).random((3, 28, 28)).astype(np.float32)
-    _, erasure = helpers.row_influence(model, x, [4, 4, 4])
-    blank = x.copy()
-    blank[:, 9] = 0
-    fall = [log_softmax(np.asarray(model(images)), axis=-1)[:, :, 4] for images in (x, blank)]
-    assert np.allclose(erasure[:, :, 9], fall[0] - fall[1], atol=1e-5)
+@pytest.mark.parametrize("family", ["LSTM", "GRU"])
+def test_a_unit_that_is_held_stays_and_the_others_see_it(family):
+    model = helpers.build_model(helpers.Experiment(family, 5, seed=2))
+    x = np.random.default_rng(0).integers(0, 2, (3, 28, 28)).astype(np.float32)
+    h = helpers.layer_outputs(model.layers[0], x)
+    assert np.allclose(helpers.hold_unit(model, x, 3, 28), h[:, -1], atol=1e-5)
+    held = helpers.hold_unit(model, x, 3, 10)
+    assert (np.abs(held - h[:, -1]) > 1e-4).any(0).all()
+    if family == "GRU":
+        assert np.allclose(held[:, 3], h[:, 9, 3], atol=1e-5)
+    with refused("^unit must be at most 4"):
+        helpers.hold_unit(model, x, 5, 10)
+
+
+def test_only_keras_lstm_and_gru_are_pushed():
+    model = helpers.build_model(helpers.Experiment("MGU", 4))
+    with refused("^a Keras LSTM or GRU is needed here, not MGU$"):
+        helpers.hold_unit(model, np.zeros((1, 28, 28)), 0, 1)
 
 
 def test_a_layer_is_as_it_was_even_if_its_answer_fails():
@@ -299,7 +320,7 @@ def test_x_that_does_not_fit(function, x, message):
 def test_pixels_of_another_scale_are_refused_at_each_door_of_a_network(by):
     model, x = helpers.build_model(helpers.Experiment("GRU", 4)), by * IMAGES
     doors = [helpers.trace, helpers.predictions_of, helpers.predictions_by_step]
-    doors.append(lambda model, x: helpers.row_influence(model, x, [1, 2, 3, 4]))
+    doors.append(lambda model, x: helpers.hold_unit(model, x, 0, 1))
     for door in doors:
         door(model, IMAGES)
         with refused(
@@ -372,7 +393,6 @@ def test_what_would_be_read_wrongly_is_refused():
         ),
         ("has diverged", helpers.predictions_of, lost, x),
         ("ends in a recurrent layer", helpers.predictions_of, network(gru(8)), x),
-        ("ten classes", helpers.row_influence, network(gru(8), dense(5)), x, [0, 1]),
     ):
         with refused(message):
             function(model, *values)
