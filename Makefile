@@ -5,16 +5,16 @@ LONG := --timeout 7200
 PYTHONS := 3.11 3.12 3.13
 TEACHING := $(wildcard $(addprefix tests/test_, grading*.py handout.py collect.py marks.py lms.py year.py inside.py values.py))
 QUICK := $(filter-out %_run.py %_setup.py %_resilience.py %_browser.py $(TEACHING), $(wildcard tests/test_*.py))
-export DATA EPOCHS SEED SUBMISSIONS SHEET COLUMN STUDENT
+export DATA EPOCHS SEED SUBMISSIONS SHEET COLUMN STUDENT ROWS
 export COURSEWORK_SCHEDULER ?= $(SCHEDULER)
 unexport PYTHONSAFEPATH PYTHONHOME
 
 # What the shell has under these names is somebody else's: they count only where they are given to make.
-$(foreach name,DATA EPOCHS SEED SCHEDULER SUBMISSIONS SHEET COLUMN STUDENT VARIANTS UNSAFE REGRADE SCALE,\
+$(foreach name,DATA EPOCHS SEED SCHEDULER SUBMISSIONS SHEET COLUMN STUDENT ROWS VARIANTS UNSAFE REGRADE SCALE,\
   $(if $(filter environment,$(origin $(name))),$(eval $(name) :=)))
 
 .PHONY: help help-all run test student grade setup clean
-.PHONY: test-long test-mnist test-pythons test-grading browser-test fuzz mutants bench refresh readme collect marks forget pins clean-runs site serve
+.PHONY: test-long test-mnist test-pythons test-grading browser-test fuzz mutants bench refresh readme collect marks forget pins clean-runs site serve atlas
 
 help: # the commands of a day; needs nothing
 	@echo 'make run and make test set up everything in $(VENV) by themselves.'
@@ -88,6 +88,9 @@ bench: setup ## how fast the training is, beside the alternatives
 
 refresh: setup ## store fresh outputs in notebooks/, and in docs/ and README.md what they show of them [DATA=]
 	@$(PY) -m tools.refresh $${DATA:+--data "$$DATA"}
+
+atlas: setup ## long: the eight networks from 32 seeds, into coursework/atlas.csv; or a few rows again, compared [ROWS= SCHEDULER=]
+	@$(PY) -m tools.atlas $${ROWS:+--rows "$$ROWS"}
 
 readme: setup ## the results table of README.md from docs/results.csv
 	@$(PY) -m tools.refresh --readme

@@ -41,6 +41,8 @@ from coursework.experiment import Experiment, MODEL_SIZES, by_label, quick, reci
 from coursework.training import build_model, compile_model
 # Notebook 2: train what is not trained yet
 from coursework.sweep import train_all
+# Notebooks 2 and 3: the sheet's networks from 32 seeds on 5,000 images
+from coursework.atlas import read_atlas
 # Notebook 2: figures
 from coursework.figures_training import plot_learning_curves, plot_rows_as_steps, plot_summary_table, summary_table
 # Notebook 3: gates and states at every step

@@ -13,6 +13,7 @@ import pytest
 
 from conftest import ROOT, what_nbval_compares
 from coursework.files import NOTEBOOKS
+from tools.refresh import GUESS
 
 MACHINE_PATH = re.compile(r"(?<![\w.])/(home|Users|root|tmp|work|mnt|opt|private|var)/|[A-Z]:\\")
 LABELS = {  # one name for one thing, on every axis
@@ -176,6 +177,17 @@ def test_sentences_and_symbols(name):
     )
     symbols = r"h_\{?t ?- ?1|h_\(t|c_\{?t ?- ?1|\\tilde|\\odot|\\mathbf"
     assert not re.search(symbols, re.sub(r"`[^`]*`", "", prose)), "the old state is h_{prev}"
+
+
+@each_notebook
+def test_what_is_guessed_is_folded_and_nothing_else(name):
+    for lead_in, cell in itertools.pairwise(BOOKS[name].cells):
+        asks = lead_in.cell_type == "markdown" and GUESS in lead_in.source
+        folded = cell.metadata.get("jupyter", {}).get("outputs_hidden", False)
+        assert folded == asks, lead_in.source
+        if asks:
+            assert lead_in.source.splitlines()[-1].startswith(GUESS), "the question comes last"
+            assert cell.outputs, cell.source
 
 
 def test_labels_are_the_same_everywhere():
