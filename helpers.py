@@ -30,8 +30,8 @@ from coursework.properties import properties
 from coursework.hand_set import deviation_from_keras, final_state, keras_layer, measure_gate_error, wide_lstm
 # Notebook 1: does a setting of the gates hold?
 from coursework.checks_gates import check_counterexample, check_gates
-# Questions like Q1, without end
-from coursework.practice import practice
+# Questions like Q1, without end; two for each student, where a class asks for that
+from coursework.practice import check_own_cell, own_cell, practice
 # Notebook 1: gates to play with
 from coursework.playground import gate_playground
 # Notebook 1: figures
@@ -62,6 +62,8 @@ from coursework.analysis import (
 from coursework.checks_networks import (
     check_accuracies, check_gates_over_time, check_output, check_predictions, check_results,
 )
+# Notebook 3: the image that an answer is about
+from coursework.checks_networks import image_with_output
 # Notebook 3: figures of one's own
 from coursework.figure import new_figure, show_figure
 # Notebook 3: figures

@@ -5,22 +5,24 @@ import concurrent.futures
 import contextlib
 import fcntl
 import os
+import shutil
 import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 from nbformat import NotebookNode
 from nbgrader.utils import determine_grade
 
 from coursework.files import ROOT, RUNS
-from coursework.variants import variant
+from coursework.variants import variant, words_of
 from teaching import Refused, Trouble, hand_ins, key, lms, marks, sandbox, who
 from teaching.class_report import write_class_report
 from teaching.feedback import configure, write_feedback
 from teaching.grading import Grader
-from teaching.handout import NAMES, make_course, student
+from teaching.handout import ASSIGNMENT, NAMES, make_course, own_answers, student
 from teaching.people import same_person
 from teaching.spread import graders
 from teaching.submissions import WHO, Collection, Submission, collect
@@ -182,9 +184,9 @@ def chosen_name(submission: Submission, handout: who.HandOut) -> str:
     for written in sorted(submission.written):
         if same_person(written, name):
             return written
-        if variant(written) != variant(name):
+        if words_of(written) != words_of(name):
             submission.told.append(
-                f"student = {written!r} in the notebook; the variant is that of {name!r}"
+                f"student = {written!r} in the notebook; variant and cells are those of {name!r}"
             )
     return name
 
@@ -248,10 +250,11 @@ def why_failed(pages: dict, notes: list[str], submission: Submission, before: di
 
 def reference(grader: Grader, name: str) -> bool:
     """Grade our own solution in the variant of a student; does it earn every point that a machine gives?"""
-    (ours,) = collect(grader.course / "source").submissions
     number = variant(name).number
-    ours.key, ours.student = f"_reference-{number}", name
-    pages, notes, seconds = grader.grade(ours)
+    with tempfile.TemporaryDirectory(prefix="grading-") as folder:
+        (ours,) = collect(solution_of(grader.course, name, Path(folder))).submissions
+        ours.key, ours.student = f"_reference-{number}", name
+        pages, notes, seconds = grader.grade(ours)
     for question, cell in marks.graded_cells(pages.values()).items():
         points, most = determine_grade(cell)
         notes += (
@@ -264,6 +267,15 @@ def reference(grader: Grader, name: str) -> bool:
     print(f"our solution: every point that a machine gives, {seconds:.0f} s", flush=True)
     grader.keep(number, ours.key)
     return True
+
+
+def solution_of(course: Path, name: str, folder: Path) -> Path:
+    """Our own solution for one student, in a folder: that of the course, and the answers about this one's own cells."""
+    source = folder / "source"
+    shutil.copytree(course / "source" / ASSIGNMENT, source / ASSIGNMENT)
+    path = source / ASSIGNMENT / f"{NAMES[0]}.ipynb"
+    nbformat.write(own_answers(nbformat.read(path, as_version=4), name), path)
+    return source
 
 
 # Give back -----------------------------------------------------------------------------------------------------------
