@@ -26,16 +26,16 @@ SOURCE = "import teaching.talk\nprint(teaching.talk.as_json(globals(), {settings
 HEAD = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>Talks</title>
 <style>
 @page { size: A4; margin: 12mm }
-body { font: 9.5pt/1.35 sans-serif; color: #222; margin: 0 auto; max-width: 186mm }
+body { font: 10pt/1.35 sans-serif; color: #222; margin: 0 auto; max-width: 186mm }
 section { break-after: page; break-inside: avoid; padding-top: 2mm }
 section:last-of-type { break-after: auto }
 h1 { font-size: 13pt; margin: 0 }
 .missing { margin: 1mm 0 0; font-size: 8.5pt }
 article { border-top: .3mm solid #999; margin-top: 2.5mm; padding-top: 1.5mm; break-inside: avoid;
-  display: grid; grid-template-columns: 1fr 62mm; gap: 4mm }
-h2 { font-size: 9.5pt; margin: 0 }
+  display: grid; grid-template-columns: 1fr 70mm; gap: 4mm }
+h2 { font-size: 10pt; margin: 0 }
 p { margin: .8mm 0 0; overflow-wrap: anywhere }
-img { width: 62mm; display: block }
+img { width: 70mm; display: block }
 @media screen { section { border-bottom: 1mm solid #999; padding: 8mm 0 } }
 </style><main>"""
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import helpers
+from coursework.verdicts import Wrong
 from teaching import talk_gates, talk_networks
 from teaching.kinds import ABOUT, KINDS
 from teaching.talk_work import Question, Work
@@ -28,7 +29,7 @@ def sheet(work: Work, person: str) -> dict[str, Any]:
     for name in order_of(draw):
         if len(questions) < HOW_MANY and (question := asked(name, work, draw, lines)):
             questions.append((name, question))
-    for name in ("sigmoid", "change") * HOW_MANY:  # of these there are always more
+    for name in ("change", "step", "sigmoid") * HOW_MANY:  # of these there are always more
         question = asked(name, work, draw, lines) if len(questions) < HOW_MANY else None
         if question and question.asks not in [other.asks for _, other in questions]:
             questions.append((name, question))
@@ -57,7 +58,8 @@ def asked(name: str, work: Work, draw: random.Random, lines: list[str]) -> Quest
             if question := MAKERS[name](work, draw):
                 return question
         except Exception as error:  # a question less is better than no sheet
-            lines.append(f"No question of the kind {name!r} ({type(error).__name__}: {error}).")
+            why = str(error) if isinstance(error, Wrong) else f"{type(error).__name__}: {error}"
+            lines.append(f"{KINDS[name].about}: a question could not be asked: {why}.")
             return None
     return None
 

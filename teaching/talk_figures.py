@@ -9,8 +9,8 @@ import numpy as np
 from coursework.figure import Figure, new_figure
 from coursework.style import COLORS, HIGHLIGHT
 
-SIZE = (2.9, 1.25)  # inches
-LETTERS = {"fontsize": 6}
+SIZE = (2.75, 1.35)  # inches, as they are printed
+LETTERS = {"fontsize": 7}
 
 
 def png(figure: Figure) -> str:
@@ -21,7 +21,7 @@ def png(figure: Figure) -> str:
 
 def small(axes, **labels: str) -> None:
     """Small letters for an axis."""
-    axes.tick_params(labelsize=6, length=2, pad=1)
+    axes.tick_params(labelsize=6.5, length=2, pad=1)
     for name, text in labels.items():
         getattr(axes, f"set_{name}")(text, **LETTERS)
 
@@ -57,7 +57,7 @@ def reading(image: np.ndarray, tracks: dict[str, np.ndarray], row: int | None = 
     right.set_ylim(-0.5, 9.5)
     if row is not None:
         right.axvline(row, color=HIGHLIGHT, linewidth=1)
-    right.legend(fontsize=5, frameon=False)
+    right.legend(fontsize=6, frameon=False)
     small(right, xlabel="rows read", ylabel="class")
     return png(figure)
 
@@ -71,7 +71,7 @@ def curves(
         axes.plot(np.arange(len(values)), values, style, linewidth=1.2, label=name)
     if mark is not None:
         axes.axvline(mark, color=HIGHLIGHT, linewidth=1)
-    axes.legend(fontsize=5, frameon=False)
+    axes.legend(fontsize=6, frameon=False)
     small(axes, xlabel=xlabel, ylabel=ylabel)
     return png(figure)
 
@@ -80,7 +80,7 @@ def bars(values: Mapping[str, float], xlabel: str) -> str:
     """Horizontal bars with their numbers."""
     figure, axes = new_figure(SIZE)
     drawn = axes.barh(list(values), list(values.values()), color="#999999", height=0.6)
-    axes.bar_label(drawn, fmt="%.4g", padding=2, fontsize=6)
+    axes.bar_label(drawn, fmt="%.4g", padding=2, fontsize=7)
     axes.invert_yaxis()
     axes.margins(x=0.2)
     small(axes, xlabel=xlabel)

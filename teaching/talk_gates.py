@@ -20,6 +20,7 @@ SETTINGS = {
 }
 DOES = {"store_input": "stores its input", "keep_state": "keeps its state"}
 NAMES = {"LSTM": ("f", "i", "U", "o_prev"), "GRU": ("z", "r", "U")}
+GATES = {"LSTM": ("f", "i"), "GRU": ("z", "r")}
 STEPS = 12  # that a picture shows
 
 
@@ -78,9 +79,9 @@ def change(work: Work, draw: random.Random) -> Question | None:
     setting = draw.choice(settings)
     if not (verdict := setting.judged()):
         return not_right(setting, verdict)
-    words, values = draw.choice(changes(setting))
+    words, values, if_it_holds = draw.choice(changes(setting))
     verdict = setting.judged(values)
-    answer = "Yes: nothing that it needs has changed." if verdict else f"No: {verdict.hint}."
+    answer = f"Yes: {if_it_holds}." if verdict else f"No: {verdict.hint}."
     return Question(
         f"{setting.begins()} Now {words}. Does the cell still do it, and why?",
         answer,
@@ -89,18 +90,20 @@ def change(work: Work, draw: random.Random) -> Question | None:
     )
 
 
-def changes(setting: Setting) -> list[tuple[str, dict[str, Any]]]:
-    """(in words, the new setting) of all that may be asked about."""
+def changes(setting: Setting) -> list[tuple[str, dict[str, Any], str]]:
+    """(in words, the new setting, why it does as well if it does) of all that may be asked about."""
     found = []
     for name in setting.values:
         rest = {other: value for other, value in setting.values.items() if other != name}
         if rest:
-            found.append((f"{name} is free: it may be anything", rest))
-        if name not in ("U",):
-            found.append((f"{name} is 1/2", {**setting.values, name: 0.5}))
-    free = [name for name in NAMES[setting.cell] if name not in setting.values and len(name) == 1]
+            found.append((f"{name} is free: it may be anything", rest, f"{name} plays no part"))
+        if name != "U":  # of which only 0 says anything
+            half = {**setting.values, name: 0.5}
+            found.append((f"{name} is 1/2", half, f"{name} = 1/2 serves as well"))
+    free = [name for name in GATES[setting.cell] if name not in setting.values]
     for name in free:
-        found.append((f"{name} is 0 in one row and 1 in the next", {**setting.values, name: 0}))
+        opened = {**setting.values, name: 0}
+        found.append((f"{name} is 0 in one row and 1 in the next", opened, f"{name} plays no part"))
     return found
 
 

@@ -220,25 +220,43 @@ def step(work: Work, draw: random.Random) -> Question | None:
     """The new state of a unit, from its gates."""
     network = single(work, draw)
     if network is None:
-        return None
+        return drawn_step(draw)
     image, row = draw.randrange(len(network.x)), draw.randrange(8, 24)
     traced = helpers.trace(network.model, network.x[image : image + 1])
     state = "c" if "c" in traced else "h"
     moves = np.abs(np.diff(traced[state][0], axis=0))[row - 2]
-    unit = int(draw.choice(list(np.argsort(moves)[-8:])))
+    unit = int(draw.choice(list(np.argsort(moves)[-8:])))  # one that moves
     now = {name: float(values[0, row - 1, unit]) for name, values in traced.items()}
-    old = float(traced[state][0, row - 2, unit])
+    track = np.r_[0, traced[state][0, :, unit]]
+    whose = f"Your {network.label}, unit {unit + 1}, at row {row} of test image {image}"
+    return one_step(whose, state, now | {"old": float(track[row - 1])}, track, row)
+
+
+def drawn_step(draw: random.Random) -> Question:
+    """The same with numbers that are nobody's, for who has no network."""
+    state = draw.choice("ch")
+    now = {name: draw.randrange(5, 96) / 100 for name in "fiz"}
+    now |= {name: draw.randrange(-90, 91) / 100 for name in ("g", "old")}
+    keeps, lets = (now["f"], now["i"]) if state == "c" else (now["z"], 1 - now["z"])
+    now[state] = keeps * now["old"] + lets * now["g"]
+    cell = "LSTM" if state == "c" else "GRU"
+    return one_step(f"One unit of some {cell}", state, now, np.array([now["old"], now[state]]), 1)
+
+
+def one_step(
+    whose: str, state: str, now: dict[str, float], track: np.ndarray, row: int
+) -> Question:
+    """The question on a step: `now` has the values by name, `old` the state before."""
     gates = ("f", "i", "g") if state == "c" else ("z", "g")
     said = ", ".join(f"{name} = {now[name]:.2f}" for name in gates)
     formula = "f c_prev + i g" if state == "c" else "z h_prev + (1 - z) g"
-    track = traced[state][0, :, unit]
     return Question(
-        f"Your {network.label}, unit {unit + 1}, at row {row} of test image {image}: {said}, and {state}_prev = "
-        f"{old:.2f}. What is {state} now? What of it is old, what is new?",
+        f"{whose}: {said}, and {state}_prev = {now['old']:.2f}. "
+        f"What is {state} now? What of it is old, what is new?",
         f"{formula} = {now[state]:.2f}.",
-        f"Which one gate would you change so that this unit keeps {old:.2f} here?",
-        figures.curves({f"{state} of unit {unit + 1}": np.r_[0, track]}, "rows read", state, row),
-        f"The state {state} of the unit over all rows; row {row} is marked.",
+        f"Which one gate would you change so that this unit keeps {now['old']:.2f} here?",
+        figures.curves({f"{state} of the unit": track}, "rows read", state, row),
+        f"The state {state} of the unit over the rows; row {row} is marked.",
     )
 
 
