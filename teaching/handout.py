@@ -17,7 +17,10 @@ from coursework.files import NOTEBOOKS, ROOT, RUNS
 from teaching import Refused
 from teaching.cells import STUB, names_in, with_parameters
 
-NAMES = [path.stem for path in NOTEBOOKS]
+# With points: nbgrader's masters. The others go out as they are, and don't come back.
+MASTERS = [path for path in NOTEBOOKS if '"grade_id"' in path.read_text(encoding="utf-8")]
+UNGRADED = [path for path in NOTEBOOKS if path not in MASTERS]
+NAMES = [path.stem for path in MASTERS]
 ASSIGNMENT = "gates"
 HANDOUT = "lstm-gru-gates"
 os.environ["PATH"] = (
@@ -67,9 +70,7 @@ def reduced(path, texts, epochs, variants):
     for cell in master.cells:
         if "nbgrader" not in cell.metadata:
             continue
-        # In the hand-out helpers.py lies beside the notebooks.
-        source = re.sub(r'import sys\n+sys\.path\.insert\(0, "\.\."\).*\n+', "", cell.source)
-        cell.source = with_parameters(source, epochs=epochs)
+        cell.source = with_parameters(beside_helpers(cell.source), epochs=epochs)
         before, variant, after = (
             texts.pop((path.stem, at, cell.id), "") for at in ("before", "variant", "after")
         )
@@ -85,6 +86,22 @@ def reduced(path, texts, epochs, variants):
         cells += [*in_words(before, f"before-{cell.id}", pictures), cell]
         cells += in_words(after, f"after-{cell.id}", pictures)
     return nbformat.v4.new_notebook(metadata=master.metadata, cells=cells)
+
+
+def beside_helpers(source):
+    """The source of a cell for a folder in which helpers.py lies beside the notebooks."""
+    return re.sub(r'import sys\n+sys\.path\.insert\(0, "\.\."\).*\n+', "", source)
+
+
+def as_it_is(path, epochs):
+    """A notebook without points for the hand-out: all of it, without outputs, as students run it themselves."""
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        cell.metadata.pop("jupyter", None)  # nothing to fold
+        if cell.cell_type == "code":
+            cell.source = with_parameters(beside_helpers(cell.source), epochs=epochs)
+            cell.outputs, cell.execution_count = [], None
+    return notebook
 
 
 def in_words(text, name, pictures):
@@ -122,7 +139,7 @@ def make_course(folder, epochs=None, variants=False):
     source.mkdir(parents=True)
     texts = handout_texts()
     readme = texts.pop("README")
-    for path in NOTEBOOKS:
+    for path in MASTERS:
         nbformat.write(reduced(path, texts, epochs, variants), source / path.name)
     if texts:
         raise ValueError(
@@ -147,6 +164,8 @@ def make_course(folder, epochs=None, variants=False):
                 ]
                 cell.source = "\n".join(f"{name} = ..." for name in names)
         nbformat.write(notebook, path)
+    for path in UNGRADED:  # now, so that nbgrader's gradebook knows nothing of them
+        nbformat.write(as_it_is(path, epochs), folder / "release" / ASSIGNMENT / path.name)
     return folder
 
 
