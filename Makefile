@@ -68,7 +68,7 @@ test-long: setup ## what guards odd machines, clusters, kills and networks that 
 test-mnist: setup ## nbval: the notebooks' stored outputs, cell by cell, on MNIST [DATA=path]; models in runs/ are used
 	@COURSEWORK_DATA="$${DATA:-mnist}" $(PY) -m pytest $(LONG) --nbval notebooks
 
-# One environment for each Python, beside the usual one. Quick: no grading, no cluster, no kills, one notebook of three.
+# One environment for each Python, beside the usual one. Quick: no grading, no cluster, no kills, one notebook of four.
 test-pythons: ## the quick tests on each Python that is installed [PYTHONS="3.12 3.13"]
 	@for version in $(PYTHONS); do \
 	  python$$version -c "import ensurepip" 2> /dev/null || { echo "Python $$version is not installed, or has no venv: not tested"; continue; }; \
