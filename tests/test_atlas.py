@@ -52,6 +52,7 @@ LINES = TEXT.splitlines(keepends=True)
 ACCURACY, LOSS = LINES[5].split(",")[4:6]
 DAMAGED = {
     "empty": "",
+    "another thing": '"' + "x" * 200_000,
     "header alone": LINES[0],
     "other header": TEXT.replace("t_minus_4", "t_minus_3"),
     "a row less": "".join(LINES[:40] + LINES[41:]),
@@ -137,7 +138,7 @@ def test_rows_made_again_fit_and_come_from_no_store(trainer, runs, capsys):
 
 @pytest.mark.parametrize(
     ("other", "made_with", "code"),
-    [(1, {}, 1), (1, {"processor": "slow"}, 0), (1, {"keras": "4"}, 0), (40, {"keras": "4"}, 1)],
+    [(1, {}, 1), (1, {"processor": "slow"}, 0), (1, {"keras": "4"}, 0), (50, {"keras": "4"}, 1)],
 )
 def test_rows_that_come_out_otherwise_are_told(trainer, capsys, other, made_with, code):
     """By the last digit where they were made alike, else by more than rounding can do."""

@@ -31,7 +31,8 @@ from run import in_one_line, integer
 SEEDS = 32
 FORMATS = {"accuracy": ".4f", "cross_entropy": ".4f", "t_minus_4": ".4f", "commit_median": ".1f"}
 # How far a row may be off where the processor or a version is another: rounding alone sends a training elsewhere.
-TOLERANCES = {"accuracy": 0.02, "cross_entropy": 0.06, "t_minus_4": 0.15, "commit_median": 3}
+# Twice what was seen at most among 16 networks whose training XLA had compiled for AVX2 in place of AVX-512.
+TOLERANCES = {"accuracy": 0.035, "cross_entropy": 0.07, "t_minus_4": 0.25, "commit_median": 2}
 
 
 def main(arguments: list[str] | None = None) -> int:
