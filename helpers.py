@@ -50,7 +50,7 @@ from coursework.influence import hold_unit, push_state
 from coursework.statistics import holm, mcnemar, mean_interval, wilson
 # Notebook 3: what the states do over time
 from coursework.analysis import (
-    class_means, class_variances, commit_step, end_ink_at, erase_last, first_ink, fit_probes, last_ink,
+    class_means, class_variances, end_ink_at, erase_last, first_ink, fit_probes, last_ink,
     mean_correlation, places_of_rows, probe_logits, shuffle_pixels, stop_when_sure,
 )
 # Notebooks 2 and 3: do these answers fit your networks?

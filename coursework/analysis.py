@@ -30,7 +30,7 @@ def first_ink(x: np.ndarray) -> np.ndarray:
 def last_ink(x: np.ndarray) -> np.ndarray:
     """Number (from 1) of the last row with ink of each image (N, T, pixels); 0 where there is none; shape (N,).
 
-    Notebook 3, Q3.3.
+    Notebook 3, "A 1 that is a 7".
     """
     x = as_numbers("x", x, IMAGES)
     return x.shape[1] + 1 - first_ink(x[:, ::-1])
@@ -90,7 +90,7 @@ def shuffle_pixels(data: Data, seed: int, of: str = "pixels") -> Data:
 def commit_step(predictions: np.ndarray) -> np.ndarray:
     """After how many rows (1 to T) the prediction of each image has its final value and never changes again: (N,).
 
-    `predictions` (N, T) holds the class read out after each row. Notebook 3, Q3.3.
+    `predictions` (N, T) holds the class read out after each row.
     """
     predictions = as_numbers("predictions", predictions, ("N", "T"))
     if (predictions != np.floor(predictions)).any():

@@ -31,7 +31,7 @@ def read_out(model: keras.Model, h: np.ndarray) -> np.ndarray:
         ValueError: a model without a recurrent layer, with several outputs, with probabilities, with layers after the
             recurrent one that mix the steps, or h of another shape.
 
-    Notebook 3, Q3.3.
+    Notebook 3, "A 1 that is a 7".
     """
     layer = _last_recurrent(model)
     h = as_numbers("h", h, ("N", "T", _units(layer)))

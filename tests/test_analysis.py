@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import helpers
 from conftest import cases, refused
+from coursework.analysis import commit_step
 
 RNG = np.random.default_rng(0)
 
@@ -16,7 +17,7 @@ RNG = np.random.default_rng(0)
 @cases()
 @given(st.lists(st.lists(st.integers(0, 2), min_size=6, max_size=6), min_size=1, max_size=5))
 def test_commit_step_against_the_definition(predictions):
-    for row, step in zip(predictions, helpers.commit_step(predictions), strict=True):
+    for row, step in zip(predictions, commit_step(predictions), strict=True):
         assert step == min(t for t in range(1, 7) if len(set(row[t - 1 :])) == 1)
 
 

@@ -8,6 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 import helpers
 from conftest import cases, refused
+from coursework.analysis import commit_step
 from coursework.arguments import as_labels, as_numbers, check_choice, check_integer, short_repr
 
 
@@ -108,8 +109,8 @@ H = np.random.default_rng(0).random((4, 5, 3))
         (lambda: helpers.erase_last(H, 2.5), "rows must be a whole number"),
         (lambda: helpers.erase_last(H, 6), "rows must be at most 5"),
         (lambda: helpers.shuffle_pixels(None, None), "seed must be a whole number"),
-        (lambda: helpers.commit_step(H[0]), "argmax"),
-        (lambda: helpers.commit_step([1, 2]), r"expected \(N, T\)"),
+        (lambda: commit_step(H[0]), "argmax"),
+        (lambda: commit_step([1, 2]), r"expected \(N, T\)"),
         (lambda: helpers.mean_correlation(H[:1], H), "expected"),
         (lambda: helpers.class_means(H, np.array([True, False, True, False])), "True and False"),
         (lambda: helpers.mcnemar(np.ma.array([True, False]), np.array([True, False])), "masked"),
