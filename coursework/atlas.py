@@ -35,7 +35,7 @@ def read_atlas() -> dict[str, dict[str, np.ndarray]]:
     Raises:
         ValueError: in one line, if the file is damaged or not whole. FileNotFoundError: if it is missing.
 
-    `make atlas` writes the file. Notebook 2.
+    `make atlas` writes the file. Notebooks 2 and 3.
     """
     rows = read_rows(ATLAS)
     measured = [_numbers_of(row) for row in rows]

@@ -77,7 +77,7 @@ class Comparison:
 def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> Comparison:
     """Compare two classifiers by which of the same images each got right, (N,) of bool: McNemar's test (1947), exact.
 
-    ValueError for arrays of another type, or of different lengths. Notebooks 2 and 3.
+    ValueError for arrays of another type, or of different lengths. Notebook 2.
     """
     right_a = as_numbers("right_a", right_a, ("N",))
     right_b = as_numbers("right_b", right_b, ("N",))

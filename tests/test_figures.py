@@ -281,7 +281,7 @@ def test_every_gate_and_every_unit_of_any_cell_is_drawn():
     titles = ["LSTM: i", "LSTM: f", "LSTM: o", "GRU: z", "GRU: r"]
     assert [axes.get_title() for axes in drawn][:6] == [*titles, "mine: write"] and len(drawn) == 9
     for axes in drawn:  # a histogram holds everything
-        filled, _ = axes.containers
+        filled, *_ = axes.containers
         assert sum(bar.get_height() for bar in filled) == pytest.approx(100)
     assert all(title.replace(":", "") in figure.alt for title in titles)
     over_time = helpers.plot_over_time(IMAGES, traced["mine"], ["write", "g"])
