@@ -165,7 +165,7 @@ def plot_gate_histograms(
         row[0].set_ylabel("share (%)")
     for axes in grid[-1]:
         axes.set_xlabel("value of the gate")
-    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower right")
+    grid.flat[min(1, grid.size - 1)].legend(loc="upper left")  # an LSTM's f has room there
     words = "Histograms of the values of each gate, trained and untrained. Above 0.9 when trained"
     return show_figure(figure, words, facts)
 
