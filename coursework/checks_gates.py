@@ -71,6 +71,27 @@ def _judge_gates(step, behaviour, answer, has_conventions):
     Explanation(step, answer, values, has_conventions).tell(behaviour)
 
 
+def check_half(cell: Cell, behaviour: str, answer: dict) -> Verdict:
+    """Does a setting do the first half of it: keep the whole of the old state, or shut all of it out?
+
+    Of a cell whose state is shared out between the old one and the candidate, see `Explanation`. Where no setting does
+    both halves, one that does the first shows why.
+    """
+    return _judge_half(cell, behaviour, answer)
+
+
+@judged
+def _judge_half(cell, behaviour, answer):
+    values = _read_answer(answer, settings.setting_names(cell))
+    for name in values:
+        if name != "U":
+            _check_held(cell, name, values, answer)
+    explanation = Explanation(cell, answer, values, has_conventions=False)
+    kept = sp.expand(explanation.shares[0].xreplace(explanation.setting))
+    half = explanation.kept_whole if behaviour == "keep_state" else explanation.shut_out
+    half(kept)
+
+
 def _check_held(step, name, values, answer):
     """Can the equations hold this gate at the answer's value?"""
     gate = name if name in step.gate_names else name.removesuffix("_prev")
@@ -129,7 +150,16 @@ class Explanation:
 
     def keeping(self, kept, taken):
         """What keeping the state asks of both shares."""
-        kept_formula, taken_formula = self.shares
+        self.kept_whole(kept)
+        if not settings.same(taken, 0):
+            subject = self.given(self.shares[1], taken)
+            raise Wrong(
+                f"the new state still depends on the input x, which enters with the candidate: {subject}"
+            )
+
+    def kept_whole(self, kept):
+        """The old state's share has to be 1."""
+        kept_formula = self.shares[0]
         if kept.free_symbols:
             subject = self.given(kept_formula, kept)
             raise Wrong(f"{subject}, so nothing says how much of {self.old} survives the step")
@@ -145,15 +175,10 @@ class Explanation:
         if not settings.same(kept, 1):
             pace = _decay(kept)
             raise Wrong(f"{subject} keep{s} less than the whole of {self.old} in each step: {pace}")
-        if not settings.same(taken, 0):
-            subject = self.given(taken_formula, taken)
-            raise Wrong(
-                f"the new state still depends on the input x, which enters with the candidate: {subject}"
-            )
 
     def storing(self, kept, taken):
         """What storing the input asks of both shares, and then of the candidate."""
-        kept_formula, taken_formula = self.shares
+        taken_formula = self.shares[1]
         if taken.free_symbols:
             gates = self.given(taken_formula, taken)
             raise Wrong(f"{gates}: it could shut the input out, or change from step to step")
@@ -162,13 +187,17 @@ class Explanation:
             raise Wrong(
                 f"nothing of the current input gets into the new state: {gates}{self.meaning}"
             )
+        self.shut_out(kept)
+        if not settings.independent(settings.candidate_under(self.step, self.values)):
+            self.candidate_reads()
+
+    def shut_out(self, kept):
+        """The old state's share has to be 0."""
         if not settings.same(kept, 0):
-            gates = self.given(kept_formula, kept)
+            gates = self.given(self.shares[0], kept)
             raise Wrong(
                 f"the new state still depends on the old state {self.old}: {gates}{self.meaning}"
             )
-        if not settings.independent(settings.candidate_under(self.step, self.values)):
-            self.candidate_reads()
 
     def candidate_reads(self):
         """The candidate brings in what should be out."""

@@ -224,6 +224,19 @@ def _check_output(output, outputs):
     raise Wrong("the layer gives this output for none of the images")
 
 
+def image_with_output(output: object, model: keras.Model, x: np.ndarray) -> np.ndarray:
+    """The image among x (N, T, 28) whose output over time, as in `check_output`, is nearest to this one: (T, 28).
+
+    Blank paper if it is the output of none of them. Notebook 3, Q3.2.
+    """
+    outputs = layer_outputs(recurrent_layer(model), x)
+    verdict = _check_output(output, outputs)
+    if not verdict:
+        return np.zeros_like(x[0])
+    deviation = np.abs(outputs - as_numbers("the output", output)).max((1, 2))
+    return x[deviation.argmin()]
+
+
 def _is_one_of(outputs, output):
     """Is an array (T, units) one of those in `outputs` (N, T, units)?"""
     deviation = np.abs(outputs - output).max((1, 2))
