@@ -79,7 +79,7 @@ def practice(seed: int, level: int = 1) -> Practice:
     Raises:
         ValueError: a seed or level that is no such number.
 
-    See docs/site.md.
+    See docs/site.md. Notebook 4.
     """
     check_choice("level", level, LEVELS)
     try:

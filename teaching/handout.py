@@ -18,7 +18,10 @@ from coursework.practice import own_answer, own_task
 from teaching import Refused
 from teaching.cells import STUB, names_in, with_parameters
 
-NAMES = [path.stem for path in NOTEBOOKS]
+# With points: nbgrader's masters. The others go out as they are, and don't come back.
+MASTERS = [path for path in NOTEBOOKS if '"grade_id"' in path.read_text(encoding="utf-8")]
+UNGRADED = [path for path in NOTEBOOKS if path not in MASTERS]
+NAMES = [path.stem for path in MASTERS]
 ASSIGNMENT = "gates"
 HANDOUT = "lstm-gru-gates"
 os.environ["PATH"] = (
@@ -83,9 +86,7 @@ def reduced(path, texts, epochs, variants):
     if variants:
         given = with_own_cells(given)
     for cell in given:
-        # In the hand-out helpers.py lies beside the notebooks.
-        source = re.sub(r'import sys\n+sys\.path\.insert\(0, "\.\."\).*\n+', "", cell.source)
-        cell.source = with_parameters(source, epochs=epochs)
+        cell.source = with_parameters(beside_helpers(cell.source), epochs=epochs)
         for start, old, new in OURS:
             if cell.id.startswith(start):
                 cell.source = re.sub(old, new, cell.source)
@@ -147,6 +148,22 @@ def own_answers(notebook, student):
         if cell.id.startswith("q14-answer-"):
             memory = cell.id[-1]
             cell.source = f"q14_{memory} = {own_answer(own_task(student, memory))!r}"
+    return notebook
+
+
+def beside_helpers(source):
+    """The source of a cell for a folder in which helpers.py lies beside the notebooks."""
+    return re.sub(r'import sys\n+sys\.path\.insert\(0, "\.\."\).*\n+', "", source)
+
+
+def as_it_is(path, epochs):
+    """A notebook without points for the hand-out: all of it, without outputs, as students run it themselves."""
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        cell.metadata.pop("jupyter", None)  # nothing to fold
+        if cell.cell_type == "code":
+            cell.source = with_parameters(beside_helpers(cell.source), epochs=epochs)
+            cell.outputs, cell.execution_count = [], None
     return notebook
 
 
@@ -256,7 +273,7 @@ def make_course(folder, epochs=None, variants=False):
     texts = handout_texts()
     readme, more = texts.pop("README"), texts.pop("README variant")
     readme += f"\n{more}" * variants
-    for path in NOTEBOOKS:
+    for path in MASTERS:
         nbformat.write(reduced(path, texts, epochs, variants), source / path.name)
     if not variants:  # texts that nobody gets
         own = {cell.id for memory in "hc" for cell in own_cell(memory)}
@@ -285,6 +302,8 @@ def make_course(folder, epochs=None, variants=False):
                 cell.source = "\n".join(f"{name} = ..." for name in names)
         tidy(notebook)
         nbformat.write(notebook, path)
+    for path in UNGRADED:  # now, so that nbgrader's gradebook knows nothing of them
+        nbformat.write(as_it_is(path, epochs), folder / "release" / ASSIGNMENT / path.name)
     return folder
 
 

@@ -11,7 +11,15 @@ from coursework.files import NOTEBOOKS
 from coursework.variants import variant
 from teaching import handout as hand_out
 from teaching.cells import with_parameters
-from teaching.handout import ASSIGNMENT, HANDOUT, NAMES, answer_names, make_course
+from teaching.handout import (
+    ASSIGNMENT,
+    HANDOUT,
+    MASTERS,
+    NAMES,
+    UNGRADED,
+    answer_names,
+    make_course,
+)
 from teaching.marks import QUESTIONS
 
 
@@ -26,7 +34,7 @@ def code(notebook):
 # The masters ---------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def masters():
-    return {path.stem: read(path) for path in NOTEBOOKS}
+    return {path.stem: read(path) for path in MASTERS}
 
 
 def test_the_points_add_up_to_the_sheets(masters):
@@ -113,19 +121,32 @@ def test_no_file_of_the_handout_tells_the_gates(handout):
     ]
     texts = {path.name: path.read_text(encoding="utf-8") for path in files}
     texts |= {
-        name: "\n".join(c.source for c in read(handout / f"{name}.ipynb").cells) for name in NAMES
+        path.stem: "\n".join(c.source for c in read(handout / path.name).cells)
+        for path in NOTEBOOKS
     }
     for name, text in texts.items():
         assert not TELLS.findall(text), f"{name}: {TELLS.findall(text)}"
     assert sorted(path.name for path in handout.iterdir()) == sorted(
         [
-            *(f"{name}.ipynb" for name in NAMES),
+            *(path.name for path in NOTEBOOKS),
             "helpers.py",
             "coursework",
             "README.md",
             "requirements.txt",
         ]
     )
+
+
+def test_a_notebook_without_points_goes_out_as_it_is(handout, tmp_path):
+    """Nothing of it is an answer, and nothing that it shows answers Q1."""
+    for path in UNGRADED:
+        ours, theirs = read(path), read(handout / path.name)
+        assert [cell.id for cell in theirs.cells] == [cell.id for cell in ours.cells]
+        assert not any(cell.outputs or cell.execution_count for cell in code(theirs))
+        assert not any("sys.path" in cell.source for cell in code(theirs))
+        assert "helpers.practice(" in "".join(cell.source for cell in code(theirs))
+        for output in (output for cell in code(ours) for output in cell.outputs):
+            assert not TELLS.search(str(output.get("text", "")) + str(output.get("data", "")))
 
 
 def test_the_handouts_requirements_are_what_it_imports(handout):
