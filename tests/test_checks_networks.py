@@ -168,7 +168,10 @@ def test_output_over_time(network):
         (right[3].T, "the output has shape (8, 28): transposed; (28, 8) is needed"),
         (right[3, :5], "the output has shape (5, 8); (28, 8) is needed"),
         (right, "the output has shape (20, 28, 8), for 20 images; (28, 8) is needed, for one..."),
-        (right[3, -1], "...after the last step only; a copy of the layer with return_sequences=True..."),
+        (
+            right[3, -1],
+            "...after the last step only; a copy of the layer with return_sequences=True...",
+        ),
         (np.maximum(right[3], 0), "...behind the ReLU..."),
         ([[1], [2, 3]], "the output must be an array of numbers"),
         (right[3] + np.nan, "the output holds NaN, or values that are infinite in float32"),
