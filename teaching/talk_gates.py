@@ -225,7 +225,7 @@ def counterexample(work: Work, draw: random.Random) -> Question | None:
     return Question(
         f"Q1.3: your counterexample is {in_words(values)}. Let {name} be {value} instead. Is it still one?",
         f"{answer}: {reached(changed)}.",
-        "Which part of the LSTM's step keeps it on its side, whatever its gates are?",
+        "What in the two equations makes the difference here?",
         *reach(changed),
     )
 
