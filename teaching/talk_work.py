@@ -86,15 +86,17 @@ class Work:
     def find_networks(self, settings: Mapping[str, Any]) -> None:
         """The networks of the experiments, and those that notebook 3 works with."""
         named = experiments_in(self.answers.get("experiments"))
-        used = any(name in self.answers for name in OF_NOTEBOOK_3)
-        sheets = sheet_experiments(self.data, settings) if used else []
-        models = {each: self.model_of(each) for each in dict.fromkeys([*sheets, *named])}
-        there = {each: model for each, model in models.items() if model is not None}
-        for label, (experiment, model) in by_label(there).items():
-            self.networks[label] = Network(label, experiment, model, self.data)
         if not named:
             self.lines.append("No experiments of notebook 2 were handed in.")
-        sizes = {f"{each.family} {Size(each.units, each.layers)}" for each in there}
+        used = any(name in self.answers for name in OF_NOTEBOOK_3)
+        sheets = sheet_experiments(self.data, settings) if used else []
+        models = {}
+        for experiment in dict.fromkeys([*sheets, *named]):
+            if model := self.model_of(experiment):
+                models[experiment] = model
+        for label, (experiment, model) in by_label(models).items():
+            self.networks[label] = Network(label, experiment, model, self.data)
+        sizes = [f"{each.family} {Size(each.units, each.layers)}" for each in models]
         missing = [name for name in SHEETS if name not in sizes]
         if missing:
             self.lines.append(f"No network to ask about: {', '.join(missing)}.")
