@@ -81,6 +81,7 @@ class Work:
         self.data = data
         self.networks: dict[str, Network] = {}
         self.lines: list[str] = []
+        self.broken: dict[str, list[str]] = {}  # from what is wrong to the labels of networks
         self.find_networks(settings)
 
     def find_networks(self, settings: Mapping[str, Any]) -> None:
@@ -97,8 +98,12 @@ class Work:
         for label, (experiment, model) in by_label(models).items():
             self.networks[label] = Network(label, experiment, model, self.data)
         sizes = [f"{each.family} {Size(each.units, each.layers)}" for each in models]
+        for why, labels in self.broken.items():
+            self.lines.append(f"{', '.join(labels)} can't be used: {why}.")
         missing = [name for name in SHEETS if name not in sizes]
-        if missing:
+        if missing == SHEETS:
+            self.lines.append("No network to ask about.")
+        elif missing:
             self.lines.append(f"No network to ask about: {', '.join(missing)}.")
 
     def model_of(self, experiment: Experiment) -> Any:
@@ -109,10 +114,11 @@ class Work:
                 return None
             model = result.model
         except (Wrong, ValueError, OSError) as error:
-            self.lines.append(f"{experiment.label} can't be used: {error}.")
+            self.broken.setdefault(str(error), []).append(experiment.label)
             return None
         if not all(np.isfinite(weights).all() for weights in model.get_weights()):
-            self.lines.append(f"{experiment.label} can't be used: not all weights are numbers.")
+            why = "not all of its weights are numbers"
+            self.broken.setdefault(why, []).append(experiment.label)
             return None
         return model
 

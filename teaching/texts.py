@@ -171,31 +171,33 @@ def take(course: Path, choice: str | None = None) -> list[str]:
     Raises:
         Refused: a sheet or the rubric can't be read; nothing was taken then.
     """
-    texts = {
-        cell: some for cell, some in texts_of(course).items() if sheet_of(course, cell).exists()
-    }
-    if not texts:
+    if not (course / FOLDER).exists():
         return []
+    texts, sheets = texts_of(course), {}
     rubric = read_rubric(course / FOLDER / FILE)
-    sheets = {
-        cell: read_sheet(sheet_of(course, cell), some, rubric) for cell, some in texts.items()
-    }
+    for cell, some in texts.items():
+        if sheet_of(course, cell).exists():
+            sheets[cell] = read_sheet(sheet_of(course, cell), some, rubric)
     lines: list[str] = []
-    differ: dict[str, list[str]] = {}
     with marks.book(course) as gradebook:
         taken = Taken(course, gradebook, rubric, choice)
-        for cell, some in texts.items():
-            lines += sheets[cell].problems
-            differ[cell] = taken.all_of(sheets[cell], some)
-            lines += differ[cell]
+        for cell, sheet in sheets.items():
+            lines += sheet.problems + taken.all_of(sheet, texts[cell])
         gradebook.db.commit()
     taken.remember()
-    for cell, some in texts_of(course).items():
-        if cell in sheets:
-            lines += missing(cell, some, sheets[cell])
+    for cell, sheet in sheets.items():
+        now = [taken.now.get((cell, text.who), text) for text in texts[cell]]
+        lines += missing(cell, now, sheet)
     if choice == "gradebook" and taken.kept:
         write_sheets(course, all(sheet.hidden for sheet in sheets.values()), taken.kept)
     return lines
+
+
+class Given(NamedTuple):
+    """What a text is given."""
+
+    points: float | None
+    comment: str
 
 
 class Taken:
@@ -207,6 +209,7 @@ class Taken:
         self.course, self.gradebook, self.rubric, self.choice = course, gradebook, rubric, choice
         self.facts = marks.known(course)
         self.kept: set[str] = set()  # the rows where the gradebook's points were chosen
+        self.now: dict[tuple[str, str], Text] = {}  # what has been given, by cell and student
 
     def all_of(self, sheet: Sheet, texts: list[Text]) -> list[str]:
         """Take the entries of a sheet; returns a line for each that differs from the gradebook."""
@@ -219,32 +222,34 @@ class Taken:
 
     def one(self, text: Text, entry: Entry) -> str:
         """Take an entry; returns how it differs from what the gradebook has, '' if it has been taken."""
-        worth, said = entry.worth(self.rubric), entry.said(self.rubric)
-        new = Given(text.points if worth is None else worth, said or text.comment)
-        last = self.last(text)
+        worth, last = entry.worth(self.rubric), self.last(text)
+        new = given_by(entry, text, last, self.rubric)
         same_points = text.waits or text.points in (None, last.points, new.points)
         same_comment = text.comment in ("", last.comment, new.comment)
         if self.choice == "sheet" or (same_points and same_comment):
-            self.put(text, new, done=worth is not None)
+            if new != last or new != (text.points, text.comment) or text.waits:
+                self.put(text, new, done=worth is not None)
             return ""
         self.kept.add(text.row)
         if self.choice == "gradebook":
             return ""
         return comments_differ() if same_points else points_differ(text, new)
 
-    def last(self, text: Text) -> "Given":
+    def last(self, text: Text) -> Given:
         """What was taken from the sheet the last time."""
         taken = self.facts.get(text.who, {}).get("sheets", {})
         return Given(*taken.get(text.cell, (None, "")))
 
-    def put(self, text: Text, new: "Given", done: bool) -> None:
+    def put(self, text: Text, new: Given, done: bool) -> None:
         """Write points and comment into the gradebook."""
+        waits = not done and (text.waits or (new.points is None and bool(text.text)))
+        self.now[text.cell, text.who] = text._replace(points=new.points, waits=waits)
         submission = self.gradebook.find_submission(ASSIGNMENT, text.who)
         for notebook in submission.notebooks:
             for grade in notebook.grades:
                 if grade.name == text.cell:
                     grade.manual_score = new.points
-                    grade.needs_manual_grade = grade.needs_manual_grade and not done
+                    grade.needs_manual_grade = waits
             for comment in notebook.comments:
                 if comment.name == text.cell:
                     comment.manual_comment = new.comment or None
@@ -256,11 +261,14 @@ class Taken:
         marks.write_known(self.course, self.facts)
 
 
-class Given(NamedTuple):
-    """What a text is given."""
-
-    points: float | None
-    comment: str
+def given_by(entry: Entry, text: Text, last: Given, rubric: dict[str, Code]) -> Given:
+    """What a text is given by its row; what is empty says nothing, or takes back what the sheet has said before."""
+    points, comment = entry.worth(rubric), entry.said(rubric)
+    if points is None and (text.waits or text.points != last.points):
+        points = text.points
+    if not comment and (text.waits or text.comment != last.comment):
+        comment = text.comment
+    return Given(points, comment)
 
 
 REMEDY = "nothing is replaced; TEXTS=sheet or TEXTS=gradebook says which counts"
@@ -449,6 +457,12 @@ def filled(text: Text, before: Sheet | None) -> tuple[Entry, str]:
     return Entry(text.points, (), text.comment), "" if text.text else "no text"
 
 
+def shortest(value: float) -> str:
+    """A number as it is typed, and no other number."""
+    text = f"{value:g}"
+    return text if float(text) == value else repr(value)
+
+
 def row_of(text: Text, shown: Shown, entry: Entry, note: str) -> list[str]:
     """A line of a sheet."""
     written = PICTURE.sub("[picture]", text.text)
@@ -461,7 +475,7 @@ def row_of(text: Text, shown: Shown, entry: Entry, note: str) -> list[str]:
         "alike": f"{shown.alike:.2f}" if shown.alike else "",
         "text": written,
         "of": f"{text.most:g}",
-        "points": "" if entry.points is None else f"{entry.points:g}",
+        "points": "" if entry.points is None else shortest(entry.points),
         "codes": " ".join(entry.codes),
         "comment": entry.comment,
         "note": note,

@@ -297,6 +297,23 @@ def test_a_sheet_may_be_changed_again_and_again_and_what_formgrader_changed_sinc
     assert not differences(room, capsys) and class_of_three.given("Kim")[0] == 5
 
 
+def test_what_is_deleted_in_the_sheet_is_taken_back(class_of_three):
+    room = class_of_three.room
+    class_of_three.fill("Kim", points="2", comment="too short")
+    room.call("marks")
+    class_of_three.fill("Kim", points="", comment="")
+    room.call("marks")
+    assert class_of_three.given("Kim") == (None, "", True)
+    assert room.rows()["Kim"]["to grade by hand"] == "Q3.1"
+
+
+def test_points_with_many_digits_are_the_same_in_the_sheet(class_of_three, capsys):
+    class_of_three.room.by_hand("Kim", {Q31: 10 / 3})
+    class_of_three.room.call("texts")
+    assert not differences(class_of_three.room, capsys)
+    assert class_of_three.given("Kim")[0] == 10 / 3
+
+
 def test_a_comment_of_formgraders_is_not_replaced(class_of_three, capsys):
     class_of_three.room.by_hand("Kim", {Q31: 3}, comment="in Formgrader")
     class_of_three.fill("Kim", points="3", comment="in the sheet")
