@@ -275,7 +275,7 @@ def one_step(
         f"{whose}: {said}, and {state}_prev = {now['old']:.2f}. "
         f"What is {state} now? What of it is old, what is new?",
         f"{formula} = {now[state]:.2f}.",
-        f"Which one gate would you change so that this unit keeps {now['old']:.2f} here?",
+        f"What would you set so that this unit keeps {now['old']:.2f} here?",
         figures.curves({f"{state} of the unit": track}, "rows read", state, row),
         f"The state {state} of the unit over the rows; row {row} is marked.",
     )

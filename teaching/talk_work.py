@@ -16,6 +16,7 @@ from coursework.verdicts import Wrong
 
 MOST_IMAGES = 1000  # of the test images, among which one is chosen
 SHEETS = [f"{family} {size}" for family in ("LSTM", "GRU") for size in MODEL_SIZES]
+OF_NOTEBOOK_1 = ("q11_lstm", "q11_gru", "q12_lstm", "q12_gru", "q13_counterexample")
 OF_NOTEBOOK_3 = ("output_GRU_over_time", "q33_predictions", "q33_accuracies", "bonus_gates")
 
 
@@ -82,6 +83,8 @@ class Work:
         self.networks: dict[str, Network] = {}
         self.lines: list[str] = []
         self.broken: dict[str, list[str]] = {}  # from what is wrong to the labels of networks
+        if not any(name in self.answers for name in OF_NOTEBOOK_1):
+            self.lines.append("Nothing of Q1 was answered.")
         self.find_networks(settings)
 
     def find_networks(self, settings: Mapping[str, Any]) -> None:

@@ -62,7 +62,7 @@ def question_before(course: Path, cell: str) -> str:
     for book in marks.pages_in(course / "release" / ASSIGNMENT).values():
         for before, each in zip(book.cells, book.cells[1:], strict=False):
             if each.id == cell:
-                return str(before.source)
+                return re.sub(r"(?<!\n)\n(?!\n)", " ", before.source)  # as Markdown has it
     return ""
 
 
