@@ -52,6 +52,7 @@ LINES = TEXT.splitlines(keepends=True)
 ACCURACY, LOSS = LINES[5].split(",")[4:6]
 DAMAGED = {
     "empty": "",
+    "another thing": '"' + "x" * 200_000,
     "header alone": LINES[0],
     "other header": TEXT.replace("t_minus_4", "t_minus_3"),
     "a row less": "".join(LINES[:40] + LINES[41:]),
