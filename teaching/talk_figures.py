@@ -82,7 +82,7 @@ def bars(values: Mapping[str, float], xlabel: str) -> str:
     drawn = axes.barh(list(values), list(values.values()), color="#999999", height=0.6)
     axes.bar_label(drawn, fmt="%.4g", padding=2, fontsize=7)
     axes.invert_yaxis()
-    axes.margins(x=0.2)
+    axes.margins(x=0.3)
     small(axes, xlabel=xlabel)
     return png(figure)
 

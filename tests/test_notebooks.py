@@ -34,6 +34,7 @@ LABELS = {  # one name for one thing, on every axis
         "read out after step",
         "row of the image",
     ),
+    *("count n", "gap to the count before"),
     *("share of steps with the gate below 0.1", "share of steps with the gate above 0.9"),
 }
 POINTS = {"01_gate_settings": 30, "02_training": 50, "03_analysis": 30, "04_your_own_cell": 0}
