@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import yaml
 
+from coursework.variants import words_of
 from teaching.archives import CLOSED, File
 from teaching.handout import NAMES, UNGRADED
 
@@ -291,9 +292,9 @@ def letters(name: str) -> str:
 
 def same_person(written: str, name: str) -> bool:
     """Is a name as its bearer writes it the one that an LMS made 'doejane' of, or 'Group 1-Jane Doe'?"""
-    words = re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", written).casefold())
+    words = words_of(written)
     for made in (name, name.partition("-")[2]):
-        letters = "".join(filter(str.isalnum, unicodedata.normalize("NFKC", made).casefold()))
+        letters = "".join(words_of(made))
         if (
             words
             and len(words) <= MOST_WORDS
