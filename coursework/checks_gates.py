@@ -562,9 +562,10 @@ def _check_range(number, shown, low=0, high=1):
         return
     hint = f"{shown} lies outside [{low:g}, {high:g}], where a gate's activation lives"
     if LIKE_A_BIAS <= abs(number) <= MOST_BIAS:
-        activation = sp.N(1 / (1 + sp.exp(-number)), 3)
-        bias = sp.N(number, 3)
-        hint += f"; it looks like a bias, whose activation is σ({bias:g}) = {activation:g}"
+        rest = sp.N(1 / (1 + sp.exp(abs(number))), 3)
+        activation = f"1 - {rest:g}" if number > 0 else f"{rest:g}"
+        bias = f"{float(number):g}"
+        hint += f"; it looks like a bias, whose activation is σ({bias}) = {activation}"
     raise Wrong(hint)
 
 
