@@ -343,14 +343,19 @@ def _compare_steps(numbers, held):
     """Raise Wrong unless both cells put out the same in a step."""
     exactly = {name: as_interval(sp.Rational(number)) for name, number in numbers.items()}
     gru = float(gru_step(exactly).mid)
-    candidate = float(_on_intervals(one_unit(equations("LSTM").candidate), exactly).mid)
-    state = held["f"] * float(numbers["c_prev"]) + held["i"] * candidate
-    lstm = held["o"] * math.tanh(state)
-    if abs(gru - lstm) > 1e-9:
-        shown = ", ".join(f"{name} = {number:.4g}" for name, number in held.items())
-        raise Wrong(
-            f"{_where(numbers)}, the GRU's new h is {gru:.4f}; with {shown} the LSTM's is {lstm:.4f}"
-        )
+    lstm = _lstm_step(exactly, held)
+    if abs(gru - lstm) <= 1e-9:
+        return
+    shown = ", ".join(f"{name} = {number:.4g}" for name, number in held.items())
+    both = f"the GRU's new h is {gru:.4f}; with {shown} the LSTM's is {lstm:.4f}"
+    raise Wrong(f"{_where(numbers)}, {both}")
+
+
+def _lstm_step(exactly, held):
+    """The new h of an LSTM with these gates."""
+    candidate = _on_intervals(one_unit(equations("LSTM").candidate), exactly)
+    state = held["f"] * exactly["c_prev"] + held["i"] * candidate
+    return held["o"] * math.tanh(state.mid)
 
 
 def _where(numbers):
