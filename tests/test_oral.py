@@ -17,6 +17,7 @@ from teachers import answers
 
 import helpers
 from coursework.files import ROOT
+from coursework.practice import own_answer, own_task
 from coursework.store import stored
 from teaching import kinds, oral, sandbox, talk, talk_gates, talk_work, work
 from teaching.cells import read
@@ -222,6 +223,27 @@ def test_a_changed_gate_is_judged_by_the_mathematics(data, z_keeps):
         }
         assert question.answer.startswith("Yes" if holds else "No"), question
     assert len(seen) >= 12
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_cell_of_ones_own_is_asked_about_as_it_was_answered(data, right):
+    for student in ("Kim Lee", "Jane Doe", "Max Roe"):
+        for memory in "hc":
+            task = own_task(student, memory)
+            answer = own_answer(task)
+            wrong = {task.cell.gate_names[0]: 0.3} if isinstance(answer, dict) else "impossible"
+            given = {f"q14_{memory}": answer if right else wrong}
+            mine = talk_work.Work(given, {**SETTINGS, "student": student}, data)
+            (question, *_) = next(asked("own", mine))
+            assert f"remembers {memory}" in question.asks and question.picture
+            if not isinstance(answer, dict):
+                assert question.answer == f"It is impossible: {task.solution.why}."
+            elif right:
+                name = re.search(r"Let (\w+) be 1/2", question.asks)[1]
+                still = helpers.check_gates(task.cell, task.behaviour, {**answer, name: 0.5})
+                assert question.answer.startswith("Yes" if still else "No")
+            else:
+                assert "It lacks" in question.answer
 
 
 def test_the_picture_of_a_setting_follows_the_equations():
