@@ -427,7 +427,7 @@ def test_a_grading_leaves_the_answers_that_counted(made, tmp_path, walled):
     put(book, "playground", "")
     put(book, "parameters", 'q12_gru = {"z": 0.25}\ndata = "auto"\nseed = 0')
     with Grader(made, tmp_path / "place", options) as grader:
-        Grading(grader, "kim", None, []).pages({ONE: book})
+        Grading(grader, "kim", "", []).pages({ONE: book})
         work.keep(tmp_path / "course", "kim", grader.place / "kim")
     student, left = work.of(tmp_path / "course", "kim")
     assert student == "" and left["q12_gru"] == written({"z": 1}) and "q13_counterexample" in left
