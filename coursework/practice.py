@@ -211,9 +211,9 @@ def _own_task(person, memory):
         draft = _Draft(chance, OWN_LEVEL, names)
         cell = draft.cell(f"own {memory}", behaviour, possible, ways)
         task = Practice(0, OWN_LEVEL, cell, behaviour, can(cell, behaviour))
-        if task.solution.possible == possible and _is_as_hard(task.solution, OWN_LEVEL):
-            if own_answer(task) is not None:
-                return task
+        fits = task.solution.possible == possible and _is_as_hard(task.solution, OWN_LEVEL)
+        if fits and own_answer(task) is not None:
+            return task
 
 
 def own_answer(task: Practice) -> dict | tuple | None:
