@@ -1,6 +1,7 @@
 """What the state of a recurrent layer does later on, if it is pushed a little, or if one of its units is held."""
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from coursework.arguments import as_numbers, check_integer
 from coursework.backend import keras
@@ -46,6 +47,7 @@ class _Reader:
         return new[self.name[0]]
 
 
+@threadpool_limits.wrap(limits=1)  # a second thread of BLAS only waits, for products so small
 def push_state(
     model: keras.Model, x: np.ndarray, step: int, directions: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -90,6 +92,7 @@ def push_state(
     return np.linalg.norm(difference, axis=-1) / PUSH, np.linalg.norm(by_gates, axis=-1)
 
 
+@threadpool_limits.wrap(limits=1)
 def hold_unit(model: keras.Model, x: np.ndarray, unit: int, after: int) -> np.ndarray:
     """The output h after the last row, (N, units), when one unit's state stays what it was `after` a row.
 
