@@ -1,7 +1,6 @@
 """Figures of notebook 1."""
 
 import itertools
-import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -284,7 +283,7 @@ def plot_margins(gaps: Mapping[str, np.ndarray], bound: np.ndarray) -> Figure:
     facts = []
     for label, values in gaps.items():
         values = as_numbers(label, values, bound.shape, 0)
-        cell = re.match(r"\w+", label)[0]
+        cell, *_ = label.split(",")
         end = _first_zero(values)
         look = {"color": colors[cell], "ls": next(styles[cell])}
         axes.plot(counts[:end], values[:end], label=label, **look)
