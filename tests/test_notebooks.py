@@ -36,6 +36,8 @@ LABELS = {  # one name for one thing, on every axis
     ),
     *("count n", "gap to the count before"),
     *("share of steps with the gate below 0.1", "share of steps with the gate above 0.9"),
+    *("time step", "length of the sequence", "number of a's"),
+    "number of b's until they have caught up",
 }
 POINTS = {"01_gate_settings": 30, "02_training": 50, "03_analysis": 30, "04_your_own_cell": 0}
 DATA = {  # what each that trains says of its data
