@@ -168,7 +168,8 @@ def draw(
     if (grader.course / work.FOLDER / who).exists():
         shutil.copytree(grader.course / work.FOLDER / who, base)
     mine, handout = variant(student), grader.handouts["03_analysis"]
-    settings = {"z_keeps": mine.z_keeps, "seed": mine.seed, "epochs": epochs_of(handout)}
+    settings: dict[str, Any] = {"student": student, "z_keeps": mine.z_keeps, "seed": mine.seed}
+    settings["epochs"] = epochs_of(handout)
     source = SOURCE.format(settings=settings, people=people)
     try:
         ran = Grading(grader, who, student, []).run(

@@ -87,6 +87,15 @@ def bars(values: Mapping[str, float], xlabel: str) -> str:
     return png(figure)
 
 
+def lines(texts: Sequence[str]) -> str:
+    """Lines of text, such as the equations of a cell."""
+    figure, axes = new_figure(SIZE)
+    axes.axis("off")
+    size = min(6.5, 300 / max(map(len, texts)))  # so that the longest line fits
+    axes.text(0, 1, "\n".join(texts), va="top", family="monospace", fontsize=size, linespacing=1.6)
+    return png(figure)
+
+
 def interval(low: float, high: float, point: float, names: tuple[str, str]) -> str:
     """An interval on a line, and a point."""
     figure, axes = new_figure(SIZE)

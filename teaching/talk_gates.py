@@ -8,6 +8,7 @@ import numpy as np
 
 import helpers
 from coursework.checks_gates import as_interval, exact, gru_step, reachable_by_lstm
+from coursework.practice import ASKED, Practice, check_own_cell, own_task
 from teaching import talk_figures as figures
 from teaching.talk_work import Question, Work
 
@@ -160,6 +161,43 @@ def one_unit(cell: str, gates: dict[str, np.ndarray], x: np.ndarray, start: floa
     return np.array(states)
 
 
+# A cell of one's own -------------------------------------------------------------------------------------------------
+def own(work: Work, draw: random.Random) -> Question | None:
+    """One of the two made-up cells of a student, in a class with variants."""
+    for memory in draw.sample("hc", 2):
+        answer = work.answers.get(f"q14_{memory}")
+        if work.student and answer:
+            task = own_task(work.student, memory)
+            verdict = check_own_cell(work.student, memory, answer)
+            return about_own(task, memory, answer, all(verdict.values()), draw)
+    return None
+
+
+def about_own(
+    task: Practice, memory: str, answer: Any, right: bool, draw: random.Random
+) -> Question:
+    """A question on a made-up cell: a setting with one value changed, or why there is none."""
+    goal = ASKED[task.behaviour]
+    begins = f"Q1.4: your cell that remembers {memory} has {memory} = {task.cell.state}. "
+    possible = task.solution.possible
+    said = f"It is {'possible' if possible else 'impossible'}: {task.solution.why}."
+    if not isinstance(answer, dict):
+        asks = f"{begins}You say that nothing makes it {goal}. Is that so, and why?"
+    elif not right:
+        asks = f"{begins}To make it {goal} you set {in_words(answer)}. What does that not do?"
+        said = f"It lacks this: {helpers.check_gates(task.cell, task.behaviour, answer).hint}."
+    else:
+        name = draw.choice([name for name in answer if name != "U"] or [*answer])
+        changed = {**answer, name: 0.5}
+        verdict = helpers.check_gates(task.cell, task.behaviour, changed)
+        asks = f"{begins}To make it {goal} you set {in_words(answer)}. "
+        asks += f"Let {name} be 1/2: does the cell still do it, and why?"
+        said = f"Yes: {name} = 1/2 serves as well." if verdict else f"No: {verdict.hint}."
+    lines = repr(task.cell).splitlines()
+    further = "How does it compare with the LSTM and the GRU: which gate of theirs does that work?"
+    return Question(asks, said, further, figures.lines(lines), "The cell: " + "; ".join(lines))
+
+
 # The other convention, and the sigmoid ------------------------------------------------------------------------------
 def other_convention(work: Work, draw: random.Random) -> Question | None:
     """The GRU's setting where z = 1 means the opposite."""
@@ -263,4 +301,5 @@ MAKERS: dict[str, Callable[[Work, random.Random], Question | None]] = {
     "convention": other_convention,
     "sigmoid": sigmoid,
     "counterexample": counterexample,
+    "own": own,
 }

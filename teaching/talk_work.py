@@ -72,6 +72,7 @@ class Work:
     Attributes:
         answers: dict from name to value; what was not answered is not in it.
         z_keeps: the student's convention of z.
+        student: the name that decides the variant; "" in a class without.
         networks: dict from label to Network.
         lines: what is missing or broken, a sentence each.
     """
@@ -79,6 +80,7 @@ class Work:
     def __init__(self, answers: Mapping[str, Any], settings: Mapping[str, Any], data: Data):
         self.answers = {name: value for name, value in answers.items() if value not in MISSING}
         self.z_keeps = int(settings["z_keeps"])
+        self.student = str(settings.get("student", ""))
         self.data = data
         self.networks: dict[str, Network] = {}
         self.lines: list[str] = []

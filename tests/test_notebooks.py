@@ -47,6 +47,9 @@ DATA = {  # what each that trains says of its data
 }
 
 
+APPENDIX = "For the curious"
+
+
 def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
 
@@ -154,11 +157,22 @@ def test_it_opens_like_the_others_and_ends_with_a_summary(name):
     assert min(places) > 100, "a puzzle comes first"
     assert places == sorted(places)
     headings = re.findall(r"^## (.+)$", prose, re.M)
-    assert "Summary" in headings[-2:] and headings[-1] in ("Summary", "References")
+    after = headings[headings.index("Summary") + 1 :]
+    assert after in ([], ["References"], [APPENDIX, "References"]), after
     levels = [len(marks) for marks in re.findall(r"^(#+) ", prose, re.M)]
     assert levels.count(1) == 1
     assert all(b <= a + 1 for a, b in itertools.pairwise(levels)), "a level of headings is left out"
     assert sum(map(int, re.findall(r"^##[^\n]*\((\d+) points\)", prose, re.M))) == POINTS[name]
+
+
+def test_the_main_line_of_notebook_1_is_short_and_its_time_is_that_of_its_words():
+    prose = prose_of(BOOKS["01_gate_settings"])
+    appendix = re.search(rf"^## {APPENDIX}$.*?(?=^## )", prose, re.M | re.S)[0]
+    extra = len(appendix.split())
+    words = len(prose.split()) - extra
+    assert words <= 3300
+    minutes = [int(number) for number in re.findall(r"(\d+) minutes", prose)]
+    assert minutes == [round(words / 200), round(extra / 200)], (words, extra)
 
 
 @each_notebook

@@ -17,6 +17,7 @@ from teachers import answers
 
 import helpers
 from coursework.files import ROOT
+from coursework.practice import own_answer, own_task
 from coursework.store import stored
 from teaching import kinds, oral, sandbox, talk, talk_gates, talk_work, work
 from teaching.cells import read
@@ -224,6 +225,27 @@ def test_a_changed_gate_is_judged_by_the_mathematics(data, z_keeps):
     assert len(seen) >= 12
 
 
+@pytest.mark.parametrize("right", [True, False])
+def test_a_cell_of_ones_own_is_asked_about_as_it_was_answered(data, right):
+    for student in ("Kim Lee", "Jane Doe", "Max Roe"):
+        for memory in "hc":
+            task = own_task(student, memory)
+            answer = own_answer(task)
+            wrong = {task.cell.gate_names[0]: 0.3} if isinstance(answer, dict) else "impossible"
+            given = {f"q14_{memory}": answer if right else wrong}
+            mine = talk_work.Work(given, {**SETTINGS, "student": student}, data)
+            (question, *_) = next(asked("own", mine))
+            assert f"remembers {memory}" in question.asks and question.picture
+            if not isinstance(answer, dict):
+                assert question.answer == f"It is impossible: {task.solution.why}."
+            elif right:
+                name = re.search(r"Let (\w+) be 1/2", question.asks)[1]
+                still = helpers.check_gates(task.cell, task.behaviour, {**answer, name: 0.5})
+                assert question.answer.startswith("Yes" if still else "No")
+            else:
+                assert "It lacks" in question.answer
+
+
 def test_the_picture_of_a_setting_follows_the_equations():
     """A stored input makes both runs one; a kept state stays."""
     rows = np.linspace(-1, 1, 5)
@@ -405,7 +427,7 @@ def test_a_grading_leaves_the_answers_that_counted(made, tmp_path, walled):
     put(book, "playground", "")
     put(book, "parameters", 'q12_gru = {"z": 0.25}\ndata = "auto"\nseed = 0')
     with Grader(made, tmp_path / "place", options) as grader:
-        Grading(grader, "kim", None, []).pages({ONE: book})
+        Grading(grader, "kim", "", []).pages({ONE: book})
         work.keep(tmp_path / "course", "kim", grader.place / "kim")
     student, left = work.of(tmp_path / "course", "kim")
     assert student == "" and left["q12_gru"] == written({"z": 1}) and "q13_counterexample" in left
