@@ -22,7 +22,9 @@ from coursework.variants import variant
 from coursework.cells import equations
 from coursework.formulas import one_unit, sigmoid
 # Notebook 1: Keras layers with hand-set weights
-from coursework.hand_set import deviation_from_keras, final_state, keras_layer, measure_gate_error, wide_lstm
+from coursework.hand_set import (
+    deviation_from_keras, final_state, keras_layer, measure_gate_error, two_step_lstm, wide_lstm,
+)
 # Notebook 1: does a setting of the gates hold?
 from coursework.checks_gates import check_counterexample, check_gates
 # Two made-up cells for each student, where a class asks for that
@@ -30,7 +32,9 @@ from coursework.practice import check_own_cell, own_cell
 # Notebook 1: gates to play with
 from coursework.playground import gate_playground
 # Notebook 1: figures
-from coursework.figures_gates import plot_gate_error, plot_imitation, plot_panels, plot_reachable
+from coursework.figures_gates import (
+    plot_gate_error, plot_imitation, plot_keeping, plot_margins, plot_panels, plot_reachable,
+)
 # Notebook 2: what decides a network
 from coursework.experiment import Experiment, MODEL_SIZES, by_label, quick, recipe_for, tuned
 from coursework.training import build_model, compile_model
@@ -75,6 +79,8 @@ from coursework.cells import CELLS
 from coursework.formulas import Cell, dot, symbols
 from coursework.keras_cells import named_weights
 from coursework.properties import properties
+# Notebook 4: figures
+from coursework.figures_cells import plot_beyond, plot_cells
 # Notebook 4: questions like Q1, without end
 from coursework.practice import practice
 

@@ -57,9 +57,9 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         raise FileNotFoundError(f"{path.name} is missing: {CURE}")
     try:
         text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise _damaged("no text") from None
-    header, *rows = csv.reader(text.splitlines()) if text else [[]]
+        header, *rows = csv.reader(text.splitlines() or [""])
+    except (UnicodeDecodeError, csv.Error):
+        raise _damaged("no table") from None
     if header != HEADER or not rows or not text.endswith("\n"):
         raise _damaged("its head or its end is missing")
     if any(len(row) != len(HEADER) for row in rows):

@@ -23,6 +23,7 @@ from teaching.class_report import write_class_report
 from teaching.feedback import configure, write_feedback
 from teaching.grading import Grader
 from teaching.handout import ASSIGNMENT, NAMES, make_course, own_answers, student
+from teaching.likeness import MEASURE
 from teaching.oral import PAGE, oral
 from teaching.people import same_person
 from teaching.spread import graders
@@ -311,7 +312,7 @@ def write_texts(options: argparse.Namespace) -> int:
     print(
         f"Texts: {course / texts.FOLDER}: a .csv to fill in and a .html to read for each question"
     )
-    print(f"Alike texts follow each other. Measure: {texts.MEASURE}.")
+    print(f"Alike texts follow each other. Measure: {MEASURE}.")
     return 0
 
 

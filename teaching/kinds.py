@@ -30,6 +30,10 @@ KINDS = {
     "counterexample": Kind(
         "Q1", "One number of your counterexample is another one: is it still one?"
     ),
+    "own": Kind(
+        "Q1",
+        "The cells of your own, in a class with variants: another value, or why nothing does it?",
+    ),
     "weights": Kind("Q2", "How many numbers does a layer of yours learn, and where do they go?"),
     "gap": Kind("Q2", "Two of your networks on the same images: is one of them better?"),
     "apart": Kind("Q2", "Two of your networks read one digit: from which row on do they differ?"),

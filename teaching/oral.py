@@ -168,7 +168,8 @@ def draw(
     if (grader.course / work.FOLDER / who).exists():
         shutil.copytree(grader.course / work.FOLDER / who, base)
     mine, handout = variant(student), grader.handouts["03_analysis"]
-    settings = {"z_keeps": mine.z_keeps, "seed": mine.seed, "epochs": epochs_of(handout)}
+    settings: dict[str, Any] = {"student": student, "z_keeps": mine.z_keeps, "seed": mine.seed}
+    settings["epochs"] = epochs_of(handout)
     source = SOURCE.format(settings=settings, people=people)
     try:
         ran = Grading(grader, who, student, []).run(
@@ -208,13 +209,16 @@ def page(sheets: list[Sheet]) -> str:
 
 def section(sheet: Sheet) -> str:
     """The page of one student."""
-    title = " ".join(filter(None, [sheet.name, sheet.number and f"({sheet.number})"]))
+    number = f" ({sheet.number})" if sheet.number else ""
+    parts = [f"<section><h1>{escaped(sheet.name + number)}</h1>"]
     lines = sheet.lines[:MOST_LINES]
     if more := len(sheet.lines) - len(lines):
         lines.append(f"And {more} more lines of this kind.")
-    missing = "".join(f'<p class="missing">{escaped(line)}</p>' for line in lines)
-    articles = "".join(article(number, each) for number, each in enumerate(sheet.questions, 1))
-    return f"<section><h1>{escaped(title)}</h1>{missing}{articles}</section>"
+    for line in lines:
+        parts.append(f'<p class="missing">{escaped(line)}</p>')
+    for place, question in enumerate(sheet.questions, 1):
+        parts.append(article(place, question))
+    return "\n".join([*parts, "</section>"])
 
 
 def article(number: int, question: dict[str, str]) -> str:

@@ -17,6 +17,7 @@ from teaching.kinds import ABOUT, KINDS
 from teaching.talk_work import Question, Work
 
 HOW_MANY = 5
+ENDLESS = ["change", "step", "sigmoid"]  # kinds of which there are always more
 TRIES = 4  # of a kind that has found nothing to ask
 MAKERS = talk_gates.MAKERS | talk_networks.MAKERS
 
@@ -25,17 +26,18 @@ def sheet(work: Work, person: str) -> dict[str, Any]:
     """The questions of one student: the same for the same person and the same work."""
     draw = random.Random(hashlib.sha256(person.encode()).digest())
     lines = list(work.lines)
-    questions: list[tuple[str, Question]] = []
-    for name in order_of(draw):
-        if len(questions) < HOW_MANY and (question := asked(name, work, draw, lines)):
-            questions.append((name, question))
-    for name in ("change", "step", "sigmoid") * HOW_MANY:  # of these there are always more
-        question = asked(name, work, draw, lines) if len(questions) < HOW_MANY else None
-        if question and question.asks not in [other.asks for _, other in questions]:
-            questions.append((name, question))
-    questions.sort(key=lambda pair: ABOUT.index(KINDS[pair[0]].about))
-    found = [{"kind": name, **question._asdict()} for name, question in questions]
-    return {"questions": found, "lines": list(dict.fromkeys(lines))}
+    found: dict[str, dict[str, str]] = {}  # by what is asked
+    for name in order_of(draw) + ENDLESS * HOW_MANY:
+        question = asked(name, work, draw, lines) if len(found) < HOW_MANY else None
+        if question:
+            found.setdefault(question.asks, {"kind": name, **question._asdict()})
+    questions = sorted(found.values(), key=part_of)
+    return {"questions": questions, "lines": list(dict.fromkeys(lines))}
+
+
+def part_of(question: dict[str, str]) -> int:
+    """The place of the part of the sheet that a question is about."""
+    return ABOUT.index(KINDS[question["kind"]].about)
 
 
 def order_of(draw: random.Random) -> list[str]:

@@ -82,8 +82,17 @@ def bars(values: Mapping[str, float], xlabel: str) -> str:
     drawn = axes.barh(list(values), list(values.values()), color="#999999", height=0.6)
     axes.bar_label(drawn, fmt="%.4g", padding=2, fontsize=7)
     axes.invert_yaxis()
-    axes.margins(x=0.2)
+    axes.margins(x=0.3)
     small(axes, xlabel=xlabel)
+    return png(figure)
+
+
+def lines(texts: Sequence[str]) -> str:
+    """Lines of text, such as the equations of a cell."""
+    figure, axes = new_figure(SIZE)
+    axes.axis("off")
+    size = min(6.5, 300 / max(map(len, texts)))  # so that the longest line fits
+    axes.text(0, 1, "\n".join(texts), va="top", family="monospace", fontsize=size, linespacing=1.6)
     return png(figure)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 import helpers
 from coursework.checks_gates import as_interval, exact, gru_step, reachable_by_lstm
+from coursework.practice import ASKED, Practice, check_own_cell, own_task
 from teaching import talk_figures as figures
 from teaching.talk_work import Question, Work
 
@@ -125,18 +126,21 @@ def rule(setting: Setting) -> str:
 
 
 def two_starts(setting: Setting, values: dict[str, Any]) -> tuple[str, str]:
-    """(picture, words): one unit with this setting, from two different states; what is free changes from row to row."""
-    names = "o_prev", "o", *NAMES[setting.cell], "i"
+    """(picture, words): one unit with this setting, from two states; what is free changes from row to row."""
     rows = np.random.default_rng(0)
     x = rows.uniform(-1.5, 1.5, STEPS)
-    gates = {name: rows.uniform(0.2, 0.9, STEPS) for name in dict.fromkeys(names)}
+    gates = {}
+    for name in ("o_prev", "f", "i", "z", "r"):
+        gates[name] = rows.uniform(0.2, 0.9, STEPS)
     gates["U"] = np.ones(STEPS)
     for name, value in values.items():
         if name in gates:
             gates[name] = np.full(STEPS, float(exact(name, value)))
-    if setting.cell == "GRU" and not setting.z_keeps:
+    if not setting.z_keeps:
         gates["z"] = 1 - gates["z"]
-    lines = {f"from {start:+.1f}": one_unit(setting.cell, gates, x, start) for start in (0.9, -0.6)}
+    lines = {}
+    for start in (0.9, -0.6):
+        lines[f"from {start:+.1f}"] = one_unit(setting.cell, gates, x, start)
     state = "c" if setting.cell == "LSTM" else "h"
     alt = f"The state {state} of one unit over {STEPS} rows with this setting, from two states."
     return figures.curves(lines, "row", f"state {state}"), alt
@@ -144,17 +148,54 @@ def two_starts(setting: Setting, values: dict[str, Any]) -> tuple[str, str]:
 
 def one_unit(cell: str, gates: dict[str, np.ndarray], x: np.ndarray, start: float) -> np.ndarray:
     """The state of one unit over time, the start included: (STEPS + 1,)."""
+    lstm = cell == "LSTM"
+    keep = gates["f"] if lstm else gates["z"]
+    let = gates["i"] if lstm else 1 - gates["z"]
+    read = gates["U"] * (gates["o_prev"] if lstm else gates["r"])  # of the state before
     states = [start]
     for t in range(len(x)):
         old = states[-1]
-        if cell == "LSTM":
-            before = gates["o_prev"][t] if "o_prev" in gates else 1.0
-            g = np.tanh(x[t] + gates["U"][t] * before * np.tanh(old))
-            states.append(gates["f"][t] * old + gates["i"][t] * g)
-        else:
-            g = np.tanh(x[t] + gates["U"][t] * gates["r"][t] * old)
-            states.append(gates["z"][t] * old + (1 - gates["z"][t]) * g)
+        h = np.tanh(old) if lstm else old
+        g = np.tanh(x[t] + read[t] * h)
+        states.append(keep[t] * old + let[t] * g)
     return np.array(states)
+
+
+# A cell of one's own -------------------------------------------------------------------------------------------------
+def own(work: Work, draw: random.Random) -> Question | None:
+    """One of the two made-up cells of a student, in a class with variants."""
+    for memory in draw.sample("hc", 2):
+        answer = work.answers.get(f"q14_{memory}")
+        if work.student and answer:
+            task = own_task(work.student, memory)
+            verdict = check_own_cell(work.student, memory, answer)
+            return about_own(task, memory, answer, all(verdict.values()), draw)
+    return None
+
+
+def about_own(
+    task: Practice, memory: str, answer: Any, right: bool, draw: random.Random
+) -> Question:
+    """A question on a made-up cell: a setting with one value changed, or why there is none."""
+    goal = ASKED[task.behaviour]
+    begins = f"Q1.4: your cell that remembers {memory} has {memory} = {task.cell.state}. "
+    possible = task.solution.possible
+    said = f"It is {'possible' if possible else 'impossible'}: {task.solution.why}."
+    if not isinstance(answer, dict):
+        asks = f"{begins}You say that nothing makes it {goal}. Is that so, and why?"
+    elif not right:
+        asks = f"{begins}To make it {goal} you set {in_words(answer)}. What does that not do?"
+        said = f"It lacks this: {helpers.check_gates(task.cell, task.behaviour, answer).hint}."
+    else:
+        name = draw.choice([name for name in answer if name != "U"] or [*answer])
+        changed = {**answer, name: 0.5}
+        verdict = helpers.check_gates(task.cell, task.behaviour, changed)
+        asks = f"{begins}To make it {goal} you set {in_words(answer)}. "
+        asks += f"Let {name} be 1/2: does the cell still do it, and why?"
+        said = f"Yes: {name} = 1/2 serves as well." if verdict else f"No: {verdict.hint}."
+    lines = repr(task.cell).splitlines()
+    further = "How does it compare with the LSTM and the GRU: which gate of theirs does that work?"
+    return Question(asks, said, further, figures.lines(lines), "The cell: " + "; ".join(lines))
 
 
 # The other convention, and the sigmoid ------------------------------------------------------------------------------
@@ -183,20 +224,22 @@ def other_convention(work: Work, draw: random.Random) -> Question | None:
 def sigmoid(work: Work, draw: random.Random) -> Question | None:
     """How much of a state is left if its gate is a sigmoid."""
     bias, rows = draw.choice((2, 3, 4, 5, 6)), draw.randrange(8, 29)
-    cell = draw.choice(("LSTM", "GRU"))
-    gate, state = ("f", "c") if cell == "LSTM" else ("z", "h")
+    cell, gate, state = draw.choice((("LSTM", "f", "c"), ("GRU", "z", "h")))
     setting = work.answers.get(f"q12_{cell.lower()}")
     begins = f"Q1.2 takes {gate} = 1"
     if isinstance(setting, dict) and gate in setting and work.z_keeps:
         begins = f"Q1.2: you set {gate} = {shown(setting[gate])}"
     kept = 1 / (1 + np.exp(-bias))
     left = kept ** np.arange(29)
+    enough = -np.log(2 ** (1 / 28) - 1)  # sigma of it, 28 times, is 1/2
+    asks = f"{begins} to keep the {cell}'s {state}. A trained gate is a sigmoid; "
+    asks += f"let its input be {bias} in every row. About how much of {state} is left "
+    asks += f"after {rows} rows: all of it, half, or next to nothing?"
+    further = "How large must the input be for half of it to be left after 28 rows?"
     return Question(
-        f"{begins} to keep the {cell}'s {state}. A trained gate is a sigmoid; let its input be {bias} in every row. "
-        f"About how much of {state} is left after {rows} rows: all of it, half, or next to nothing?",
+        asks,
         f"sigma({bias}) = {kept:.4f}, and {kept:.4f}^{rows} = {left[rows]:.3f}.",
-        f"How large must the input be for half of it to be left after 28 rows? (sigma^-1(2^(-1/28)) = "
-        f"{-np.log(2 ** (1 / 28) - 1):.2f})",
+        f"{further} ({enough:.2f})",
         figures.curves({f"sigma({bias})^rows": left}, "rows", f"share of {state}", rows),
         f"The share of {state} that is left, over the number of rows, with row {rows} marked.",
     )
@@ -225,7 +268,7 @@ def counterexample(work: Work, draw: random.Random) -> Question | None:
     return Question(
         f"Q1.3: your counterexample is {in_words(values)}. Let {name} be {value} instead. Is it still one?",
         f"{answer}: {reached(changed)}.",
-        "Which part of the LSTM's step keeps it on its side, whatever its gates are?",
+        "What in the two equations makes the difference here?",
         *reach(changed),
     )
 
@@ -258,4 +301,5 @@ MAKERS: dict[str, Callable[[Work, random.Random], Question | None]] = {
     "convention": other_convention,
     "sigmoid": sigmoid,
     "counterexample": counterexample,
+    "own": own,
 }

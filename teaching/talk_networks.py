@@ -105,22 +105,34 @@ def early(work: Work, draw: random.Random) -> Question | None:
     network = single(work, draw)
     if network is None:
         return None
-    back, steps = draw.choice((2, 3, 4)), network.x.shape[1]
-    read = float((network.classes[:, steps - 1 - back] == network.y).mean())
-    full = float((network.classes[:, -1] == network.y).mean())
+    back = draw.choice((2, 3, 4))
+    row = network.x.shape[1] - back
     erased = helpers.erase_last(network.x, back)
-    blanked = float((helpers.predictions_of(network.model, erased) == network.y).mean())
-    more = "More" if blanked > read else "Less" if blanked < read else "The same"
+    read = share(network.classes[:, row - 1], network.y)
+    full = share(network.classes[:, -1], network.y)
+    blanked = share(helpers.predictions_of(network.model, erased), network.y)
     values = {f"read at T - {back}": read, f"last {back} blank, read at T": blanked}
+    values["all rows, at T"] = full
+    more = "The same"
+    if blanked != read:
+        more = "More" if blanked > read else "Less"
+    asks = f"Your {network.label}, read at T - {back}, gets {read:.3f} of {len(network.y):,} "
+    asks += f"test images right. Now the last {back} rows of each image are blanked, "
+    asks += f"and it reads to the end: more or less than {read:.3f}?"
+    further = f"The ink of {back} rows is worth {full - blanked:+.3f}, "
+    further += f"their steps {blanked - read:+.3f}: what is in a step without ink?"
     return Question(
-        f"Your {network.label}, read at T - {back}, gets {read:.3f} of {len(network.y):,} test images right. Now the "
-        f"last {back} rows of each image are blanked, and it reads to the end: more or less than {read:.3f}?",
+        asks,
         f"{more}: {blanked:.3f}. At T with all rows it is {full:.3f}.",
-        f"The ink of {back} rows is worth {full - blanked:+.3f}, their steps {blanked - read:+.3f}: what is in a step "
-        f"without ink?",
-        figures.bars({**values, "all rows, at T": full}, "share that is right"),
+        further,
+        figures.bars(values, "share that is right"),
         f"Bars: {read:.3f} read early, {blanked:.3f} with blank rows, {full:.3f} with all rows.",
     )
+
+
+def share(classes: np.ndarray, truth: np.ndarray) -> float:
+    """The share of images that are read right."""
+    return float((classes == truth).mean())
 
 
 def leave(work: Work, draw: random.Random) -> Question | None:
@@ -170,19 +182,23 @@ def longer(work: Work, draw: random.Random) -> Question | None:
     network = single(work, draw)
     if network is None:
         return None
-    more, steps = draw.choice(BLANK), network.x.shape[1]
-    longer_images = np.pad(network.x, ((0, 0), (0, more), (0, 0)))
-    classes = read_out(network.model, layer_outputs(network.layer, longer_images)).argmax(-1)
-    right = classes[:, -1] == network.y
     image = chosen(draw, network.classes[:, -1] == network.y)
     if image is None:
         return None
-    final, before = int(classes[image, -1]), (network.classes[:, -1] == network.y).mean()
+    more, steps = draw.choice(BLANK), network.x.shape[1]
+    images = np.pad(network.x, ((0, 0), (0, more), (0, 0)))
+    states = layer_outputs(network.layer, images)
+    classes = read_out(network.model, states).argmax(-1)
+    before = share(network.classes[:, -1], network.y)
+    now = share(classes[:, -1], network.y)
+    asks = f"Your {network.label} gets this {network.y[image]} (test image {image}) right "
+    asks += f"after {steps} rows. Now {more} blank rows follow. What does it answer then? "
+    asks += "And how many of all images are still right, about?"
+    answer = f"{classes[image, -1]}; of {len(images):,} images {now:.3f} are right, "
     return Question(
-        f"Your {network.label} gets this {network.y[image]} (test image {image}) right after {steps} rows. Now {more} "
-        f"blank rows follow. What does it answer then? And how many of all images are still right, about?",
-        f"{final}; of {len(right):,} images {right.mean():.3f} are right, before {before:.3f}.",
-        "Nothing was read in these rows: what moved? What in the training would have to be different?",
+        asks,
+        f"{answer}before {before:.3f}.",
+        "Nothing was read in these rows: what moved? What in the training would have to differ?",
         figures.reading(network.x[image], {network.label: classes[image]}, steps),
         f"The digit, and the class read after each of {steps + more} rows; row {steps} is marked.",
     )
@@ -224,23 +240,28 @@ def step(work: Work, draw: random.Random) -> Question | None:
     image, row = draw.randrange(len(network.x)), draw.randrange(8, 24)
     traced = helpers.trace(network.model, network.x[image : image + 1])
     state = "c" if "c" in traced else "h"
-    moves = np.abs(np.diff(traced[state][0], axis=0))[row - 2]
+    states = np.pad(traced[state][0], ((1, 0), (0, 0)))  # from the zero state on
+    moves = np.abs(states[row] - states[row - 1])
     unit = int(draw.choice(list(np.argsort(moves)[-8:])))  # one that moves
-    now = {name: float(values[0, row - 1, unit]) for name, values in traced.items()}
-    track = np.r_[0, traced[state][0, :, unit]]
+    now = {}
+    for name, values in traced.items():
+        now[name] = float(values[0, row - 1, unit])
+    now["old"] = float(states[row - 1, unit])
     whose = f"Your {network.label}, unit {unit + 1}, at row {row} of test image {image}"
-    return one_step(whose, state, now | {"old": float(track[row - 1])}, track, row)
+    return one_step(whose, state, now, states[:, unit], row)
 
 
 def drawn_step(draw: random.Random) -> Question:
     """The same with numbers that are nobody's, for who has no network."""
-    state = draw.choice("ch")
-    now = {name: draw.randrange(5, 96) / 100 for name in "fiz"}
-    now |= {name: draw.randrange(-90, 91) / 100 for name in ("g", "old")}
-    keeps, lets = (now["f"], now["i"]) if state == "c" else (now["z"], 1 - now["z"])
-    now[state] = keeps * now["old"] + lets * now["g"]
-    cell = "LSTM" if state == "c" else "GRU"
-    return one_step(f"One unit of some {cell}", state, now, np.array([now["old"], now[state]]), 1)
+    keeps, lets = draw.randrange(5, 96) / 100, draw.randrange(5, 96) / 100
+    old, g = draw.randrange(-90, 91) / 100, draw.randrange(-90, 91) / 100
+    if draw.random() < 0.5:
+        whose, state, lets = "One unit of some GRU", "h", 1 - keeps
+    else:
+        whose, state = "One unit of some LSTM", "c"
+    new = keeps * old + lets * g
+    now = {"f": keeps, "z": keeps, "i": lets, "g": g, "old": old, state: new}
+    return one_step(whose, state, now, np.array([old, new]), 1)
 
 
 def one_step(
@@ -254,7 +275,7 @@ def one_step(
         f"{whose}: {said}, and {state}_prev = {now['old']:.2f}. "
         f"What is {state} now? What of it is old, what is new?",
         f"{formula} = {now[state]:.2f}.",
-        f"Which one gate would you change so that this unit keeps {now['old']:.2f} here?",
+        f"What would you set so that this unit keeps {now['old']:.2f} here?",
         figures.curves({f"{state} of the unit": track}, "rows read", state, row),
         f"The state {state} of the unit over the rows; row {row} is marked.",
     )

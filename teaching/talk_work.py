@@ -16,6 +16,7 @@ from coursework.verdicts import Wrong
 
 MOST_IMAGES = 1000  # of the test images, among which one is chosen
 SHEETS = [f"{family} {size}" for family in ("LSTM", "GRU") for size in MODEL_SIZES]
+OF_NOTEBOOK_1 = ("q11_lstm", "q11_gru", "q12_lstm", "q12_gru", "q13_counterexample")
 OF_NOTEBOOK_3 = ("output_GRU_over_time", "q33_predictions", "q33_accuracies", "bonus_gates")
 
 
@@ -71,6 +72,7 @@ class Work:
     Attributes:
         answers: dict from name to value; what was not answered is not in it.
         z_keeps: the student's convention of z.
+        student: the name that decides the variant; "" in a class without.
         networks: dict from label to Network.
         lines: what is missing or broken, a sentence each.
     """
@@ -78,25 +80,35 @@ class Work:
     def __init__(self, answers: Mapping[str, Any], settings: Mapping[str, Any], data: Data):
         self.answers = {name: value for name, value in answers.items() if value not in MISSING}
         self.z_keeps = int(settings["z_keeps"])
+        self.student = str(settings.get("student", ""))
         self.data = data
         self.networks: dict[str, Network] = {}
         self.lines: list[str] = []
+        self.broken: dict[str, list[str]] = {}  # from what is wrong to the labels of networks
+        if not any(name in self.answers for name in OF_NOTEBOOK_1):
+            self.lines.append("Nothing of Q1 was answered.")
         self.find_networks(settings)
 
     def find_networks(self, settings: Mapping[str, Any]) -> None:
         """The networks of the experiments, and those that notebook 3 works with."""
         named = experiments_in(self.answers.get("experiments"))
-        used = any(name in self.answers for name in OF_NOTEBOOK_3)
-        sheets = sheet_experiments(self.data, settings) if used else []
-        models = {each: self.model_of(each) for each in dict.fromkeys([*sheets, *named])}
-        there = {each: model for each, model in models.items() if model is not None}
-        for label, (experiment, model) in by_label(there).items():
-            self.networks[label] = Network(label, experiment, model, self.data)
         if not named:
             self.lines.append("No experiments of notebook 2 were handed in.")
-        sizes = {f"{each.family} {Size(each.units, each.layers)}" for each in there}
+        used = any(name in self.answers for name in OF_NOTEBOOK_3)
+        sheets = sheet_experiments(self.data, settings) if used else []
+        models = {}
+        for experiment in dict.fromkeys([*sheets, *named]):
+            if model := self.model_of(experiment):
+                models[experiment] = model
+        for label, (experiment, model) in by_label(models).items():
+            self.networks[label] = Network(label, experiment, model, self.data)
+        sizes = [f"{each.family} {Size(each.units, each.layers)}" for each in models]
+        for why, labels in self.broken.items():
+            self.lines.append(f"{', '.join(labels)} can't be used: {why}.")
         missing = [name for name in SHEETS if name not in sizes]
-        if missing:
+        if missing == SHEETS:
+            self.lines.append("No network to ask about.")
+        elif missing:
             self.lines.append(f"No network to ask about: {', '.join(missing)}.")
 
     def model_of(self, experiment: Experiment) -> Any:
@@ -107,10 +119,11 @@ class Work:
                 return None
             model = result.model
         except (Wrong, ValueError, OSError) as error:
-            self.lines.append(f"{experiment.label} can't be used: {error}.")
+            self.broken.setdefault(str(error), []).append(experiment.label)
             return None
         if not all(np.isfinite(weights).all() for weights in model.get_weights()):
-            self.lines.append(f"{experiment.label} can't be used: not all weights are numbers.")
+            why = "not all of its weights are numbers"
+            self.broken.setdefault(why, []).append(experiment.label)
             return None
         return model
 

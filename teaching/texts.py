@@ -5,28 +5,24 @@ program. What the gradebook says otherwise is never replaced without a word.
 """
 
 import hashlib
-import html
-import itertools
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from nbgrader.api import Grade, Gradebook
-from scipy.cluster.hierarchy import leaves_list, linkage
-from scipy.spatial.distance import squareform
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from coursework.files import write_text
 from teaching import Refused, marks
 from teaching.cells import STUB
 from teaching.cleaning import PICTURE
 from teaching.handout import ASSIGNMENT
+from teaching.likeness import in_order
 from teaching.rubric import FILE, Code, column, number, read_rubric, typed
 from teaching.tables import Table, read_table, safe, write_table
+from teaching.texts_page import Shown, page_of
 
 FOLDER = "texts"
 HEADER = ("row", "student", "alike", "text", "of", "points", "codes", "comment", "note")
@@ -35,16 +31,6 @@ LETTERS = (
 )
 CODE = re.compile(rf"([{LETTERS}]{{9}})-([{LETTERS}]{{4}})")
 MOST_CELL = 30_000  # characters of a cell; Excel takes 32,767
-MOST_ALIKE = 3000  # texts that are put in order together
-MOST_OPTIMAL = 600  # of these, until which neighbours are the best that the tree allows
-MEASURE = (
-    "cosine of the counts of pieces of 3 to 5 letters, rare ones counting more; average linkage"
-)
-PAGE = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>{title}</title>
-<style>body {{ font: 16px/1.5 sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; color: #222 }}
-td, th {{ padding: .1rem .6rem; vertical-align: top; text-align: left }}
-.text {{ white-space: pre-wrap; overflow-wrap: anywhere }} img {{ max-width: 100% }}
-article {{ border-top: 1px solid #999; margin-top: 1.5rem }} h2 {{ font-size: 1rem }}</style><main>"""
 
 
 Line = dict[str, str]  # of a sheet, by the names of its columns
@@ -185,31 +171,33 @@ def take(course: Path, choice: str | None = None) -> list[str]:
     Raises:
         Refused: a sheet or the rubric can't be read; nothing was taken then.
     """
-    texts = {
-        cell: some for cell, some in texts_of(course).items() if sheet_of(course, cell).exists()
-    }
-    if not texts:
+    if not (course / FOLDER).exists():
         return []
+    texts, sheets = texts_of(course), {}
     rubric = read_rubric(course / FOLDER / FILE)
-    sheets = {
-        cell: read_sheet(sheet_of(course, cell), some, rubric) for cell, some in texts.items()
-    }
+    for cell, some in texts.items():
+        if sheet_of(course, cell).exists():
+            sheets[cell] = read_sheet(sheet_of(course, cell), some, rubric)
     lines: list[str] = []
-    differ: dict[str, list[str]] = {}
     with marks.book(course) as gradebook:
         taken = Taken(course, gradebook, rubric, choice)
-        for cell, some in texts.items():
-            lines += sheets[cell].problems
-            differ[cell] = taken.all_of(sheets[cell], some)
-            lines += differ[cell]
+        for cell, sheet in sheets.items():
+            lines += sheet.problems + taken.all_of(sheet, texts[cell])
         gradebook.db.commit()
     taken.remember()
-    for cell, some in texts_of(course).items():
-        if cell in sheets:
-            lines += missing(cell, some, sheets[cell])
+    for cell, sheet in sheets.items():
+        now = [taken.now.get((cell, text.who), text) for text in texts[cell]]
+        lines += missing(cell, now, sheet)
     if choice == "gradebook" and taken.kept:
         write_sheets(course, all(sheet.hidden for sheet in sheets.values()), taken.kept)
     return lines
+
+
+class Given(NamedTuple):
+    """What a text is given."""
+
+    points: float | None
+    comment: str
 
 
 class Taken:
@@ -221,6 +209,7 @@ class Taken:
         self.course, self.gradebook, self.rubric, self.choice = course, gradebook, rubric, choice
         self.facts = marks.known(course)
         self.kept: set[str] = set()  # the rows where the gradebook's points were chosen
+        self.now: dict[tuple[str, str], Text] = {}  # what has been given, by cell and student
 
     def all_of(self, sheet: Sheet, texts: list[Text]) -> list[str]:
         """Take the entries of a sheet; returns a line for each that differs from the gradebook."""
@@ -233,28 +222,37 @@ class Taken:
 
     def one(self, text: Text, entry: Entry) -> str:
         """Take an entry; returns how it differs from what the gradebook has, '' if it has been taken."""
-        points, comment = entry.worth(self.rubric), entry.said(self.rubric)
-        last = self.facts.get(text.who, {}).get("sheets", {}).get(text.cell, [None, ""])
-        new = (text.points if points is None else points, comment or text.comment)
-        free = text.waits or text.points in (None, last[0], new[0])
-        free = free and text.comment in ("", last[1], new[1])
-        if not free and self.choice != "sheet":
-            self.kept.add(text.row)
-            return "" if self.choice == "gradebook" else difference(text, new)
-        self.put(text, new, points is not None)
-        return ""
+        worth, last = entry.worth(self.rubric), self.last(text)
+        new = given_by(entry, text, last, self.rubric)
+        same_points = text.waits or text.points in (None, last.points, new.points)
+        same_comment = text.comment in ("", last.comment, new.comment)
+        if self.choice == "sheet" or (same_points and same_comment):
+            if new != last or new != (text.points, text.comment) or text.waits:
+                self.put(text, new, done=worth is not None)
+            return ""
+        self.kept.add(text.row)
+        if self.choice == "gradebook":
+            return ""
+        return comments_differ() if same_points else points_differ(text, new)
 
-    def put(self, text: Text, new: tuple[float | None, str], done: bool) -> None:
+    def last(self, text: Text) -> Given:
+        """What was taken from the sheet the last time."""
+        taken = self.facts.get(text.who, {}).get("sheets", {})
+        return Given(*taken.get(text.cell, (None, "")))
+
+    def put(self, text: Text, new: Given, done: bool) -> None:
         """Write points and comment into the gradebook."""
+        waits = not done and (text.waits or (new.points is None and bool(text.text)))
+        self.now[text.cell, text.who] = text._replace(points=new.points, waits=waits)
         submission = self.gradebook.find_submission(ASSIGNMENT, text.who)
         for notebook in submission.notebooks:
             for grade in notebook.grades:
                 if grade.name == text.cell:
-                    grade.manual_score = new[0]
-                    grade.needs_manual_grade = grade.needs_manual_grade and not done
+                    grade.manual_score = new.points
+                    grade.needs_manual_grade = waits
             for comment in notebook.comments:
                 if comment.name == text.cell:
-                    comment.manual_comment = new[1] or None
+                    comment.manual_comment = new.comment or None
         known = self.facts.setdefault(text.who, {})
         known["sheets"] = known.get("sheets", {}) | {text.cell: list(new)}
 
@@ -263,12 +261,27 @@ class Taken:
         marks.write_known(self.course, self.facts)
 
 
-def difference(text: Text, new: tuple[float | None, str]) -> str:
+def given_by(entry: Entry, text: Text, last: Given, rubric: dict[str, Code]) -> Given:
+    """What a text is given by its row; what is empty says nothing, or takes back what the sheet has said before."""
+    points, comment = entry.worth(rubric), entry.said(rubric)
+    if points is None and (text.waits or text.points != last.points):
+        points = text.points
+    if not comment and (text.waits or text.comment != last.comment):
+        comment = text.comment
+    return Given(points, comment)
+
+
+REMEDY = "nothing is replaced; TEXTS=sheet or TEXTS=gradebook says which counts"
+
+
+def points_differ(text: Text, new: Given) -> str:
     """How a sheet differs from the gradebook, and what to do."""
-    remedy = "nothing is replaced; TEXTS=sheet or TEXTS=gradebook says which counts"
-    if text.points != new[0] and not text.waits:
-        return f"the sheet says {new[0]:g}, the gradebook {text.points:g}: {remedy}"
-    return f"the sheet and the gradebook have different comments: {remedy}"
+    return f"the sheet says {new.points:g}, the gradebook {text.points:g}: {REMEDY}"
+
+
+def comments_differ() -> str:
+    """The same of comments."""
+    return f"the sheet and the gradebook have different comments: {REMEDY}"
 
 
 def sheet_of(course: Path, cell: str) -> Path:
@@ -371,9 +384,7 @@ def write(course: Path, anonymous: bool) -> list[str]:
     return lines + [f"{path}: the sheet as it was" for path in before]
 
 
-def write_sheets(
-    course: Path, anonymous: bool, reset: frozenset[str] | set[str] = frozenset()
-) -> list[Path]:
+def write_sheets(course: Path, anonymous: bool, reset: Collection[str] = ()) -> list[Path]:
     """Write a sheet and a page for each text question; the rows in `reset` get what the gradebook has.
 
     Returns where the sheets of before lie of which not all is in the new ones.
@@ -382,18 +393,30 @@ def write_sheets(
     for cell, texts in texts_of(course).items():
         path = sheet_of(course, cell)
         before = read_sheet(path, texts, rubric) if path.exists() else None
-        ordered, alike = in_order(texts)
-        rows = []
-        for text, share in zip(ordered, alike, strict=True):
+        rows, seen = [], []
+        for text, alike in ordered(texts):
             entry, note = filled(text, None if text.row in reset else before)
-            rows.append(row_of(text, share, entry, note, anonymous))
+            name = "" if anonymous else text.name
+            seen.append(Shown(f"{text.row}-{text.version}", name, text.text, alike))
+            rows.append(row_of(text, seen[-1], entry, note))
         if before:
             copy = shutil.copy(path, path.with_name(f"{cell}-before.csv"))
             copies += [Path(copy)] if before.problems else []
         write_table(path, HEADER, rows, separator_of(path))
-        page = page_of(course, cell, ordered, alike, rubric, anonymous)
-        write_text(path.with_suffix(".html"), page)
+        write_text(path.with_suffix(".html"), page_of(course, cell, seen, rubric))
     return copies
+
+
+def ordered(texts: list[Text]) -> Iterator[tuple[Text, float]]:
+    """(text, how alike it is to the one before it), alike ones together; who wrote none comes last."""
+    by_code = sorted(texts, key=lambda text: text.row)  # whatever their names are
+    written = [text for text in by_code if text.text]
+    order, alike = in_order([text.text for text in written])
+    for place, share in zip(order, alike, strict=True):
+        yield written[place], share
+    for text in by_code:
+        if not text.text:
+            yield text, 0.0
 
 
 def separator_of(path: Path) -> str:
@@ -434,105 +457,27 @@ def filled(text: Text, before: Sheet | None) -> tuple[Entry, str]:
     return Entry(text.points, (), text.comment), "" if text.text else "no text"
 
 
-def row_of(text: Text, share: float, entry: Entry, note: str, anonymous: bool) -> list[str]:
+def shortest(value: float) -> str:
+    """A number as it is typed, and no other number."""
+    text = f"{value:g}"
+    return text if float(text) == value else repr(value)
+
+
+def row_of(text: Text, shown: Shown, entry: Entry, note: str) -> list[str]:
     """A line of a sheet."""
-    name = "" if anonymous else safe(text.name)
-    points = "" if entry.points is None else f"{entry.points:g}"
-    alike = f"{share:.2f}" if share else ""
     written = PICTURE.sub("[picture]", text.text)
     if len(written) > MOST_CELL:
-        written, note = written[:MOST_CELL], f"{note} the whole text is on the page".strip()
-    cells = [name, alike, safe(written), f"{text.most:g}", points]
-    cells += [" ".join(entry.codes), safe(entry.comment), safe(note)]
-    return [f"{text.row}-{text.version}", *cells]
-
-
-def in_order(texts: list[Text]) -> tuple[list[Text], list[float]]:
-    """(the texts so that neighbours are alike, how alike each is to the one before it); who wrote none comes last."""
-    written = sorted((text for text in texts if text.text), key=lambda text: text.row)
-    ordered: list[Text] = []
-    alike: list[float] = []
-    for start in range(0, len(written), MOST_ALIKE):
-        some = written[start : start + MOST_ALIKE]
-        likeness = likenesses([text.text for text in some])
-        order = leaves(likeness)
-        ordered += [some[place] for place in order]
-        alike += [0.0, *(float(likeness[a, b]) for a, b in itertools.pairwise(order))]
-    empty = sorted((text for text in texts if not text.text), key=lambda text: text.row)
-    return ordered + empty, alike + [0.0] * len(empty)
-
-
-def likenesses(texts: list[str]) -> np.ndarray:
-    """How alike texts are, by MEASURE: (N, N), from 0 to 1."""
-    pieces = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True)
-    try:
-        counts = pieces.fit_transform([PICTURE.sub(" ", text) for text in texts])
-    except ValueError:  # no text has a piece
-        return np.eye(len(texts))
-    return np.clip((counts @ counts.T).toarray(), 0, 1)
-
-
-def leaves(likeness: np.ndarray) -> list[int]:
-    """The order of texts in a tree of those that are alike."""
-    if len(likeness) < 3:
-        return list(range(len(likeness)))
-    distance = 1 - likeness
-    np.fill_diagonal(distance, 0)
-    best = len(likeness) <= MOST_OPTIMAL
-    tree = linkage(squareform(distance, checks=False), "average", optimal_ordering=best)
-    return [int(place) for place in leaves_list(tree)]
-
-
-# The page ------------------------------------------------------------------------------------------------------------
-def page_of(
-    course: Path,
-    cell: str,
-    texts: list[Text],
-    alike: list[float],
-    rubric: dict[str, Code],
-    anonymous: bool,
-) -> str:
-    """A page with all texts of a question, in the order of its sheet."""
-    title = html.escape(marks.question_of(cell))
-    parts = [PAGE.format(title=title), f"<h1>{title}</h1>"]
-    parts.append(f'<div class="text">{html.escape(question_before(course, cell))}</div>')
-    codes = "".join(
-        f"<tr><th>{html.escape(name)}</th><td>{code.points:g}</td><td>{html.escape(code.sentence)}</td></tr>"
-        for name, code in rubric.items()
-    )
-    parts.append(f"<details><summary>Codes of {FILE}</summary><table>{codes}</table></details>")
-    parts.append(f"<p>Alike texts follow each other. Measure: {MEASURE}.</p>")
-    for text, share in zip(texts, alike, strict=True):
-        if text.text:
-            parts.append(article(text, share, anonymous))
-    empty = [text.row if anonymous else text.name for text in texts if not text.text]
-    if empty:
-        parts.append(f"<p>No text: {html.escape(', '.join(empty))}.</p>")
-    return "\n".join([*parts, "</main></html>"])
-
-
-def question_before(course: Path, cell: str) -> str:
-    """What the hand-out asks above an answer."""
-    for book in marks.pages_in(course / "release" / ASSIGNMENT).values():
-        for before, each in zip(book.cells, book.cells[1:], strict=False):
-            if each.id == cell:
-                return str(before.source)
-    return ""
-
-
-def article(text: Text, share: float, anonymous: bool) -> str:
-    """A text with its row's code."""
-    name = "" if anonymous else f" {text.name}"
-    alike = f", {share:.2f} like the one above" if share else ""
-    title = html.escape(f"{text.row}-{text.version}{name}{alike}")
-    return f'<article><h2>{title}</h2><div class="text">{shown(text.text)}</div></article>'
-
-
-def shown(text: str) -> str:
-    """A text as it was typed, with its pictures."""
-    parts, end = [], 0
-    for match in PICTURE.finditer(text):
-        source = re.sub(r"\s", "", match[0])
-        parts += [html.escape(text[end : match.start()]), f'<img alt="" src="{source}">']
-        end = match.end()
-    return "".join([*parts, html.escape(text[end:])])
+        written = written[:MOST_CELL]
+        note = f"{note} the whole text is on the page".strip()
+    cells = {
+        "row": shown.row,
+        "student": shown.who,
+        "alike": f"{shown.alike:.2f}" if shown.alike else "",
+        "text": written,
+        "of": f"{text.most:g}",
+        "points": "" if entry.points is None else shortest(entry.points),
+        "codes": " ".join(entry.codes),
+        "comment": entry.comment,
+        "note": note,
+    }
+    return [safe(cells[name]) for name in HEADER]

@@ -14,11 +14,14 @@ MOST_MODELS = 64 * 2**20  # bytes of a student's own models that are kept
 
 def write_answers(base: Path, student: str | None, chosen: dict[str, dict[str, str]]) -> None:
     """Leave the answers that counted in the folder of a grading: by check, by name, as expressions."""
-    answers = {name: value for values in chosen.values() for name, value in values.items()}
-    short = {name: value for name, value in answers.items() if len(value) <= MOST_ANSWER}
-    facts = {"student": student or "", "answers": short}
+    answers = {}
+    for values in chosen.values():
+        for name, value in values.items():
+            if len(value) <= MOST_ANSWER:
+                answers[name] = value
+    facts = json.dumps({"student": student or "", "answers": answers})
     base.mkdir(parents=True, exist_ok=True)
-    (base / ANSWERS).write_text(json.dumps(facts), encoding="utf-8")
+    (base / ANSWERS).write_text(facts, encoding="utf-8")
 
 
 def left_in(base: Path, ours: set[str]) -> dict[str, bytes]:

@@ -11,6 +11,7 @@ from teachers import OTHER, TEXT, THREE, answers
 
 from teaching import marks, texts
 from teaching.handout import ASSIGNMENT
+from teaching.likeness import in_order
 from teaching.rubric import read_rubric
 from teaching.tables import read_table
 
@@ -84,19 +85,11 @@ def test_alike_texts_follow_each_other(class_of_three):
 
 
 def test_the_order_is_that_of_the_texts_and_not_of_the_names():
-    def text(who, words):
-        return texts.Text("q31-answer", who, who, words, 5, None, "", True)
-
-    words = [
-        "all rows share weights",
-        "all rows share their weights",
-        "pixels are apart",
-        "pixels stand apart",
-    ]
-    for names in ("abcd", "dacb"):
-        some = [text(name, each) for name, each in zip(names, words, strict=True)]
-        ordered, alike = texts.in_order(some)
-        said = [each.text[:3] for each in ordered]
+    words = ["all rows share weights", "all rows share their weights"]
+    words += ["pixels are apart", "pixels stand apart"]
+    for places in ((0, 1, 2, 3), (3, 0, 2, 1)):
+        order, alike = in_order([words[place] for place in places])
+        said = [words[places[place]][:3] for place in order]
         assert said in (["all", "all", "pix", "pix"], ["pix", "pix", "all", "all"])
         assert alike[1] > alike[2] < alike[3]
 
@@ -302,6 +295,23 @@ def test_a_sheet_may_be_changed_again_and_again_and_what_formgrader_changed_sinc
         "Kim", points="", comment="for 3"
     )  # who types no points says nothing on them
     assert not differences(room, capsys) and class_of_three.given("Kim")[0] == 5
+
+
+def test_what_is_deleted_in_the_sheet_is_taken_back(class_of_three):
+    room = class_of_three.room
+    class_of_three.fill("Kim", points="2", comment="too short")
+    room.call("marks")
+    class_of_three.fill("Kim", points="", comment="")
+    room.call("marks")
+    assert class_of_three.given("Kim") == (None, "", True)
+    assert room.rows()["Kim"]["to grade by hand"] == "Q3.1"
+
+
+def test_points_with_many_digits_are_the_same_in_the_sheet(class_of_three, capsys):
+    class_of_three.room.by_hand("Kim", {Q31: 10 / 3})
+    class_of_three.room.call("texts")
+    assert not differences(class_of_three.room, capsys)
+    assert class_of_three.given("Kim")[0] == 10 / 3
 
 
 def test_a_comment_of_formgraders_is_not_replaced(class_of_three, capsys):
