@@ -257,7 +257,7 @@ def printed(graded, who):
     folder = base / "runs/grading/autograded" / who / ASSIGNMENT
     books = [nbformat.read(path, as_version=4) for path in sorted(folder.glob("*.ipynb"))]
     return "".join(
-        out.get("text", "")
+        out.get("text") or out.get("data", {}).get("text/plain", "")
         for book in books
         for cell in book.cells
         for out in cell.get("outputs", [])
