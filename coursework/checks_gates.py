@@ -233,6 +233,8 @@ class Explanation:
         value = self.setting[gate]
         if value == gate:
             return f"{gate} is left free"
+        if value.is_Rational and value.q > 1000:  # of a float
+            value = value.n(4)
         return f"{gate} = {value}"
 
 
@@ -317,6 +319,11 @@ def refute(gates: dict) -> None:
 
 def _formula_of_gate(name, value):
     """A gate's formula, which reads what a counter-example names, or its number."""
+    if isinstance(value, str):
+        names = 'z, r = helpers.symbols("z r")'
+        raise Wrong(
+            f"{name} is text, and text is never evaluated; {names} makes names for formulas"
+        )
     if not (isinstance(value, sp.Expr) and value.free_symbols):
         return exact(name, value)
     unknown = {symbol.name for symbol in value.free_symbols} - {*COUNTEREXAMPLE_NAMES}
