@@ -288,7 +288,9 @@ def test_with_variants_everybody_has_two_cells_and_the_points_are_said_once(tmp_
     assert "(another\n14 points)" in (course / "release" / ASSIGNMENT / "README.md").read_text(
         "utf-8"
     )
-    ours = read(solution_of(course, "Kim Lee", tmp_path / "ours") / ASSIGNMENT / f"{NAMES[0]}.ipynb")
+    ours = read(
+        solution_of(course, "Kim Lee", tmp_path / "ours") / ASSIGNMENT / f"{NAMES[0]}.ipynb"
+    )
     space = {"helpers": helpers, "student": "Kim Lee"}
     for cell in code(ours):
         if cell.id.startswith("q14-answer"):
