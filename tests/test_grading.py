@@ -382,7 +382,8 @@ def test_own_cells_are_graded_for_their_owner(tmp_path, monkeypatch, walled):
     assert [rows[number]["total"] for number in ("11", "12", "13")] == ["10", "10", "0"]
     key = rows["13"]["key"]
     page = (folder / "feedback" / key / ASSIGNMENT / f"{ONE}.html").read_text(encoding="utf-8")
-    assert "the cell of Kim Roe that remembers h" in page and "unknown name" in page
+    assert "the cell of Kim Roe that remembers h" in page and "Unknown name" in page
+    assert "Q1.4: unknown name" in (folder / "class.html").read_text(encoding="utf-8")
 
 
 # The command line ---------------------------------------------------------------------------------
