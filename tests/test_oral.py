@@ -18,7 +18,7 @@ from teachers import answers
 import helpers
 from coursework.files import ROOT
 from coursework.practice import own_answer, own_task
-from coursework.store import stored
+from coursework.store import model_path, stored
 from teaching import kinds, oral, sandbox, talk, talk_gates, talk_work, work
 from teaching.cells import read
 from teaching.grading import Grader, Grading
@@ -334,6 +334,15 @@ def test_a_broken_network_is_named_and_nothing_else_stops(results, data, monkeyp
         "GRU 32 can't be used" in line for line in mine.lines
     )
     assert len(talk.sheet(mine, "kim")["questions"]) == 5
+
+
+def test_a_damaged_file_is_told(data):
+    experiment = helpers.Experiment("GRU", 64, epochs=3, **helpers.recipe_for(data))
+    path = model_path(experiment, data)
+    path.write_bytes(b"PK and no more")
+    mine = talk_work.Work({"experiments": [experiment]}, SETTINGS, data)
+    path.unlink()
+    assert not mine.networks and "GRU 64 can't be used: the file is damaged." in mine.lines
 
 
 # The command ---------------------------------------------------------------------------------------------------------
