@@ -19,13 +19,14 @@ import helpers
 from coursework.files import ROOT
 from coursework.practice import own_answer, own_task
 from coursework.store import model_path, stored
-from teaching import kinds, oral, sandbox, talk, talk_gates, talk_work, work
+from teaching import kinds, oral, sandbox, talk, talk_figures, talk_gates, talk_work, work
 from teaching.cells import read
 from teaching.grading import Grader, Grading
 from teaching.handout import ASSIGNMENT
 from teaching.values import written
 
 made, room = teachers.made, teachers.room  # fixtures
+PICTURES = ("digits", "reading", "curves", "bars", "interval", "lines")
 SETTINGS = {"z_keeps": 1, "seed": 0, "epochs": 3}
 Q1 = {
     "q11_lstm": {"f": 0, "i": 1, "U": 0},
@@ -66,9 +67,12 @@ def after(network, images, rows):
 
 
 def asked(name, handed_in, seeds=40):
-    """(question, network, numbers in the question, numbers in the answer), of some draws of a kind."""
+    """(question, network, numbers in the question, numbers in the answer), of some draws of a kind; undrawn."""
     for seed in range(seeds):
-        question = talk.MAKERS[name](handed_in, random.Random(seed))
+        with pytest.MonkeyPatch.context() as patch:
+            for picture in PICTURES:
+                patch.setattr(talk_figures, picture, lambda *_: "UE5H")
+            question = talk.MAKERS[name](handed_in, random.Random(seed))
         if question:
             labels = [label for label in handed_in.networks if label in question.asks]
             network = handed_in.networks[labels[0]] if labels else None
@@ -268,13 +272,13 @@ def test_a_wrong_setting_is_asked_about_as_it_is(data):
 
 # For whom? -----------------------------------------------------------------------------------------------------------
 def test_everybody_gets_five_different_questions_and_others_than_anybody_else(handed_in):
-    sheets = [talk.sheet(handed_in, f"student {number}") for number in range(12)]
+    sheets = [talk.sheet(handed_in, f"student {number}") for number in range(6)]
     for sheet in sheets:
         asks = [question["asks"] for question in sheet["questions"]]
         assert len(set(asks)) == 5 and all(question["picture"] for question in sheet["questions"])
         abouts = {kinds.KINDS[question["kind"]].about for question in sheet["questions"]}
         assert abouts == set(kinds.ABOUT)
-    assert len({str(sheet["questions"]) for sheet in sheets}) == 12
+    assert len({str(sheet["questions"]) for sheet in sheets}) == 6
     assert talk.sheet(handed_in, "student 3") == sheets[3]
 
 
