@@ -13,7 +13,7 @@ import pytest
 import sympy as sp
 import teachers
 from situations import ONE, put
-from teachers import answers
+from teachers import Quick, answers
 
 import helpers
 from coursework.files import ROOT
@@ -444,6 +444,23 @@ def test_a_grading_leaves_the_answers_that_counted(made, tmp_path, walled):
         work.keep(tmp_path / "course", "kim", grader.place / "kim")
     student, left = work.of(tmp_path / "course", "kim")
     assert student == "" and left["q12_gru"] == written({"z": 1}) and "q13_counterexample" in left
+
+
+def test_the_last_grading_that_came_to_its_end_is_talked_about(room, monkeypatch):
+    """What stands for the grader leaves a new answer with each grading."""
+    grade = Quick.grade
+
+    def leave(grader, submission):
+        given = {"check": {"q12_gru": written({"z": len(Quick.graded)})}}
+        work.write_answers(grader.place / submission.key, "", given)
+        return grade(grader, submission)
+
+    monkeypatch.setattr(Quick, "grade", leave)
+    for points, fails, left in (("4", (), 0), ("5", ("kim",), 0), ("3", (), 2)):
+        room.hand_in("kim", answers(q11_check=points))
+        monkeypatch.setattr(Quick, "fails", fails)
+        room.grade()
+        assert work.of(room.course, "kim") == ("", {"q12_gru": written({"z": left})})
 
 
 @pytest.mark.browser
