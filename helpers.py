@@ -79,6 +79,8 @@ from coursework.cells import CELLS
 from coursework.formulas import Cell, dot, symbols
 from coursework.keras_cells import named_weights
 from coursework.properties import properties
+# Notebook 4: figures
+from coursework.figures_cells import plot_beyond, plot_cells
 # Notebook 4: questions like Q1, without end
 from coursework.practice import practice
 

@@ -343,14 +343,19 @@ def _compare_steps(numbers, held):
     """Raise Wrong unless both cells put out the same in a step."""
     exactly = {name: as_interval(sp.Rational(number)) for name, number in numbers.items()}
     gru = float(gru_step(exactly).mid)
-    candidate = float(_on_intervals(one_unit(equations("LSTM").candidate), exactly).mid)
-    state = held["f"] * float(numbers["c_prev"]) + held["i"] * candidate
-    lstm = held["o"] * math.tanh(state)
-    if abs(gru - lstm) > 1e-9:
-        shown = ", ".join(f"{name} = {number:.4g}" for name, number in held.items())
-        raise Wrong(
-            f"{_where(numbers)}, the GRU's new h is {gru:.4f}; with {shown} the LSTM's is {lstm:.4f}"
-        )
+    lstm = _lstm_step(exactly, held)
+    if abs(gru - lstm) <= 1e-9:
+        return
+    shown = ", ".join(f"{name} = {number:.4g}" for name, number in held.items())
+    both = f"the GRU's new h is {gru:.4f}; with {shown} the LSTM's is {lstm:.4f}"
+    raise Wrong(f"{_where(numbers)}, {both}")
+
+
+def _lstm_step(exactly, held):
+    """The new h of an LSTM with these gates."""
+    candidate = _on_intervals(one_unit(equations("LSTM").candidate), exactly)
+    state = held["f"] * exactly["c_prev"] + held["i"] * candidate
+    return held["o"] * math.tanh(state.mid)
 
 
 def _where(numbers):
@@ -562,9 +567,10 @@ def _check_range(number, shown, low=0, high=1):
         return
     hint = f"{shown} lies outside [{low:g}, {high:g}], where a gate's activation lives"
     if LIKE_A_BIAS <= abs(number) <= MOST_BIAS:
-        activation = sp.N(1 / (1 + sp.exp(-number)), 3)
-        bias = sp.N(number, 3)
-        hint += f"; it looks like a bias, whose activation is σ({bias:g}) = {activation:g}"
+        rest = sp.N(1 / (1 + sp.exp(abs(number))), 3)
+        activation = f"1 - {rest:g}" if number > 0 else f"{rest:g}"
+        bias = f"{float(number):g}"
+        hint += f"; it looks like a bias, whose activation is σ({bias}) = {activation}"
     raise Wrong(hint)
 
 

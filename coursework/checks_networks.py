@@ -119,14 +119,15 @@ def _fitting(sheet, seed_matters, experiments):
 
 def _instead(sheet, experiments):
     """What may stand in the list in place of an Experiment for the sheet's, in words."""
-    wide = sheet.units * sheet.layers
     ours = [experiment for experiment in experiments if isinstance(experiment, Experiment)]
-    sizes = [(e.family, e.units, e.layers) for e in ours]
-    if sheet.layers > 1 and (sheet.family, wide, 1) in sizes:
+    if not ours:
+        kinds = sorted({type(each).__name__ for each in experiments})
+        return f"; it holds {', '.join(kinds[:3])}" if kinds else ""
+    wide = (sheet.family, sheet.units * sheet.layers, 1)
+    if sheet.layers > 1 and wide in [(e.family, e.units, e.layers) for e in ours]:
         asked = f"units={sheet.units}, layers={sheet.layers}"
-        return f"; one layer of {wide} is another network than {asked}"
-    others = {type(each).__name__ for each in experiments} - {"Experiment", "str"}
-    return f"; it holds {', '.join(sorted(others)[:3])}" if others and not ours else ""
+        return f"; one layer of {wide[1]} is another network than {asked}"
+    return ""
 
 
 def _other_settings(experiment, sheet, names):

@@ -33,7 +33,7 @@ def plot_keeping(paths: Mapping[str, np.ndarray]) -> Figure:
     Returns:
         The figure, which has been shown; ValueError for paths of another form.
 
-    Notebook 1, its opening.
+    Notebook 1, "A network that can't keep a number".
     """
     check_dict("paths", paths, "from title to (T + 1, K)")
     figure, row = new_row((3 * len(paths), 2.9), len(paths))

@@ -36,7 +36,7 @@ class dot(sp.Function):
 
 
 class sigmoid(sp.Function):
-    """The gates' activation, 1 / (1 + exp(-a)); `.rewrite(sympy.exp)` writes it out. Notebook 1, Q1.2 and Q1.3."""
+    """The gates' activation, 1 / (1 + exp(-a)); `.rewrite(sympy.exp)` writes it out. Notebook 1, Q1.2."""
 
     nargs = 1
 

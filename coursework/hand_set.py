@@ -104,7 +104,7 @@ def final_state(
     """What a built layer remembers after the last step of x (N, T, features): its c or its h, (N, units).
 
     `old_state` (N, units) is the state before the first step, None is 0; a cell with c starts with h = 0 beside it.
-    Notebook 1, Q1.3.
+    Notebook 1, "For the curious".
     """
     x = input_of(layer, x).astype(layer.dtype)
     has_c = cell_of(layer).memory == "c"
@@ -202,22 +202,22 @@ def two_step_lstm(units: int) -> keras.layers.RNN:
     Raises:
         ValueError: another number of units.
 
-    Notebook 1, "What an offset or a second unit changes".
+    Notebook 1, "For the curious".
     """
     check_choice("units", units, (1, 2))
     h_1 = np.tanh(0.5) / 2
     output = h_1 / 2  # of each unit, at the first step
-    i = 0.9  # anything above max(h_1, 1/2) and below 1
+    opened = 0.9  # the input gate: anything above max(h_1, 1/2) and below 1
 
-    g_1, g_2 = np.arctanh(h_1 / i), np.arctanh(0.5 / i)
+    g_1, g_2 = np.arctanh(h_1 / opened), np.arctanh(0.5 / opened)
     o_1, o_2 = output / np.tanh(h_1), 0.5
     first = {
         "W_f": 1,
-        "b_i": logit(i),
+        "b_i": logit(opened),
         **_switched("b", "U", g_1, g_2, output),
         **_switched("b_o", "U_o", logit(o_1), logit(o_2), output),
     }
-    # With f = i = 1/2 and g = tanh(1), its state is g / 2, then 3 g / 4.
+    # With both gates at 1/2 and g = tanh(1), its state is g / 2, then 3 g / 4.
     o_1, o_2 = output / np.tanh(np.tanh(1) * np.array([1 / 2, 3 / 4]))
     second = {"b": 1, **_switched("b_o", "U_o", logit(o_1), logit(o_2), output)}
 

@@ -98,20 +98,27 @@ def award(points: float, verdicts: Verdict | dict[str, Verdict]) -> float:
     by_name = {"": verdicts} if isinstance(verdicts, Verdict) else verdicts
     right = sum(map(bool, by_name.values()))
     earned = Points(round(points * right / len(by_name), 2))
-    lines = [f"{name}: {verdict}" if name else f"{verdict}" for name, verdict in by_name.items()]
-    shown = _as_html(by_name, f"{earned} of {points:g} points")
-    display({"text/plain": "\n".join(lines), "text/html": f"<p>{shown}</p>"})
+    worth = f"{earned} of {points:g} points"
+    display({"text/plain": _as_text(by_name), "text/html": f"<p>{_as_html(by_name, worth)}</p>"})
     return earned
+
+
+def _as_text(by_name):
+    """Verdicts as text, a line each."""
+    lines = []
+    for name, verdict in by_name.items():
+        lines.append(f"{name}: {verdict}" if name else f"{verdict}")
+    return "\n".join(lines)
 
 
 def _as_html(by_name, worth):
     """Verdicts as HTML: the points stand in a single one, and above several."""
-    if len(by_name) > 1:
-        lines = [f"{html.escape(name)}: {v.as_html()}" for name, v in by_name.items()]
-        return "<br>".join([f"<b>{worth.capitalize()}.</b>", *lines])
-    ((name, verdict),) = by_name.items()
-    named = f"{html.escape(name)}: " if name else ""
-    return named + verdict.as_html(worth)
+    several = len(by_name) > 1
+    lines = [f"<b>{worth.capitalize()}.</b>"] if several else []
+    for name, verdict in by_name.items():
+        named = f"{html.escape(name)}: " if name else ""
+        lines.append(named + verdict.as_html("" if several else worth))
+    return "<br>".join(lines)
 
 
 def kind_of(value):

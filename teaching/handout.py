@@ -209,14 +209,8 @@ def tidy(notebook):
 
 def names_read(source):
     """The names that a cell reads, but for a check of parameters, which is no use of them."""
-    tree = ast.parse(source)
-    tree.body = [line for line in tree.body if not is_parameter_check(line)]
-    return {node.id for node in ast.walk(tree) if is_read(node)}
-
-
-def is_read(node):
-    """Is a name read here?"""
-    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    lines = [line for line in ast.parse(source).body if not is_parameter_check(line)]
+    return set(names_in("\n".join(map(ast.unparse, lines)), ast.Load))
 
 
 def is_parameter_check(line):
@@ -243,12 +237,12 @@ def read_part(node, read):
             used = [name for name in node.names if (name.asname or name.name) in read]
             if len(used) == len(node.names):
                 return None
-            return ast.unparse(ast.ImportFrom(node.module, used)) if used else ""
+            return ast.unparse(ast.ImportFrom(node.module, used, node.level)) if used else ""
         case ast.Assign(targets=[ast.Name(name)]):
             return "" if name not in read else None
         case ast.Expr() if is_parameter_check(node):
-            checked = {part.id for part in ast.walk(node.value) if is_read(part)} - {"helpers"}
-            return None if checked <= read else ""
+            checked = set(names_in(ast.unparse(node), ast.Load))
+            return None if checked <= {*read, "helpers"} else ""
     return None
 
 

@@ -129,6 +129,25 @@ def test_what_the_tool_writes_can_be_read(trainer):
     assert [columns["accuracy"].tolist() for columns in read.values()] == [[0.0]] * 8
 
 
+def answers(network, x, rows):
+    """What a network says that has read so many rows and no more."""
+    x = x[:, :rows]
+    for layer in network.layers:
+        x = layer(x)
+    return np.argmax(x, axis=-1)
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_the_head_is_read_four_steps_before_the_last(trainer, data, layers):
+    network = build_model(helpers.Experiment("GRU", 32, layers))
+    by_row = np.array([answers(network, data.x_test, row) for row in range(1, 29)])
+    label = "GRU 32" if layers == 1 else "GRU 3 x 32"
+    (accuracy,) = helpers.read_atlas()[label]["t_minus_4"]
+    assert accuracy == np.mean(by_row[23] == data.y_test).round(4)
+    (median,) = helpers.read_atlas()[label]["commit_median"]
+    assert median == np.median(helpers.commit_step(by_row.T))
+
+
 def test_rows_made_again_fit_and_come_from_no_store(trainer, runs, capsys):
     assert tool.main(["--rows", "3"]) == 0
     said = capsys.readouterr().out.splitlines()
