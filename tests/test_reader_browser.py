@@ -158,9 +158,7 @@ def either(request, browser, tmp_path):
 
 @pytest.fixture(scope="module")
 def learned(networks, data):
-    return reader.learning(
-        networks, {"GRU 32": dict.fromkeys((1, 2, 3), networks["GRU 32"])}, data
-    )
+    return reader.learning(networks, {"GRU 32": dict.fromkeys((1, 2, 3), networks["GRU 32"])}, data)
 
 
 @pytest.fixture(scope="module")
