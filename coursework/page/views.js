@@ -186,7 +186,7 @@ export function drawChart(box, key, stage) {
   };
   const curve = (name) => line(name, states.slice(0, seen).map((state, t) => `${x(state[name][unit])},${t + 1}`).join(" "));
   box.innerHTML = `<div><span>${number(-top, 1)}</span><span>0</span><span>${number(top, 1)}</span></div>
-    <svg viewBox="0 0 100 ${rows.length}" preserveAspectRatio="none"><line x1="50" x2="50" y2="${rows.length}"/>
+    <svg aria-hidden="true" viewBox="0 0 100 ${rows.length}" preserveAspectRatio="none"><line x1="50" x2="50" y2="${rows.length}"/>
     ${names.map(curve).join("")}<line class="reader-now" x2="100" y1="${step}" y2="${step}"/></svg>`;
   box.setAttribute("aria-label", `Gates and state of hidden unit ${unit + 1} after each of ${Math.min(seen, rows.length)} rows`);
   const entry = (name) => {
@@ -250,12 +250,12 @@ export function drawLearning(box, text, stage) {
   const curve = ({ accuracy }, k) =>
     `<polyline class="${k === chosen ? "reader-chosen" : ""}" points="${accuracy.map((a, t) => `${100 * a},${t + 1}`).join(" ")}"/>`;
   box.innerHTML = `<div><span>0</span><span>accuracy</span><span>1</span></div>
-    <svg viewBox="0 0 100 ${ROWS}" preserveAspectRatio="none">${epochs.map(curve).join("")}</svg>`;
+    <svg aria-hidden="true" viewBox="0 0 100 ${ROWS}" preserveAspectRatio="none">${epochs.map(curve).join("")}</svg>`;
   const { epoch, accuracy } = epochs[chosen];
   const last = range(5).map((k) => `T${k < 4 ? ` \u2212 ${4 - k}` : ""}: ${accuracy[ROWS - 5 + k].toFixed(3)}`).join(", ");
   setText(text, `Share of the test images read rightly after each row, with the weights of epoch ${epoch}. ${last}. The \
 thin curves are those of the other epochs. ${origin(packed)}`);
-  box.setAttribute("aria-label", text.textContent);
+  box.setAttribute("aria-label", `Curves of the accuracy after each row, in which epoch ${epoch} is thick`);
 }
 
 /** Where the weights of the earlier epochs come from, and how exact they are. */
