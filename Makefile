@@ -3,18 +3,18 @@ VENV := .venv
 PY := $(VENV)/bin/python
 LONG := --timeout 7200
 PYTHONS := 3.11 3.12 3.13
-TEACHING := $(wildcard $(addprefix tests/test_, grading*.py handout.py collect.py marks.py lms.py year.py inside.py values.py))
+TEACHING := $(wildcard $(addprefix tests/test_, grading*.py handout.py collect.py marks.py texts.py oral.py lms.py year.py inside.py values.py))
 QUICK := $(filter-out %_run.py %_setup.py %_resilience.py %_browser.py $(TEACHING), $(wildcard tests/test_*.py))
-export DATA EPOCHS SEED SUBMISSIONS SHEET COLUMN STUDENT
+export DATA EPOCHS SEED SUBMISSIONS SHEET COLUMN STUDENT ROWS TEXTS
 export COURSEWORK_SCHEDULER ?= $(SCHEDULER)
 unexport PYTHONSAFEPATH PYTHONHOME
 
 # What the shell has under these names is somebody else's: they count only where they are given to make.
-$(foreach name,DATA EPOCHS SEED SCHEDULER SUBMISSIONS SHEET COLUMN STUDENT VARIANTS UNSAFE REGRADE SCALE,\
+$(foreach name,DATA EPOCHS SEED SCHEDULER SUBMISSIONS SHEET COLUMN STUDENT ROWS VARIANTS UNSAFE REGRADE SCALE TEXTS ANONYMOUS,\
   $(if $(filter environment,$(origin $(name))),$(eval $(name) :=)))
 
 .PHONY: help help-all run test student grade setup clean
-.PHONY: test-long test-mnist test-pythons test-grading browser-test fuzz mutants bench refresh readme collect marks forget pins clean-runs site serve
+.PHONY: test-long test-mnist test-pythons test-grading browser-test fuzz mutants bench refresh readme collect marks texts oral forget pins clean-runs site serve atlas
 
 help: # the commands of a day; needs nothing
 	@echo 'make run and make test set up everything in $(VENV) by themselves.'
@@ -50,8 +50,14 @@ help-all: ## all commands
 collect: setup ## whose is each file of SUBMISSIONS=folder, and what is wrong with it? Nothing is run
 	@$(PY) -m teaching collect "$$SUBMISSIONS"
 
-marks: setup ## marks and feedback again, after grading by hand; an LMS's table filled in [SHEET=file COLUMN= SCALE=1]
-	@$(PY) -m teaching marks $${SHEET:+--sheet "$$SHEET"} $${COLUMN:+--column "$$COLUMN"} $(if $(filter-out 0,$(SCALE)),--scale)
+texts: setup ## a spreadsheet and a page for each text question, which make marks reads back [ANONYMOUS=1]
+	@$(PY) -m teaching texts $(if $(filter-out 0,$(ANONYMOUS)),--anonymous)
+
+marks: setup ## marks and feedback again, after grading by hand; an LMS's table filled in [SHEET=file COLUMN= SCALE=1 TEXTS=]
+	@$(PY) -m teaching marks $${SHEET:+--sheet "$$SHEET"} $${COLUMN:+--column "$$COLUMN"} $(if $(filter-out 0,$(SCALE)),--scale) $${TEXTS:+--texts "$$TEXTS"}
+
+oral: setup ## a page a student with five questions about their own networks and answers [UNSAFE=1]
+	@$(PY) -m teaching oral $(if $(filter-out 0,$(UNSAFE)),--unsafe)
 
 forget: setup ## a student taken out of the marks, with all that is kept: STUDENT=name, number or key
 	@$(PY) -m teaching forget "$$STUDENT"
@@ -62,7 +68,7 @@ test-long: setup ## what guards odd machines, clusters, kills and networks that 
 test-mnist: setup ## nbval: the notebooks' stored outputs, cell by cell, on MNIST [DATA=path]; models in runs/ are used
 	@COURSEWORK_DATA="$${DATA:-mnist}" $(PY) -m pytest $(LONG) --nbval notebooks
 
-# One environment for each Python, beside the usual one. Quick: no grading, no cluster, no kills, one notebook of three.
+# One environment for each Python, beside the usual one. Quick: no grading, no cluster, no kills, one notebook of four.
 test-pythons: ## the quick tests on each Python that is installed [PYTHONS="3.12 3.13"]
 	@for version in $(PYTHONS); do \
 	  python$$version -c "import ensurepip" 2> /dev/null || { echo "Python $$version is not installed, or has no venv: not tested"; continue; }; \
@@ -88,6 +94,9 @@ bench: setup ## how fast the training is, beside the alternatives
 
 refresh: setup ## store fresh outputs in notebooks/, and in docs/ and README.md what they show of them [DATA=]
 	@$(PY) -m tools.refresh $${DATA:+--data "$$DATA"}
+
+atlas: setup ## long: the eight networks from 32 seeds, into coursework/atlas.csv; or a few rows again, compared [ROWS= SCHEDULER=]
+	@$(PY) -m tools.atlas $${ROWS:+--rows "$$ROWS"}
 
 readme: setup ## the results table of README.md from docs/results.csv
 	@$(PY) -m tools.refresh --readme

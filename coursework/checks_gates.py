@@ -1,10 +1,12 @@
 """Checks of the answers to Q1, by mathematics: SymPy, exact fractions and intervals."""
 
 import functools
+import math
 import operator
 import sys
 from collections import deque
 from decimal import Decimal
+from fractions import Fraction
 from numbers import Integral, Number, Real
 from typing import Any
 
@@ -18,10 +20,12 @@ from coursework.verdicts import Verdict, Wrong, as_verdict, kind_of
 from coursework.words import check_choice, short_repr
 
 MAX_BITS = 1100  # of the numerator and of the denominator of a number in an answer: enough for every 64-bit float
+LIKE_A_BIAS, MOST_BIAS = 3, 1000  # an activation that is typed in is hardly as far from [0, 1]
 DIGITS = 1000  # decimal digits of what is no fraction
 # What an answer may be made of, beside NumPy's and SymPy's arrays; teaching/values.py takes all of it to the grader.
 SEQUENCES = (list, tuple, deque)
 MOST_ENTRIES = 100_000
+MOST_OPERATIONS = 100  # of a formula for a gate
 intervals = mpmath.MPIntervalContext()  # of our own: mpmath.iv keeps its precision
 intervals.dps = DIGITS
 judged = functools.partial(as_verdict, needed="a dict from name to number")
@@ -71,6 +75,27 @@ def _judge_gates(step, behaviour, answer, has_conventions):
     Explanation(step, answer, values, has_conventions).tell(behaviour)
 
 
+def check_half(cell: Cell, behaviour: str, answer: dict) -> Verdict:
+    """Does a setting do the first half of it: keep the whole of the old state, or shut all of it out?
+
+    Of a cell whose state is shared out between the old one and the candidate, see `Explanation`. Where no setting does
+    both halves, one that does the first shows why.
+    """
+    return _judge_half(cell, behaviour, answer)
+
+
+@judged
+def _judge_half(cell, behaviour, answer):
+    values = _read_answer(answer, settings.setting_names(cell))
+    for name in values:
+        if name != "U":
+            _check_held(cell, name, values, answer)
+    explanation = Explanation(cell, answer, values, has_conventions=False)
+    kept = sp.expand(explanation.shares[0].xreplace(explanation.setting))
+    half = explanation.kept_whole if behaviour == "keep_state" else explanation.shut_out
+    half(kept)
+
+
 def _check_held(step, name, values, answer):
     """Can the equations hold this gate at the answer's value?"""
     gate = name if name in step.gate_names else name.removesuffix("_prev")
@@ -78,9 +103,7 @@ def _check_held(step, name, values, answer):
     if settings.follows(step, gate):
         _check_follower(step, name, gate, values, shown)
         return
-    low, high = settings.gate_range(step, gate)
-    if not low <= values[name] <= high:
-        raise Wrong(f"{shown} lies outside [{low:g}, {high:g}], where a gate's activation lives")
+    _check_range(values[name], shown, *settings.gate_range(step, gate))
 
 
 def _check_follower(step, name, gate, values, shown):
@@ -129,7 +152,16 @@ class Explanation:
 
     def keeping(self, kept, taken):
         """What keeping the state asks of both shares."""
-        kept_formula, taken_formula = self.shares
+        self.kept_whole(kept)
+        if not settings.same(taken, 0):
+            subject = self.given(self.shares[1], taken)
+            raise Wrong(
+                f"the new state still depends on the input x, which enters with the candidate: {subject}"
+            )
+
+    def kept_whole(self, kept):
+        """The old state's share has to be 1."""
+        kept_formula = self.shares[0]
         if kept.free_symbols:
             subject = self.given(kept_formula, kept)
             raise Wrong(f"{subject}, so nothing says how much of {self.old} survives the step")
@@ -145,15 +177,10 @@ class Explanation:
         if not settings.same(kept, 1):
             pace = _decay(kept)
             raise Wrong(f"{subject} keep{s} less than the whole of {self.old} in each step: {pace}")
-        if not settings.same(taken, 0):
-            subject = self.given(taken_formula, taken)
-            raise Wrong(
-                f"the new state still depends on the input x, which enters with the candidate: {subject}"
-            )
 
     def storing(self, kept, taken):
         """What storing the input asks of both shares, and then of the candidate."""
-        kept_formula, taken_formula = self.shares
+        taken_formula = self.shares[1]
         if taken.free_symbols:
             gates = self.given(taken_formula, taken)
             raise Wrong(f"{gates}: it could shut the input out, or change from step to step")
@@ -162,13 +189,17 @@ class Explanation:
             raise Wrong(
                 f"nothing of the current input gets into the new state: {gates}{self.meaning}"
             )
+        self.shut_out(kept)
+        if not settings.independent(settings.candidate_under(self.step, self.values)):
+            self.candidate_reads()
+
+    def shut_out(self, kept):
+        """The old state's share has to be 0."""
         if not settings.same(kept, 0):
-            gates = self.given(kept_formula, kept)
+            gates = self.given(self.shares[0], kept)
             raise Wrong(
                 f"the new state still depends on the old state {self.old}: {gates}{self.meaning}"
             )
-        if not settings.independent(settings.candidate_under(self.step, self.values)):
-            self.candidate_reads()
 
     def candidate_reads(self):
         """The candidate brings in what should be out."""
@@ -223,6 +254,9 @@ def check_counterexample(values: dict) -> Verdict:
             The candidate is tanh(w x + u h + b). c_prev must be consistent: h_prev = o_prev tanh(c_prev) for some
             o_prev in [0, 1]. A wrong answer never raises.
 
+    Who thinks that an LSTM can always do what a GRU does, may instead give its gates f, i and o, as numbers
+    or as formulas of z, r and the other names: they are refuted with numbers (`refute`).
+
     Notebook 1, Q1.3.
     """
     return _judge_counterexample(values)
@@ -230,12 +264,14 @@ def check_counterexample(values: dict) -> Verdict:
 
 @judged
 def _judge_counterexample(values):
+    if isinstance(values, dict) and values and set(values) <= set(LSTM_GATES):
+        refute(values)
     numbers = _read_answer(values, COUNTEREXAMPLE_NAMES)
     missing = [name for name in COUNTEREXAMPLE_NAMES if name not in numbers]
     if missing:
         raise Wrong(f"not answered yet: {', '.join(missing)}")
     for name in "zr":
-        _check_range(name, numbers[name], values[name])
+        _check_range(numbers[name], f"{name} = {short_repr(values[name])}")
     open_gate = numbers["r"] == 1
     numbers = {name: as_interval(number) for name, number in numbers.items()}
     numbers["c_prev"] = _consistent_c(numbers, values)
@@ -245,10 +281,86 @@ def _judge_counterexample(values):
     why = f"the GRU's new h is {_rounded(h)}, and with suitable gates the LSTM reaches all of "
     why += f"[{_rounded(low)}, {_rounded(high)}]"
     if h.a < low.b or h.b > high.a:
-        why += ", whose end can't be told from it"
+        why += ", whose end can't be told from it: an end counts as reached"
     if open_gate:
         why += "; with r = 1 both cells have the same candidate"
     raise Wrong(why)
+
+
+LSTM_GATES = ("f", "i", "o")
+# Steps of a GRU that some gates of an LSTM can do, so that none of them is a counter-example.
+INNOCENT = (
+    (1, Fraction(1, 2), 1, 1, 1, 0, Fraction(1, 2), Fraction(1, 2)),
+    (1, Fraction(1, 2), 2, 1, 1, 0, Fraction(1, 2), Fraction(1, 2)),
+    (1, Fraction(1, 4), 1, 2, 1, 0, Fraction(1, 4), 1),
+    (-1, Fraction(-1, 2), -1, 1, 1, 0, 0, 1),
+)
+
+
+def refute(gates: dict) -> None:
+    """Raise Wrong with a step in which an LSTM with these gates f, i and o does not do what the GRU does.
+
+    A gate is a number, or a formula of the names of a counter-example. Notebook 1, Q1.3.
+    """
+    missing = [name for name in LSTM_GATES if gates.get(name) in (None, ...)]
+    if missing:
+        raise Wrong(f"not answered yet: {', '.join(missing)}")
+    formulas = {name: _formula_of_gate(name, gates[name]) for name in LSTM_GATES}
+    for values in INNOCENT:
+        numbers = dict(zip(COUNTEREXAMPLE_NAMES, values, strict=True))
+        held = {name: _at(name, formula, numbers) for name, formula in formulas.items()}
+        _compare_steps(numbers, held)
+    raise Wrong(
+        f"the LSTM gives the GRU's output in {len(INNOCENT)} steps that were tried; is there a step in which it can't?"
+    )
+
+
+def _formula_of_gate(name, value):
+    """A gate's formula, which reads what a counter-example names, or its number."""
+    if not (isinstance(value, sp.Expr) and value.free_symbols):
+        return exact(name, value)
+    unknown = {symbol.name for symbol in value.free_symbols} - {*COUNTEREXAMPLE_NAMES}
+    if unknown:
+        known = ", ".join(COUNTEREXAMPLE_NAMES)
+        raise Wrong(f"{name} reads {', '.join(sorted(unknown))}; a gate may read {known}")
+    if value.count_ops() > MOST_OPERATIONS:
+        raise Wrong(f"{name} is too involved a formula; a shorter one is needed")
+    return value
+
+
+def _at(name, formula, numbers):
+    """The number that a gate's formula gives in a step."""
+    values = {symbol: sp.Rational(numbers[symbol.name]) for symbol in formula.free_symbols}
+    number = sp.N(formula.subs(values))
+    if not number.is_Float and not number.is_Integer:
+        raise Wrong(f"{name} is no real number {_where(numbers)}")
+    if not 0 <= number <= 1:
+        raise Wrong(f"{name} is {number:.4g}, outside [0, 1], {_where(numbers)}")
+    return float(number)
+
+
+def _compare_steps(numbers, held):
+    """Raise Wrong unless both cells put out the same in a step."""
+    exactly = {name: as_interval(sp.Rational(number)) for name, number in numbers.items()}
+    gru = float(gru_step(exactly).mid)
+    lstm = _lstm_step(exactly, held)
+    if abs(gru - lstm) <= 1e-9:
+        return
+    shown = ", ".join(f"{name} = {number:.4g}" for name, number in held.items())
+    both = f"the GRU's new h is {gru:.4f}; with {shown} the LSTM's is {lstm:.4f}"
+    raise Wrong(f"{_where(numbers)}, {both}")
+
+
+def _lstm_step(exactly, held):
+    """The new h of an LSTM with these gates."""
+    candidate = _on_intervals(one_unit(equations("LSTM").candidate), exactly)
+    state = held["f"] * exactly["c_prev"] + held["i"] * candidate
+    return held["o"] * math.tanh(state.mid)
+
+
+def _where(numbers):
+    """A step in words."""
+    return "where " + ", ".join(f"{name} = {number}" for name, number in numbers.items())
 
 
 def gru_step(numbers: dict) -> mpmath.ctx_iv.ivmpf:
@@ -349,6 +461,9 @@ def _check_name(name, names):
     is_text = isinstance(name, str)
     if not is_text and short_repr(name) in names:
         raise Wrong(f"the name {name} is {kind_of(name)}; write it as text: '{name}'")
+    for known in names if is_text else ():
+        if name.strip().lower() == known.lower() and name != known:
+            raise Wrong(f"unknown name {short_repr(name)}: here it is written '{known}'")
     if not is_text or name not in names:
         known = ", ".join(names) or "none"
         raise Wrong(f"unknown name {short_repr(name)}; the names are {known}")
@@ -446,11 +561,17 @@ def _bits(number):
     return max(number.p.bit_length(), number.q.bit_length())
 
 
-def _check_range(name, number, value):
-    if number < 0 or number > 1:
-        raise Wrong(
-            f"{name} = {short_repr(value)} lies outside [0, 1], where a gate's activation lives"
-        )
+def _check_range(number, shown, low=0, high=1):
+    """Is a number an activation? One far outside is likely to be meant as a bias, or as a percentage."""
+    if low <= number <= high:
+        return
+    hint = f"{shown} lies outside [{low:g}, {high:g}], where a gate's activation lives"
+    if LIKE_A_BIAS <= abs(number) <= MOST_BIAS:
+        rest = sp.N(1 / (1 + sp.exp(abs(number))), 3)
+        activation = f"1 - {rest:g}" if number > 0 else f"{rest:g}"
+        bias = f"{float(number):g}"
+        hint += f"; it looks like a bias, whose activation is σ({bias}) = {activation}"
+    raise Wrong(hint)
 
 
 def _decay(kept):

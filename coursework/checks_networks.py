@@ -11,12 +11,16 @@ from coursework.arguments import as_numbers, check_choice, short_repr
 from coursework.backend import keras
 from coursework.data import Data
 from coursework.experiment import MODEL_SIZES, Experiment, Size
-from coursework.layers import layer_outputs, recurrent_layer
+from coursework.keras_cells import cell_of, library_of, named_weights, run_step
+from coursework.layers import layer_and_its_input, layer_outputs, recurrent_layer
 from coursework.readout import read_out
 from coursework.store import stored
 from coursework.trace import trace
 from coursework.verdicts import Verdict, Wrong, as_verdict, kind_of
 
+ORDER = f"the order is {', '.join(map(str, MODEL_SIZES))}"
+RECIPES_OWN = ("batch_size", "learning_rate")  # what `recipe_for` decides by the size of the data
+DEFAULTS = {field.name: field.default for field in dataclasses.fields(Experiment)}
 TOLERANCE = 1e-3  # of outputs and gates: three digits are enough
 judged = functools.partial(
     as_verdict, needed="an array of numbers"
@@ -75,6 +79,8 @@ def _check_result(sheet, seed_matters, experiments, experiment_results, data):
     total = len(data.y_test)
     agree = [_agree((loss, accuracy), truth, total) for truth in evaluated]
     if not any(agree):
+        if place := _elsewhere(sheet, experiment_results, evaluated, total):
+            raise Wrong(f"the numbers of this model stand {place}; {ORDER}")
         raise Wrong(_what_is_reported(loss, accuracy, at_hand, evaluated))
     # What a trained network must reach, with room: the sheet's 95 % on MNIST, far above guessing on small data.
     least = 0.95 if len(data.y_train) >= 50_000 else 0.5
@@ -95,9 +101,8 @@ def _fitting(sheet, seed_matters, experiments):
         if isinstance(experiment, Experiment) and not _other_settings(experiment, sheet, network):
             of_this_size.append(experiment)
     if not of_this_size:
-        raise Wrong(
-            f"experiments holds no Experiment for {sheet.family} {Size(sheet.units, sheet.layers)}"
-        )
+        name = f"{sheet.family} {Size(sheet.units, sheet.layers)}"
+        raise Wrong(f"experiments holds no Experiment for {name}{_instead(sheet, experiments)}")
     settings = [field.name for field in dataclasses.fields(sheet)]
     if not seed_matters:
         settings.remove("seed")
@@ -105,13 +110,50 @@ def _fitting(sheet, seed_matters, experiments):
     if not fitting:
         mine = of_this_size[0]
         name = _other_settings(mine, sheet, settings)[0]
-        raise Wrong(f"{name} is {getattr(mine, name)}; the sheet asks for {getattr(sheet, name)}")
+        asked = getattr(sheet, name)
+        from_data = name in RECIPES_OWN and asked != DEFAULTS[name]
+        who = "the recipe of these data" if from_data else "the sheet"
+        raise Wrong(f"{name} is {getattr(mine, name)}; {who} asks for {asked}")
     return fitting
+
+
+def _instead(sheet, experiments):
+    """What may stand in the list in place of an Experiment for the sheet's, in words."""
+    ours = [experiment for experiment in experiments if isinstance(experiment, Experiment)]
+    if not ours:
+        kinds = sorted({type(each).__name__ for each in experiments})
+        return f"; it holds {', '.join(kinds[:3])}" if kinds else ""
+    wide = (sheet.family, sheet.units * sheet.layers, 1)
+    if sheet.layers > 1 and wide in [(e.family, e.units, e.layers) for e in ours]:
+        asked = f"units={sheet.units}, layers={sheet.layers}"
+        return f"; one layer of {wide[1]} is another network than {asked}"
+    return ""
 
 
 def _other_settings(experiment, sheet, names):
     """Those of the named settings in which two Experiments differ."""
     return [name for name in names if getattr(experiment, name) != getattr(sheet, name)]
+
+
+def _elsewhere(sheet, experiment_results, evaluated, total):
+    """Where in the table the numbers of a model stand, if not in their place: in words, or ''."""
+    other = {"LSTM": "GRU", "GRU": "LSTM"}[sheet.family]
+    found = []
+    for family in (sheet.family, other):
+        pairs = _as_list(experiment_results.get(family)) or []
+        for place, pair in enumerate(pairs[: len(MODEL_SIZES)]):
+            if _is_pair(pair) and any(_agree(pair, truth, total) for truth in evaluated):
+                found.append(f"under {family} {MODEL_SIZES[place]}")
+    return found[0] if len(found) == 1 else ""  # two networks may reach the same
+
+
+def _is_pair(pair):
+    """Are these two finite numbers?"""
+    try:
+        values = np.asarray(pair, float)
+    except Exception:  # whatever an object's own conversion raises
+        return False
+    return values.shape == (2,) and bool(np.isfinite(values).all())
 
 
 def _evaluated(result, data):
@@ -148,11 +190,15 @@ def _reported(sheet, experiment_results):
         raise Wrong(
             f"experiment_results is {kind_of(experiment_results)}; a dict from family to pairs is needed"
         )
+    slip = _key_like(family, experiment_results)
+    if slip is not None and family not in experiment_results:
+        raise Wrong(f"experiment_results has {slip!r}; the key is {family!r}")
     pairs = _given(f"experiment_results[{family!r}]", experiment_results.get(family))
     pairs = _as_list(pairs)
     if pairs is None or len(pairs) != len(MODEL_SIZES):
-        order = ", ".join(map(str, MODEL_SIZES))
-        raise Wrong(f"{family}: a list of pairs for {order} is needed, in this order")
+        turned = "" if pairs is None else _turned(pairs)
+        sizes = ", ".join(map(str, MODEL_SIZES))
+        raise Wrong(f"{family}: {turned}a list of pairs for {sizes} is needed, in this order")
     name = f"{family} {size}"
     try:
         loss, accuracy = (float(value) for value in pairs[MODEL_SIZES.index(size)])
@@ -161,6 +207,18 @@ def _reported(sheet, experiment_results):
     if not np.isfinite([loss, accuracy]).all():
         raise Wrong(f"{name}: loss and accuracy must be finite numbers")
     return loss, accuracy
+
+
+def _key_like(name, answer):
+    """A key of an answer that differs from a name by capital letters and blanks alone; None if there is none."""
+    texts = [key for key in answer if isinstance(key, str)]
+    return next((key for key in texts if key.strip().upper() == name), None)
+
+
+def _turned(pairs):
+    """What is said of a list of all losses and a list of all accuracies."""
+    two = len(pairs) == 2 and all(np.ndim(part) == 1 for part in pairs)
+    return "all losses and then all accuracies, transposed; " if two else ""
 
 
 def _share(accuracy):
@@ -216,12 +274,45 @@ def check_output(output: object, model: keras.Model, x: np.ndarray) -> Verdict:
 @judged
 def _check_output(output, outputs):
     steps, units = outputs.shape[1:]
+    _one_image_over_time(output, steps, units)
     output = _numbers("the output", output, (steps, units))
     if _is_one_of(outputs, output):
         return
+    if _is_one_of(outputs[:, ::-1], output):
+        raise Wrong("the rows are in the opposite order; the first step comes first")
+    if _is_one_of(np.maximum(outputs, 0), output):
+        raise Wrong("this is the output behind the ReLU; that of the recurrent layer is asked for")
     if steps == units and _is_one_of(outputs, output.T):
         raise Wrong("the output is transposed: units x T; T x units is asked for")
     raise Wrong("the layer gives this output for none of the images")
+
+
+def _one_image_over_time(output, steps, units):
+    """Raise Wrong for the output of the last step alone, or of several images: forms that Keras's models give."""
+    shape = getattr(output, "shape", None)
+    if shape is None or (len(shape) == 2 and tuple(shape) != (1, units)):
+        return
+    if tuple(shape) in ((units,), (1, units)):
+        hint = "a copy of the layer with return_sequences=True gives every step"
+        raise Wrong(f"this is the output after the last step only; {hint}")
+    if len(shape) == 3 and tuple(shape[1:]) == (steps, units):
+        number = "one image" if shape[0] == 1 else f"{shape[0]} images"
+        raise Wrong(
+            f"the output has shape {tuple(shape)}, for {number}; {(steps, units)} is needed, for one: output[0]"
+        )
+
+
+def image_with_output(output: object, model: keras.Model, x: np.ndarray) -> np.ndarray:
+    """The image among x (N, T, 28) whose output over time, as in `check_output`, is nearest to this one: (T, 28).
+
+    Blank paper if it is the output of none of them. Notebook 3, Q3.2.
+    """
+    outputs = layer_outputs(recurrent_layer(model), x)
+    verdict = _check_output(output, outputs)
+    if not verdict:
+        return np.zeros_like(x[0])
+    deviation = np.abs(outputs - as_numbers("the output", output)).max((1, 2))
+    return x[deviation.argmin()]
 
 
 def _is_one_of(outputs, output):
@@ -243,16 +334,26 @@ def check_predictions(predictions: object, model: keras.Model, data: Data) -> Ve
 def _check_predictions(predictions, truth, steps):
     given = []
     for back, values in enumerate(_five("predictions", predictions, steps)):
-        given.append(_numbers(f"the prediction at T - {back}", values, truth[0].shape))
+        name = f"the prediction at {_step(back)}"
+        if np.ndim(values) == 2 and len(values) == len(truth[0]):
+            raise Wrong(f"{name} has a number for each class; the class is needed: argmax(-1)")
+        given.append(_numbers(name, values, truth[0].shape))
     right = _same_classes(given, truth)
     if right.all():
         return
     if _same_classes(given[::-1], truth).all():
         raise Wrong("the steps are in the opposite order; T comes first")
-    back = int(right.argmin())
+    if _same_classes(given[:-1], truth[1:]).all():
+        raise Wrong("the first one is that of T - 1; T comes first")
+    step = _step(int(right.argmin()))
     raise Wrong(
-        f"at T - {back}, the trained classification layers give other classes to the output after that row"
+        f"at {step}, the trained classification layers give other classes to the output after that row"
     )
+
+
+def _step(back):
+    """A step from the end, in words."""
+    return f"T - {back}" if back else "T"
 
 
 def _same_classes(given, truth):
@@ -274,11 +375,24 @@ def check_accuracies(accuracies: object, model: keras.Model, data: Data) -> Verd
 def _check_accuracies(accuracies, truth, total, steps):
     given = []
     for back, value in enumerate(_five("accuracies", accuracies, steps)):
-        accuracy = _numbers(f"the accuracy at T - {back}", value, ())
+        accuracy = _numbers(f"the accuracy at {_step(back)}", value, ())
         given.append(_share(float(accuracy)))
-    for back, (mine, true) in enumerate(zip(given, truth, strict=True)):
-        if not _same_share(mine, true, total):
-            raise Wrong(f"the accuracy at T - {back} is not {mine:.4f}")
+    wrong = _differ(given, truth, total)
+    if not wrong:
+        return
+    if not _differ(given[::-1], truth, total):
+        raise Wrong("the steps are in the opposite order; T comes first")
+    if not _differ(given[:-1], truth[1:], total):
+        raise Wrong("the first one is that of T - 1; T comes first")
+    if not _differ([1 - value for value in given], truth, total):
+        raise Wrong("these are the shares of wrong predictions; the accuracy is that of right ones")
+    raise Wrong(f"the accuracy at {_step(wrong[0])} is not {given[wrong[0]]:.4f}")
+
+
+def _differ(given, truth, total):
+    """The places at which accuracies over `total` images differ from the true ones."""
+    pairs = enumerate(zip(given, truth, strict=True))
+    return [place for place, (mine, true) in pairs if not _same_share(mine, true, total)]
 
 
 def _last_read_outs(model, data):
@@ -315,16 +429,16 @@ def check_gates_over_time(values: object, model: keras.Model, x: np.ndarray) -> 
     without gates. Notebook 3, bonus.
     """
     traced = trace(model, x)
-    truth = {
-        name: array for name, array in traced.items() if name not in ("g", "c")
-    }  # "h" is the last
+    # "h" is the last
+    truth = {name: array for name, array in traced.items() if name not in ("g", "c")}
     if list(truth) == ["h"]:
         raise ValueError("the model's cell has no gates")
-    return {name: _check_traced(name, values, truth, [*traced]) for name in truth}
+    slips = functools.cache(lambda: _slips(model, x, traced))  # worked out for a wrong answer alone
+    return {name: _check_traced(name, values, truth, [*traced], slips) for name in truth}
 
 
 @judged
-def _check_traced(name, values, truth, known):
+def _check_traced(name, values, truth, known, slips=dict):
     values = _given("the gates", values)
     *gates, output = truth
     if not isinstance(values, dict):
@@ -332,10 +446,8 @@ def _check_traced(name, values, truth, known):
         raise Wrong(f"the answer is {kind_of(values)}; a dict with {needed} is needed")
     unknown = [key for key in values if key not in known]
     if name not in values and unknown:
-        names = ", ".join(map(repr, truth))
-        raise Wrong(
-            f"unknown name {short_repr(unknown[0])} {kind_of(unknown[0])}; the names are {names}"
-        )
+        key, names = unknown[0], ", ".join(map(repr, truth))
+        raise Wrong(f"unknown name {short_repr(key)} {kind_of(key)}; the names are {names}")
     array = _numbers(name, values.get(name), truth[name].shape)
     deviation = {other: np.abs(array - true).max() for other, true in truth.items()}
     matching = [other for other in truth if deviation[other] <= TOLERANCE]
@@ -343,6 +455,76 @@ def _check_traced(name, values, truth, known):
         return
     if matching:
         raise Wrong(f"these are the values of {matching[0]}")
+    for cause, gates in slips().items():
+        if name in gates and np.abs(array - gates[name]).max() <= TOLERANCE:
+            raise Wrong(cause)
     if name == "h":
         raise Wrong("this is not the layer's own output")
+    if array.min() < -TOLERANCE or array.max() > 1 + TOLERANCE:
+        reach = f"{array.min():.3g} to {array.max():.3g}"
+        raise Wrong(f"a gate lies between 0 and 1, and these values reach from {reach}")
     raise Wrong("with this gate the layer's output would be another one")
+
+
+def _slips(model, x, traced):
+    """dict from what may be wrong with gates and output, in words, to what these are then."""
+    layer, inputs = layer_and_its_input(model, x, None)
+    cell, library = cell_of(layer), library_of(layer)
+    weights = named_weights(layer)
+    states = {f"{name}_prev": _step_before(traced[name]) for name in cell.states}
+    states["x"] = inputs[:, ::-1] if layer.go_backwards else inputs
+
+    def gates(weights=weights, states=states, **functions):
+        values = run_step(cell, weights, states, library | functions)
+        return {name: values[name] for name in cell.gate_names}
+
+    def without(kind):
+        zeros = {name: 0 * weights[name] for name in weights if name.startswith(kind)}
+        return gates(weights | zeros)
+
+    block = run_step(cell, weights, states, library | {"tanh": library["sigmoid"]})["g"]
+    other = "; the layer has the sigmoid itself"
+    return {
+        "a gate reads h of the step before; this one reads h of the same step": gates(
+            states=states | {"h_prev": traced["h"]}
+        ),
+        "the bias is missing in this gate": without("b"),
+        "the input x is missing in this gate": without("W"),
+        "h of the step before is missing in this gate": without("U"),
+        "this is the sum inside the gate: the sigmoid is missing": gates(sigmoid=lambda a: a),
+        f"this gate has a hard sigmoid{other}": gates(sigmoid=_hard),
+        f"this gate has the hard sigmoid of older libraries{other}": gates(sigmoid=_hard_before),
+        f"this gate has a tanh{other}": gates(sigmoid=np.tanh),
+        "this gate has the weights of the candidate: see the order of the blocks": dict.fromkeys(
+            cell.gate_names, block
+        ),
+        **_slips_of_all(traced),
+    }
+
+
+def _slips_of_all(traced):
+    """The same for what may happen to a gate and to the output."""
+    names = [name for name in traced if name not in ("g", "c")]
+    found = {}
+    for other in {"c", "g"} & set(traced):
+        found[f"these are the values of {other}"] = dict.fromkeys(names, traced[other])
+    found["these are the values of the step before"] = {
+        name: _step_before(traced[name]) for name in names
+    }
+    found["the steps are in the opposite order"] = {name: traced[name][:, ::-1] for name in names}
+    if {"o", "c"} <= set(traced):
+        found["the tanh of the state is missing"] = {"h": traced["o"] * traced["c"]}
+    return found
+
+
+def _step_before(values):
+    """Values (N, T, units) one step later, with zeros first."""
+    return np.pad(values, ((0, 0), (1, 0), (0, 0)))[:, :-1]
+
+
+def _hard(a):
+    return np.clip(a / 6 + 0.5, 0, 1)
+
+
+def _hard_before(a):
+    return np.clip(0.2 * a + 0.5, 0, 1)

@@ -19,7 +19,35 @@ from coursework.style import LINES, STEP, colors_of, draw_digit, draw_steps, mar
 UNITS = ("pixel", "hidden unit")
 EPSILON = 2.0**-24  # rounding of float32
 EXACT = 1e-20  # an error of 0 is drawn here
+REST = "RdBu"  # a colour map of states: white is 0
 BEHAVIOURS = {"store_input": "store: one step", "keep_state": "keep: 28 steps"}
+
+
+def plot_keeping(paths: Mapping[str, np.ndarray]) -> Figure:
+    """What plain recurrent units make of their numbers over time, a panel for each.
+
+    Args:
+        paths: dict from title to (T + 1, K), the state of a unit from K starting values, at the start and after each
+            step.
+
+    Returns:
+        The figure, which has been shown; ValueError for paths of another form.
+
+    Notebook 1, "A network that can't keep a number".
+    """
+    check_dict("paths", paths, "from title to (T + 1, K)")
+    figure, row = new_row((3 * len(paths), 2.9), len(paths))
+    color = colors_of(["RNN"])["RNN"]
+    facts = []
+    for axes, (title, path) in zip(row, paths.items(), strict=True):
+        path = as_numbers(title, path, ("T", "K"))
+        axes.plot(path, color=color, lw=1)
+        axes.plot(np.zeros(len(path[0])), path[0], "o", color=color)
+        axes.set(title=title, xlabel=STEP, ylim=(-1.05, 1.05))
+        ends = len(np.unique(path[-1].round(2)))
+        facts.append(f"{title}: {len(path[0])} numbers at the start, {ends} at the end")
+    row[0].set_ylabel("state h")
+    return show_figure(figure, "The states of plain recurrent units over time", facts)
 
 
 def plot_panels(panels: Mapping[str, tuple[np.ndarray, str]]) -> Figure:
@@ -43,8 +71,8 @@ def plot_panels(panels: Mapping[str, tuple[np.ndarray, str]]) -> Figure:
 def _panels_figure(panels):
     arrays, units = _arrays_of(panels)
     states = [values for title, values in arrays.items() if units[title] != "pixel"]
-    low, high = _range_of_states(states)
-    size = (2.2 * len(arrays) + 0.8, 2.5)
+    high = max([1.0, *(float(np.abs(values).max()) for values in states)])
+    size = (1.75 * len(arrays) + 1.1, 2.3)
     figure, row = new_row(size, len(arrays))
     picture = None
     for axes, (title, values) in zip(row, arrays.items(), strict=True):
@@ -52,7 +80,8 @@ def _panels_figure(panels):
         if units[title] == "pixel":
             draw_digit(axes, values, **labels)
         else:
-            picture = draw_steps(axes, values, low, high, **labels)
+            picture = draw_steps(axes, values, -high, high, **labels)
+            picture.set_cmap(REST)
     row[0].set_ylabel(STEP)
     if picture:
         figure.colorbar(picture, ax=row, label="state", aspect=15)
@@ -73,14 +102,6 @@ def _arrays_of(panels):
     return arrays, units
 
 
-def _range_of_states(states):
-    """(low, high) of the colour scale: [-1, 1] or more, from 0 if nothing lies below it."""
-    largest = [float(np.abs(values).max()) for values in states]
-    high = max([1.0, *largest])
-    below = any(values.min() < -1e-3 for values in states)
-    return -high if below else 0, high
-
-
 def plot_gate_error(biases: np.ndarray, bounds: Mapping, errors: Mapping) -> Figure:
     """Error of finite gates against their bias: bound (line) and float32 measurement (marks), a panel per behaviour.
 
@@ -98,7 +119,7 @@ def plot_gate_error(biases: np.ndarray, bounds: Mapping, errors: Mapping) -> Fig
     check_dict("bounds", bounds, "from behaviour to (K,)")
     check_dict("errors", errors, "from (cell, behaviour) to (K,)")
     check_names("bounds", [behaviour for _, behaviour in errors], bounds)
-    size = (5 * len(bounds), 3.8)
+    size = (4.5 * len(bounds), 3.6)
     figure, row = new_row(size, len(bounds))
     panels = dict(zip(bounds, row, strict=True))
     facts = _draw_errors(panels, biases, errors)
@@ -153,7 +174,7 @@ def _error_axis(axes, right):
         EPSILON * 1.4,
         "rounding of float32",
         ha="right",
-        fontsize=8,
+        fontsize=9,
         color="#555555",
     )
 
@@ -235,3 +256,36 @@ def plot_imitation(gru: np.ndarray, lstms: Mapping[str, np.ndarray]) -> Figure:
     return show_figure(
         figure, "The GRU's state over the rows, and wide LSTMs that follow it", facts
     )
+
+
+def plot_margins(gaps: Mapping[str, np.ndarray], bound: np.ndarray) -> Figure:
+    """How far each count lies from the one before, in a state that counts: a line per unit, on logarithmic axes.
+
+    Args:
+        gaps: dict from label, which begins with the name of the cell, to (N,): the distance of count n from count
+            n - 1, for n = 1, ..., N. A line ends where the distance is 0.
+        bound: (N,), what no bounded state exceeds.
+
+    Returns:
+        The figure, which has been shown; ValueError for arrays of other lengths.
+
+    Notebook 1, Q1.3.
+    """
+    check_dict("gaps", gaps, "from label to (N,)")
+    bound = as_numbers("bound", bound, ("N",))
+    figure, axes = new_figure((8.5, 3.6))
+    counts = np.arange(1, len(bound) + 1)
+    colors = colors_of(["LSTM", "GRU"])
+    styles = {cell: itertools.cycle(["-", "--", ":"]) for cell in colors}
+    facts = []
+    for label, values in gaps.items():
+        values = as_numbers(label, values, bound.shape, 0)
+        cell = label.split()[0].strip(",")
+        end = len(values) if values.all() else int(np.argmin(values > 0))
+        look = {"color": colors[cell], "ls": next(styles[cell])}
+        axes.plot(counts[:end], values[:end], label=label, **look)
+        facts.append(f"{label}: {values[0]:.1g} at n = 1, above 0 up to n = {end:,}")
+    axes.plot(counts, bound, color="#000000", lw=0.8, label="bound 2 / n")
+    axes.set(xscale="log", yscale="log", xlabel="count n", ylabel="gap to the count before")
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return show_figure(figure, "The gap between neighbouring counts", facts)

@@ -26,7 +26,7 @@ def plot_rows_as_steps(image: np.ndarray, steps: Sequence[int]) -> Figure:
     """
     image = as_numbers("image", image, ("T", "pixels"), 0, 1)
     check_steps(steps, len(image))
-    size = (2.1 * len(steps), 2.4)
+    size = (2 * len(steps), 2.4)
     figure, panels = new_row(size, len(steps))
     for axes, step in zip(panels, steps, strict=True):
         seen = image.astype(float)
@@ -115,7 +115,7 @@ def plot_learning_curves(results: Mapping) -> Figure:
     check_dict("results", results, "from Experiment to Result, as of train_all")
     sizes = list(dict.fromkeys(_size_of(experiment) for experiment in results))
     figure, rows = new_figure(
-        (max(2.75 * len(sizes), 5), 5.5),
+        (max(2.5 * len(sizes), 5), 5.5),
         rows=2,
         columns=len(sizes),
         sharex=True,
@@ -153,7 +153,7 @@ def plot_learning_curves(results: Mapping) -> Figure:
         below.set_xlabel("epoch")
     rows[0][0].xaxis.set_major_locator(MaxNLocator(integer=True))
     one_of_each = {line.get_label(): line for axes in rows[0] for line in axes.lines}
-    rows[0][0].legend(handles=list(one_of_each.values()), fontsize=8)
+    rows[0][0].legend(handles=list(one_of_each.values()), fontsize=10)
     facts = [
         f"{experiment.label} {100 * (1 - result.accuracy):.2f} %"
         for experiment, result in results.items()

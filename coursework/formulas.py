@@ -14,7 +14,10 @@ import sympy as sp
 
 
 class dot(sp.Function):
-    """A weight matrix times a vector: `dot(W, x)`. `one_unit` turns it into a plain product of two numbers."""
+    """A weight matrix times a vector: `dot(W, x)`. `one_unit` turns it into a plain product of two numbers.
+
+    Notebook 4.
+    """
 
     nargs = 2
 
@@ -33,7 +36,7 @@ class dot(sp.Function):
 
 
 class sigmoid(sp.Function):
-    """The gates' activation, 1 / (1 + exp(-a)); `.rewrite(sympy.exp)` writes it out. Notebook 1, Q1.2 and Q1.3."""
+    """The gates' activation, 1 / (1 + exp(-a)); `.rewrite(sympy.exp)` writes it out. Notebook 1, Q1.2."""
 
     nargs = 1
 
@@ -62,7 +65,7 @@ class sigmoid(sp.Function):
 def symbols(names: str) -> Any:
     """Real SymPy symbols, as many as there are names: `x, h_prev = symbols("x h_prev")`; one name gives one symbol.
 
-    The same name is the same symbol wherever it is asked for. See docs/cells.md.
+    The same name is the same symbol wherever it is asked for. See docs/cells.md. Notebook 4.
     """
     return sp.symbols(names, real=True)
 
@@ -194,6 +197,8 @@ class Cell:
 
     Raises:
         ValueError: in one line, for equations that are no cell.
+
+    Notebook 4.
     """
 
     name: str

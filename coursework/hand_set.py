@@ -1,6 +1,7 @@
 """Keras layers with hand-set weights, held against the equations."""
 
 import numpy as np
+from scipy.special import logit
 
 from coursework.arguments import as_numbers, check_choice, short_repr
 from coursework.backend import keras
@@ -103,7 +104,7 @@ def final_state(
     """What a built layer remembers after the last step of x (N, T, features): its c or its h, (N, units).
 
     `old_state` (N, units) is the state before the first step, None is 0; a cell with c starts with h = 0 beside it.
-    Notebook 1, Q1.3.
+    Notebook 1, "For the curious".
     """
     x = input_of(layer, x).astype(layer.dtype)
     has_c = cell_of(layer).memory == "c"
@@ -184,6 +185,53 @@ def wide_lstm(
     V = np.linalg.lstsq(features, wanted, rcond=1e-10)[0]
     weights = {"W": W, "U": B * V, "b": b, "b_f": -40, "b_i": 40, "b_o": 40}
     return keras_layer("LSTM", weights, units, features=1, dtype="float64"), V
+
+
+def two_step_lstm(units: int) -> keras.layers.RNN:
+    """An LSTM of one or two units that makes the first two steps of a GRU of one unit, for every input.
+
+    The GRU starts at 0 and has z = 1/2, U = 1, b = 1/2 and r = sigma(x); its first output is the constant h_1. The sum
+    of the LSTM's outputs is the GRU's; with one unit h_1 / 2 must be added to it.
+
+    The first unit's forget gate plays the reset gate, on a state c_1 = U h_1. Its other gates and its candidate read
+    h_prev, which is 0 in the first step and h_1 / 2 in the second. The second unit puts out h_1 / 2 in both.
+
+    Returns:
+        A Keras layer in float64, which returns h at every step.
+
+    Raises:
+        ValueError: another number of units.
+
+    Notebook 1, "For the curious".
+    """
+    check_choice("units", units, (1, 2))
+    h_1 = np.tanh(0.5) / 2
+    output = h_1 / 2  # of each unit, at the first step
+    opened = 0.9  # the input gate: anything above max(h_1, 1/2) and below 1
+
+    g_1, g_2 = np.arctanh(h_1 / opened), np.arctanh(0.5 / opened)
+    o_1, o_2 = output / np.tanh(h_1), 0.5
+    first = {
+        "W_f": 1,
+        "b_i": logit(opened),
+        **_switched("b", "U", g_1, g_2, output),
+        **_switched("b_o", "U_o", logit(o_1), logit(o_2), output),
+    }
+    # With both gates at 1/2 and g = tanh(1), its state is g / 2, then 3 g / 4.
+    o_1, o_2 = output / np.tanh(np.tanh(1) * np.array([1 / 2, 3 / 4]))
+    second = {"b": 1, **_switched("b_o", "U_o", logit(o_1), logit(o_2), output)}
+
+    weights = {}
+    for name in first:
+        values = [unit.get(name, 0.0) for unit in (first, second)[:units]]
+        weights[name] = np.diag(values) if name[0] == "U" else np.array(values)
+    weights["W_f"] = weights["W_f"][:, None]
+    return keras_layer("LSTM", weights, units, features=1, dtype="float64")
+
+
+def _switched(bias, recurrent, before, after, output):
+    """Weights for a sum that is `before` while h_prev is 0, and `after` once it is `output`."""
+    return {bias: before, recurrent: (after - before) / output}
 
 
 def deviation_from_keras(

@@ -43,6 +43,10 @@ def layer_outputs(layer: keras.layers.RNN, x: np.ndarray) -> np.ndarray:
 
     Notebook 3, Q3.2 and Q3.3.
     """
+    if isinstance(layer, keras.Model):
+        raise ValueError(
+            "layer_outputs takes a layer, and this is a model: model.layers[0] is its first layer"
+        )
     x = input_of(layer, x)
 
     def own(part):

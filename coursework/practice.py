@@ -1,16 +1,19 @@
 """Questions of the kind of Q1 without end: made-up cells, each decided as `properties` decides."""
 
 import dataclasses
+import functools
+import itertools
 import operator
 import random
 from typing import Any
 
 import sympy as sp
 
-from coursework.checks_gates import check_gates
+from coursework.checks_gates import check_gates, check_half
 from coursework.formulas import Cell, dot, sigmoid, symbols
 from coursework.properties import Property, can
-from coursework.settings import setting_names
+from coursework.settings import follows, setting_names
+from coursework.variants import person_of
 from coursework.verdicts import Verdict
 from coursework.words import check_choice
 
@@ -39,8 +42,13 @@ class Practice:
     @property
     def question(self) -> str:
         """What is asked, in words."""
+        return f'{self.which} If none does: "{IMPOSSIBLE}".'
+
+    @property
+    def which(self) -> str:
+        """The first sentence of the question."""
         names = ", ".join(name for name in setting_names(self.cell) if not name.endswith("_prev"))
-        return f'Which setting of {names} makes this cell {ASKED[self.behaviour]}? If none does: "{IMPOSSIBLE}".'
+        return f"Which setting of {names} makes this cell {ASKED[self.behaviour]}?"
 
     def check(self, answer: Any) -> Verdict:
         """Is this a setting that does it, as in `check_gates`, or, where there is none, the word "impossible"?"""
@@ -71,7 +79,7 @@ def practice(seed: int, level: int = 1) -> Practice:
     Raises:
         ValueError: a seed or level that is no such number.
 
-    See docs/site.md.
+    See docs/site.md. Notebook 4.
     """
     check_choice("level", level, LEVELS)
     try:
@@ -80,8 +88,10 @@ def practice(seed: int, level: int = 1) -> Practice:
         raise ValueError(f"seed must be a whole number, not {seed!r}") from None
     chance = random.Random(f"practice {level} {seed}")
     behaviour, possible = chance.choice([*ASKED]), chance.random() < 2 / 3
+    ways = WAYS[level, behaviour]
     while True:
-        cell = _Draft(chance, level).cell(f"practice {level}.{seed}", behaviour, possible)
+        draft = _Draft(chance, level, chance.sample(LETTERS, len(LETTERS)))
+        cell = draft.cell(f"practice {level}.{seed}", behaviour, possible, ways)
         solution = can(cell, behaviour)
         if solution.possible == possible and _is_as_hard(solution, level):
             return Practice(seed, int(level), cell, behaviour, solution)
@@ -92,6 +102,132 @@ def _is_as_hard(solution, level):
     if solution.possible:
         return len(solution.setting) == NEEDED[level]
     return not solution.why.startswith("not decided")
+
+
+# --- Cells of one's own -----------------------------------------------------------------------------------------------
+
+OWN_LEVEL = 2
+MEMORIES = ("h", "c")
+# What shows that it is impossible: the first half of what is asked, with what it does to the other half.
+HALVES = {
+    "store_input": "shuts the old state out, and the input with it",
+    "keep_state": "keeps the whole of the old state, but lets the input in",
+}
+
+
+class OwnCell:
+    """A made-up cell of one student, and the question about it.
+
+    Attributes:
+        student: whose it is.
+        memory: what the cell remembers, "h" or "c".
+        question: what is asked, in words.
+    """
+
+    def __init__(self, student: str, memory: str):
+        self.student, self.memory = student, memory
+        task = own_task(student, memory)
+        why = f'"{IMPOSSIBLE}", and a setting that {HALVES[task.behaviour]}'
+        self.question = f"{task.which} If none does, the answer has two parts: {why}."
+        self._text, self._latex = repr(task.cell), task.cell._repr_latex_()
+
+    def __repr__(self):
+        return f"{self.question}\n{self._text}"
+
+    def _repr_markdown_(self):
+        return f"{self.question}\n\n{self._latex}"
+
+
+def own_cell(student: str, memory: str) -> OwnCell:
+    """The made-up cell of a student that remembers h, or the one that remembers c.
+
+    One of the two is asked to store its input, the other to keep its state; one of them at most can't. All students
+    have cells of level 2 of `practice`; the gates' names are drawn, too, so an answer is of no use to others.
+
+    Args:
+        student: a name; the order of its words, case and accents don't matter.
+        memory: "h" or "c".
+
+    Raises:
+        ValueError: the name is not filled in; another memory.
+
+    The hand-out of a class with variants, Q1.4.
+    """
+    check_choice("memory", memory, MEMORIES)
+    return OwnCell(student, memory)
+
+
+def check_own_cell(student: str, memory: str, answer: object) -> dict[str, Verdict]:
+    """Does an answer hold for the made-up cell of this student? The Verdict stands under the cell's owner.
+
+    Args:
+        student, memory: as for `own_cell`.
+        answer: a setting, a dict as for `check_gates`; or, where none does what is asked, a pair of the word
+            "impossible" and a setting that does the first half of it (`check_half`).
+
+    The hand-out of a class with variants, Q1.4.
+    """
+    check_choice("memory", memory, MEMORIES)
+    verdict = _judge_own(own_task(student, memory), answer)
+    return {f"the cell of {student} that remembers {memory}": verdict}
+
+
+def _judge_own(task, answer):
+    word, half = _two_parts(answer)
+    if word != IMPOSSIBLE:
+        return check_gates(task.cell, task.behaviour, answer)
+    if half is None:
+        needed = f'"{IMPOSSIBLE}", {{...}}, with a setting that {HALVES[task.behaviour]}'
+        return Verdict(False, f"{IMPOSSIBLE} alone says nothing about this cell: {needed}")
+    if task.solution.possible:
+        return Verdict(False, "it can be done: a setting of the gates does it")
+    return check_half(task.cell, task.behaviour, half)
+
+
+def _two_parts(answer):
+    """(the word in an answer, the setting beside it); None for what is not there."""
+    parts = answer if isinstance(answer, (list, tuple)) else [answer]
+    words = [part.strip().lower() for part in parts if isinstance(part, str)]
+    others = [part for part in parts if not isinstance(part, str)]
+    return next(iter(words), None), next(iter(others), None)
+
+
+def own_task(student: str, memory: str) -> Practice:
+    """The question about a student's own cell, with its solution: for the teacher."""
+    return _own_task(person_of(student), memory)
+
+
+@functools.lru_cache(maxsize=1000)
+def _own_task(person, memory):
+    chance = random.Random(f"own cells of {person}")
+    asked = dict(zip(MEMORIES, chance.sample([*ASKED], 2), strict=True))
+    possible = chance.choice([None, *MEMORIES]) != memory
+    behaviour = asked[memory]
+    ways = [way for way in WAYS[OWN_LEVEL, behaviour] if ("c" in way[1]) == (memory == "c")]
+    chance = random.Random(f"own cell {memory} of {person}")
+    while True:
+        letters = chance.sample(LETTERS, len(LETTERS))
+        names = [f"{letter}{chance.randint(2, 9)}" for letter in letters]
+        draft = _Draft(chance, OWN_LEVEL, names)
+        cell = draft.cell(f"own {memory}", behaviour, possible, ways)
+        task = Practice(0, OWN_LEVEL, cell, behaviour, can(cell, behaviour))
+        fits = task.solution.possible == possible and _is_as_hard(task.solution, OWN_LEVEL)
+        if fits and own_answer(task) is not None:
+            return task
+
+
+def own_answer(task: Practice) -> dict | tuple | None:
+    """An answer to an `own_task` that holds; None if nothing shows that it is impossible."""
+    if task.solution.possible:
+        return task.solution.setting
+    gates = [name for name in task.cell.gate_names if not follows(task.cell, name)]
+    for count in range(1, len(gates) + 1):
+        for names in itertools.combinations(gates, count):
+            for values in itertools.product((0, 1), repeat=count):
+                half = dict(zip(names, values, strict=True))
+                if check_half(task.cell, task.behaviour, half):
+                    return IMPOSSIBLE, half
+    return None
 
 
 # --- Cells at random --------------------------------------------------------------------------------------------------
@@ -144,14 +280,12 @@ def _clipped(a):
 class _Draft:
     """A cell in the making: `chance` decides what a level leaves open."""
 
-    def __init__(self, chance, level):
-        self.chance, self.level = chance, level
-        self.letters = chance.sample(LETTERS, len(LETTERS))
+    def __init__(self, chance, level, letters):
+        self.chance, self.level, self.letters = chance, level, letters
         self.gates = {}
 
-    def cell(self, name, behaviour, possible):
-        """A cell for a question that can be answered with a setting, or can't."""
-        ways = WAYS[self.level, behaviour]
+    def cell(self, name, behaviour, possible, ways):
+        """A cell for a question that can be answered with a setting, or can't; built in one of these WAYS."""
         if not possible:  # with "Uc", a proof that nothing does it takes seconds
             ways = [way for way in ways if way[1] != "Uc"]
         count, past = self.chance.choice(ways)

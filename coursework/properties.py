@@ -66,7 +66,7 @@ def properties(cell: Cell | str) -> dict[str, Property]:
     Raises:
         ValueError: no cell.
 
-    See docs/cells.md.
+    See docs/cells.md. Notebook 4.
     """
     cell = as_cell(cell)
     found = {

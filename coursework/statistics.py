@@ -127,7 +127,7 @@ def holm(p_values: np.ndarray) -> np.ndarray:
 def mean_interval(values: np.ndarray) -> tuple[float, float, float]:
     """Mean of a few runs and its 95 % interval (Student's t): (mean, low, high); NaN ends for one run alone.
 
-    Notebook 3, Q3.1.
+    Notebooks 2 and 3, Q3.1.
     """
     values = as_numbers("values", values, ("K",))
     mean, k = float(values.mean()), len(values)

@@ -1,6 +1,7 @@
 """A variant of the coursework for each student: a copied table of numbers is then a wrong one."""
 
 import hashlib
+import re
 import unicodedata
 from typing import NamedTuple
 
@@ -23,6 +24,9 @@ class Variant(NamedTuple):
     pair: tuple
 
 
+NOT_FILLED_IN = (
+    "student is not filled in: put your name there, in quotation marks, as on your teacher's list"
+)
 DIGITS = ((7, 3), (4, 9), (5, 2), (9, 6), (2, 7), (3, 8), (6, 1), (8, 4))
 
 
@@ -41,10 +45,25 @@ def variant(name: str = "") -> Variant:
     The hand-out of a class with variants, first cells.
     """
     if not isinstance(name, str):
-        raise ValueError(
-            "student is not filled in: put your name there, in quotation marks, as on your teacher's list"
-        )
+        raise ValueError(NOT_FILLED_IN)
     letters = "".join(filter(str.isalnum, unicodedata.normalize("NFKC", name).casefold()))
     number = hashlib.sha256(letters.encode()).digest()[0] % 8 if letters else 0
     digit, other = DIGITS[number]
     return Variant(number, seed=number, z_keeps=1 - number % 2, digit=digit, pair=(other, digit))
+
+
+def person_of(name: str) -> str:
+    """A name's words in alphabetical order, without case and accents: "Doe, Jane" is the person "Jane Doe".
+
+    A name without letters and digits stands for itself. ValueError if nothing is filled in.
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError(NOT_FILLED_IN)
+    return " ".join(sorted(words_of(name))) or name.strip()
+
+
+def words_of(name: str) -> list[str]:
+    """The words of a name in small letters without accents."""
+    apart = unicodedata.normalize("NFKD", name).casefold()
+    plain = "".join(letter for letter in apart if not unicodedata.combining(letter))
+    return re.findall(r"[^\W_]+", plain)

@@ -2,8 +2,11 @@
 
 import dataclasses
 import functools
+import html
 
-from coursework.text import print_line
+from coursework.text import display
+
+UNANSWERED = "not answered yet"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +25,35 @@ class Verdict:
         return self.ok
 
     def __repr__(self):
-        return "Right." if self.ok else f"Not yet: {self.hint}"
+        word, more = self.parts()
+        return f"{word}: {more}" if more else f"{word}."
+
+    def _repr_html_(self):
+        return f"<p>{self.as_html()}</p>"
+
+    def as_html(self, worth: str = "") -> str:
+        """The verdict as HTML; `worth` is said in brackets: "0 of 5 points"."""
+        word, more = self.parts()
+        brackets = f" ({worth})" if worth else ""
+        return f"<b>{word}{brackets}.</b> {html.escape(more, quote=False)}".rstrip()
+
+    def parts(self) -> tuple[str, str]:
+        """(Right, Not yet or Not yet answered; what is to be said beside that)."""
+        if self.ok:
+            return "Right", ""
+        if self.hint.startswith(UNANSWERED):
+            return "Not yet answered", self.hint.removeprefix(UNANSWERED).removeprefix(": ")
+        return "Not yet", self.hint
+
+
+class Points(float):
+    """The points of a check. As text they are the number that nbgrader reads; a page has them in the verdict."""
+
+    def __repr__(self):
+        return f"{self:g}"
+
+    def _repr_html_(self):
+        return ""
 
 
 class Wrong(Exception):
@@ -55,22 +86,39 @@ def answered(*answers: object) -> bool:
     """Are these answers there? Says 'not answered yet' if not. Notebooks 2 and 3."""
     missing = any(answer is None or answer is ... for answer in answers)
     if missing:
-        print("not answered yet")
+        print(UNANSWERED)
     return not missing
 
 
 def award(points: float, verdicts: Verdict | dict[str, Verdict]) -> float:
-    """Print what a check says, and return the points it is worth, which nbgrader takes from the cell as its mark.
+    """Show what a check says, and return the points it is worth, which nbgrader takes from the cell as its mark.
 
     In a dict from name to Verdict, each is worth the same share of the question's points. All notebooks.
     """
-    if isinstance(verdicts, Verdict):
-        print_line(verdicts)
-        return points if verdicts else 0
-    for name, verdict in verdicts.items():
-        print_line(f"{name}: {verdict}")
-    earned = points * sum(map(bool, verdicts.values())) / len(verdicts)
-    return int(earned) if earned == int(earned) else round(earned, 2)
+    by_name = {"": verdicts} if isinstance(verdicts, Verdict) else verdicts
+    right = sum(map(bool, by_name.values()))
+    earned = Points(round(points * right / len(by_name), 2))
+    worth = f"{earned} of {points:g} points"
+    display({"text/plain": _as_text(by_name), "text/html": f"<p>{_as_html(by_name, worth)}</p>"})
+    return earned
+
+
+def _as_text(by_name):
+    """Verdicts as text, a line each."""
+    lines = []
+    for name, verdict in by_name.items():
+        lines.append(f"{name}: {verdict}" if name else f"{verdict}")
+    return "\n".join(lines)
+
+
+def _as_html(by_name, worth):
+    """Verdicts as HTML: the points stand in a single one, and above several."""
+    several = len(by_name) > 1
+    lines = [f"<b>{worth.capitalize()}.</b>"] if several else []
+    for name, verdict in by_name.items():
+        named = f"{html.escape(name)}: " if name else ""
+        lines.append(named + verdict.as_html("" if several else worth))
+    return "<br>".join(lines)
 
 
 def kind_of(value):

@@ -1,26 +1,30 @@
-"""The hand-out, and the grading: python -m teaching student | collect | grade | marks | forget."""
+"""The hand-out, and the grading: python -m teaching student | collect | grade | texts | oral | marks | forget."""
 
 import argparse
 import concurrent.futures
 import contextlib
 import fcntl
 import os
+import shutil
 import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 from nbformat import NotebookNode
 from nbgrader.utils import determine_grade
 
 from coursework.files import ROOT, RUNS
-from coursework.variants import variant
-from teaching import Refused, Trouble, hand_ins, key, lms, marks, sandbox, who
+from coursework.variants import variant, words_of
+from teaching import Refused, Trouble, hand_ins, key, lms, marks, sandbox, texts, who, work
 from teaching.class_report import write_class_report
 from teaching.feedback import configure, write_feedback
 from teaching.grading import Grader
-from teaching.handout import NAMES, make_course, student
+from teaching.handout import ASSIGNMENT, NAMES, make_course, own_answers, student
+from teaching.likeness import MEASURE
+from teaching.oral import PAGE, oral
 from teaching.people import same_person
 from teaching.spread import graders
 from teaching.submissions import WHO, Collection, Submission, collect
@@ -182,9 +186,9 @@ def chosen_name(submission: Submission, handout: who.HandOut) -> str:
     for written in sorted(submission.written):
         if same_person(written, name):
             return written
-        if variant(written) != variant(name):
+        if words_of(written) != words_of(name):
             submission.told.append(
-                f"student = {written!r} in the notebook; the variant is that of {name!r}"
+                f"student = {written!r} in the notebook; variant and cells are those of {name!r}"
             )
     return name
 
@@ -226,6 +230,7 @@ def take(course: Path, submission: Submission, result: Result, mark: str, grader
             "failed": bool(failed),
         }
         notes = marks.save(course, submission.key, pages, **facts, notes=notes)
+        work.keep(course, submission.key, grader.place / submission.key)
     grader.tidy(submission.key, notes)
     said = "; ".join([f"{submission.name}: {seconds:.0f} s", *notes])
     print(said, flush=True)
@@ -248,10 +253,11 @@ def why_failed(pages: dict, notes: list[str], submission: Submission, before: di
 
 def reference(grader: Grader, name: str) -> bool:
     """Grade our own solution in the variant of a student; does it earn every point that a machine gives?"""
-    (ours,) = collect(grader.course / "source").submissions
     number = variant(name).number
-    ours.key, ours.student = f"_reference-{number}", name
-    pages, notes, seconds = grader.grade(ours)
+    with tempfile.TemporaryDirectory(prefix="grading-") as folder:
+        (ours,) = collect(solution_of(grader.course, name, Path(folder))).submissions
+        ours.key, ours.student = f"_reference-{number}", name
+        pages, notes, seconds = grader.grade(ours)
     for question, cell in marks.graded_cells(pages.values()).items():
         points, most = determine_grade(cell)
         notes += (
@@ -266,6 +272,15 @@ def reference(grader: Grader, name: str) -> bool:
     return True
 
 
+def solution_of(course: Path, name: str, folder: Path) -> Path:
+    """Our own solution for one student, in a folder: that of the course, and the answers about this one's own cells."""
+    source = folder / "source"
+    shutil.copytree(course / "source" / ASSIGNMENT, source / ASSIGNMENT)
+    path = source / ASSIGNMENT / f"{NAMES[0]}.ipynb"
+    nbformat.write(own_answers(nbformat.read(path, as_version=4), name), path)
+    return source
+
+
 # Give back -----------------------------------------------------------------------------------------------------------
 def report(options: argparse.Namespace) -> int:
     """Write what is known: marks, the sheet of an LMS, feedback, the class report; returns the exit code."""
@@ -273,6 +288,8 @@ def report(options: argparse.Namespace) -> int:
     facts = marks.known(course)
     if not facts:
         raise Refused("nothing is graded yet: make grade SUBMISSIONS=folder")
+    for line in texts.take(course, options.texts):
+        print(line, file=sys.stderr)
     rows = marks.rows_of(course)
     print(f"Marks: {marks.write_marks(course, rows)}", flush=True)
     if options.sheet:
@@ -285,6 +302,23 @@ def report(options: argparse.Namespace) -> int:
     print(f"Feedback: {course / 'feedback'}, and for an LMS {course / 'feedback.zip'}")
     print(f"Class: {write_class_report(course, rows)}")
     return 0
+
+
+def write_texts(options: argparse.Namespace) -> int:
+    """Write a spreadsheet and a page for each text question; returns the exit code."""
+    course = RUNS / "grading"
+    for line in texts.write(course, options.anonymous):
+        print(line, file=sys.stderr)
+    print(
+        f"Texts: {course / texts.FOLDER}: a .csv to fill in and a .html to read for each question"
+    )
+    print(f"Alike texts follow each other. Measure: {MEASURE}.")
+    return 0
+
+
+def talks(options: argparse.Namespace) -> int:
+    """Write five questions for a talk with each student; returns the exit code."""
+    return oral(RUNS / "grading", options)
 
 
 def forget(options: argparse.Namespace) -> int:
@@ -300,6 +334,8 @@ def forget(options: argparse.Namespace) -> int:
         )
     marks.forget(course, found[0])
     print(f"forgotten: {found[0]}")
+    (course / PAGE).unlink(missing_ok=True)
+    texts.forget(course)
     if len(facts) == 1:
         for name in (
             "marks.csv",
@@ -332,7 +368,7 @@ def positive(text: str) -> int:
 def parser_of() -> argparse.ArgumentParser:
     """The options of all actions."""
     parser = argparse.ArgumentParser(prog="python -m teaching", description=__doc__)
-    parser.set_defaults(sheet=None, column=None, scale=False)
+    parser.set_defaults(sheet=None, column=None, scale=False, texts=None)
     actions = parser.add_subparsers(dest="action", required=True)
     handout = actions.add_parser("student", help="write the hand-out")
     collecting = actions.add_parser(
@@ -342,6 +378,9 @@ def parser_of() -> argparse.ArgumentParser:
     marking = actions.add_parser(
         "marks", help="write marks and feedback again, after grading by hand"
     )
+    writing = actions.add_parser("texts", help="a spreadsheet and a page for each text question")
+    writing.add_argument("--anonymous", action="store_true", help="without names")
+    talking = actions.add_parser("oral", help="five questions for a talk with each student")
     forgetting = actions.add_parser("forget", help="remove a student with all that is kept")
     for action in (handout, collecting, grading):
         action.add_argument(
@@ -352,6 +391,11 @@ def parser_of() -> argparse.ArgumentParser:
             "--variants", action=switch, default=None, help="a variant per student, by name"
         )
     marking.add_argument("--sheet", help="an LMS's table of grades to fill in")
+    marking.add_argument(
+        "--texts",
+        choices=("sheet", "gradebook"),
+        help="which counts where the points or comments for a text differ",
+    )
     marking.add_argument("--column", help="the column of points in it, where that is not clear")
     marking.add_argument(
         "--scale", action="store_true", help="scale the points to the maximum of that table"
@@ -372,14 +416,15 @@ def parser_of() -> argparse.ArgumentParser:
     grading.add_argument(
         "--regrade", action="store_true", help="with another key: grade all that is kept, too"
     )
-    grading.add_argument(
-        "--unsafe",
-        action="store_true",
-        help="without a sandbox: submissions can do all that you can",
-    )
-    grading.add_argument(
-        "--jobs", type=positive, default=os.cpu_count(), help="submissions at a time"
-    )
+    for action in (grading, talking):
+        action.add_argument(
+            "--unsafe",
+            action="store_true",
+            help="without a sandbox: submissions can do all that you can",
+        )
+        action.add_argument(
+            "--jobs", type=positive, default=os.cpu_count(), help="submissions at a time"
+        )
     return parser
 
 
@@ -393,6 +438,7 @@ def run(options: argparse.Namespace) -> int:
     ):  # the sandbox works in other folders
         options.data = str(Path(options.data).resolve())
     actions = {"collect": show_collected, "grade": grade, "marks": report, "forget": forget}
+    actions |= {"oral": talks, "texts": write_texts}
     return actions[options.action](options)
 
 

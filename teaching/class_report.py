@@ -102,7 +102,8 @@ def hints_of(folder: Path) -> Iterator[str]:
     """The hints on the pages of one student, with their question, without numbers."""
     for name, cell in marks.kept_cells(folder).items():
         for output in cell.get("outputs", []):
-            for hint in re.findall(r"Not yet: (.*)", str(output.get("text", ""))):
+            text = output.get("text") or output.get("data", {}).get("text/plain", "")
+            for hint in re.findall(r"(?:Not yet: |Not yet (?=answered))(.*)", str(text)):
                 yield f"{marks.question_of(name)}: {re.sub(r'-?[0-9][0-9.]*', '#', hint)[:150]}"
 
 

@@ -18,7 +18,7 @@ from nbgrader.utils import determine_grade, is_grade, is_solution
 
 from coursework.files import ROOT, replacing, write_text
 from coursework.variants import variant
-from teaching import Trouble, sandbox
+from teaching import Trouble, sandbox, work
 from teaching.cells import (
     STUB,
     answers_in_words,
@@ -222,6 +222,7 @@ class Grading:
         self.base, self.student = grader.place / key, student or None
         self.models = grader.models.get(variant(student).number)
         self.end = time.monotonic() + self.options.seconds
+        self.chosen: dict[str, Answers] = {}  # by check
 
     def pages(self, notebooks: dict[str, NotebookNode]) -> dict[str, NotebookNode]:
         """Run what was handed in, then the checks; adds to the notes what went wrong."""
@@ -239,6 +240,7 @@ class Grading:
         for name, book in books.items():
             self.check(name, checks[name], choices[name])
             pages[name] = page(book, checks[name])
+        work.write_answers(self.base, self.student, self.chosen)
         return pages
 
     def runs(self, stage: str) -> Path:
@@ -355,6 +357,7 @@ class Grading:
             cell.outputs = ran.outputs.get(best) or cell.outputs
             if choices.get(cell.id):
                 choice = choices[cell.id][best - outcomes[0]]
+                self.chosen[cell.id] = choice.values
                 cell.metadata["origin"] = [choice.origin + choice.how, ran.shown.get(best, {})]
                 again.setdefault(choice.how, []).append(cell.id)
         again.pop("", None)

@@ -10,14 +10,18 @@ from pathlib import Path
 
 import nbformat
 from nbgrader.apps import NbGraderAPI
-from nbgrader.utils import is_grade, is_solution
+from nbgrader.utils import compute_checksum, is_grade, is_solution
 from traitlets.config import Config
 
 from coursework.files import NOTEBOOKS, ROOT, RUNS
+from coursework.practice import own_answer, own_task
 from teaching import Refused
 from teaching.cells import STUB, names_in, with_parameters
 
-NAMES = [path.stem for path in NOTEBOOKS]
+# With points: nbgrader's masters. The others go out as they are, and don't come back.
+MASTERS = [path for path in NOTEBOOKS if '"grade_id"' in path.read_text(encoding="utf-8")]
+UNGRADED = [path for path in NOTEBOOKS if path not in MASTERS]
+NAMES = [path.stem for path in MASTERS]
 ASSIGNMENT = "gates"
 HANDOUT = "lstm-gru-gates"
 os.environ["PATH"] = (
@@ -39,15 +43,29 @@ VARIED = (
     ("bonus-images", "first_of[3], first_of[7]", "first_of[digit] for digit in mine.pair"),
 )
 
+# With variants: the points of each of a student's two cells of Q1.4. They are said here, and nowhere else.
+OWN_POINTS = 5
+OWN_CELLS_AFTER = "q13-check"  # in notebook 1
+SHOW_IMAGE = """image = helpers.image_with_output(output_GRU_over_time, gru_model, d.x_test)
+    left.imshow(image"""
+# What the masters say for themselves only: the beginning of a cell's name, a pattern, what stands there then.
+OURS = (
+    ("networks", r"\nothers = \[\].*", ""),
+    ("networks-train", r", \*others", ""),
+    ("q32-sheet", r"left\.imshow\(d\.x_test\[first_of\[7\]\]", SHOW_IMAGE),
+    ("q32-sheet", r'"A 7, and', '"The image, and'),
+)
+
 
 def handout_texts():
-    """docs/handout.md as a dict: "README" or (notebook, "before" or "after", cell) -> Markdown."""
+    """docs/handout.md as a dict: "README", or (notebook, "before", "variant" or "after", cell), to Markdown."""
     parts = re.split(
         r"^<!-- (.+) -->\n", (ROOT / "docs" / "handout.md").read_text(encoding="utf-8"), flags=re.M
     )
     texts = {}
     for key, text in zip(parts[1::2], parts[2::2], strict=True):
-        texts["README" if key == "README" else tuple(key.split())] = text.strip() + "\n"
+        text = text.strip().replace("(own points)", f"{2 * OWN_POINTS}") + "\n"
+        texts[key if key.startswith("README") else tuple(key.split())] = text
     return texts
 
 
@@ -64,12 +82,14 @@ def reduced(path, texts, epochs, variants):
             pictures |= (
                 {cell.id: output.data["image/png"]} if "image/png" in output.get("data", {}) else {}
             )
-    for cell in master.cells:
-        if "nbgrader" not in cell.metadata:
-            continue
-        # In the hand-out helpers.py lies beside the notebooks.
-        source = re.sub(r'import sys\n+sys\.path\.insert\(0, "\.\."\).*\n+', "", cell.source)
-        cell.source = with_parameters(source, epochs=epochs)
+    given = [cell for cell in master.cells if "nbgrader" in cell.metadata]
+    if variants:
+        given = with_own_cells(given)
+    for cell in given:
+        cell.source = with_parameters(beside_helpers(cell.source), epochs=epochs)
+        for start, old, new in OURS:
+            if cell.id.startswith(start):
+                cell.source = re.sub(old, new, cell.source)
         before, variant, after = (
             texts.pop((path.stem, at, cell.id), "") for at in ("before", "variant", "after")
         )
@@ -87,10 +107,80 @@ def reduced(path, texts, epochs, variants):
     return nbformat.v4.new_notebook(metadata=master.metadata, cells=cells)
 
 
+def with_own_cells(cells):
+    """The cells of notebook 1 with those of Q1.4; another notebook's as they are."""
+    (*_, place) = [-1, *(n for n, cell in enumerate(cells) if cell.id == OWN_CELLS_AFTER)]
+    if place < 0:
+        return cells
+    own = [cell for memory in "hc" for cell in own_cell(memory)]
+    return [*cells[: place + 1], *own, *cells[place + 1 :]]
+
+
+def own_cell(memory):
+    """The cells about one of a student's own: the question, the answer and the check.
+
+    The answer is another one for everybody; so the course has none, and `own_answers` is asked for one.
+    """
+    call = f'helpers.check_own_cell(student, "{memory}", q14_{memory})'
+    return [
+        for_nbgrader(f"q14-cell-{memory}", f'helpers.own_cell(student, "{memory}")'),
+        for_nbgrader(f"q14-answer-{memory}", f"q14_{memory} = ...", solution=True, locked=False),
+        for_nbgrader(
+            f"q14-check-{memory}",
+            f"helpers.award({OWN_POINTS}, {call})",
+            grade=True,
+            points=OWN_POINTS,
+        ),
+    ]
+
+
+def for_nbgrader(name, source, **more):
+    """A code cell that nbgrader knows: a given one, unless `more` of its metadata says otherwise."""
+    known = {"grade": False, "locked": True, "solution": False, "task": False, "schema_version": 3}
+    cell = nbformat.v4.new_code_cell(source, id=name)
+    cell.metadata["nbgrader"] = {"grade_id": name, **known, **more}
+    return cell
+
+
+def own_answers(notebook, student):
+    """Notebook 1 of the course with the answers of this student to Q1.4, if it has that question."""
+    for cell in notebook.cells:
+        if cell.id.startswith("q14-answer-"):
+            memory = cell.id[-1]
+            cell.source = f"q14_{memory} = {own_answer(own_task(student, memory))!r}"
+    return notebook
+
+
+def beside_helpers(source):
+    """The source of a cell for a folder in which helpers.py lies beside the notebooks."""
+    return re.sub(r'import sys\n+sys\.path\.insert\(0, "\.\."\).*\n+', "", source)
+
+
+def as_it_is(path, epochs):
+    """A notebook without points for the hand-out: all of it, without outputs, as students run it themselves."""
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        cell.metadata.pop("jupyter", None)  # nothing to fold
+        if cell.cell_type == "code":
+            cell.source = with_parameters(beside_helpers(cell.source), epochs=epochs)
+            cell.outputs, cell.execution_count = [], None
+    return notebook
+
+
 def in_words(text, name, pictures):
-    """A list with the cell of a text and its pictures; none if there is no text."""
-    if not text:
-        return []
+    """The cells of a text: Markdown with its pictures, and code for each block of Python in it."""
+    cells = []
+    for place, part in enumerate(re.split(r"^```python\n(.*?)^```$", text, flags=re.M | re.S)):
+        part_name = f"{name}-{place}" if place else name
+        if place % 2:
+            cells.append(nbformat.v4.new_code_cell(part.strip(), id=part_name))
+        elif part.strip():
+            cells.append(words(part.strip() + "\n" * (part.endswith("\n")), part_name, pictures))
+    return cells
+
+
+def words(text, name, pictures):
+    """A cell with a text and its pictures."""
     cell = nbformat.v4.new_markdown_cell(text, id=name)
     for picture in re.findall(r"\(picture:([\w-]+)\)", text):
         if picture not in pictures:
@@ -99,7 +189,61 @@ def in_words(text, name, pictures):
         cell.setdefault("attachments", {})[f"{picture}.png"] = {
             "image/png": pictures[picture].strip()
         }
-    return [cell]
+    return cell
+
+
+# What is left over ----------------------------------------------------------------------------------------------------
+def tidy(notebook):
+    """Remove what the solutions or our own texts needed: names that nothing in the hand-out reads."""
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    before = None
+    while before != (sources := [cell.source for cell in code]):
+        before = sources
+        read = {name for source in sources for name in names_read(source)}
+        for cell in code:
+            cell.source = without_unread(cell.source, read) or cell.source
+    for cell in code:
+        if "checksum" in cell.metadata.get("nbgrader", {}):
+            cell.metadata.nbgrader.checksum = compute_checksum(cell)
+
+
+def names_read(source):
+    """The names that a cell reads, but for a check of parameters, which is no use of them."""
+    lines = [line for line in ast.parse(source).body if not is_parameter_check(line)]
+    return set(names_in("\n".join(map(ast.unparse, lines)), ast.Load))
+
+
+def is_parameter_check(line):
+    """Is a statement a call of `check_integer`?"""
+    return isinstance(line, ast.Expr) and ast.unparse(line).startswith("helpers.check_integer(")
+
+
+def without_unread(source, read):
+    """The source without the statements that only make names which nobody reads."""
+    lines: list[str | None] = list(source.split("\n"))
+    for node in ast.parse(source).body:
+        if (shorter := read_part(node, read)) is not None:
+            first, *others = range(node.lineno - 1, node.end_lineno)
+            lines[first] = shorter or None
+            for number in others:
+                lines[number] = None
+    return "\n".join(line for line in lines if line is not None).strip("\n")
+
+
+def read_part(node, read):
+    """What a statement becomes if some of its names are not read: '' if none is, None if it stays as it is."""
+    match node:
+        case ast.ImportFrom():
+            used = [name for name in node.names if (name.asname or name.name) in read]
+            if len(used) == len(node.names):
+                return None
+            return ast.unparse(ast.ImportFrom(node.module, used, node.level)) if used else ""
+        case ast.Assign(targets=[ast.Name(name)]):
+            return "" if name not in read else None
+        case ast.Expr() if is_parameter_check(node):
+            checked = set(names_in(ast.unparse(node), ast.Load))
+            return None if checked <= {*read, "helpers"} else ""
+    return None
 
 
 def answer_names(handout):
@@ -121,9 +265,13 @@ def make_course(folder, epochs=None, variants=False):
     shutil.rmtree(source, ignore_errors=True)
     source.mkdir(parents=True)
     texts = handout_texts()
-    readme = texts.pop("README")
-    for path in NOTEBOOKS:
+    readme, more = texts.pop("README"), texts.pop("README variant")
+    readme += f"\n{more}" * variants
+    for path in MASTERS:
         nbformat.write(reduced(path, texts, epochs, variants), source / path.name)
+    if not variants:  # texts that nobody gets
+        own = {cell.id for memory in "hc" for cell in own_cell(memory)}
+        texts = {key: text for key, text in texts.items() if key[2] not in own}
     if texts:
         raise ValueError(
             f"docs/handout.md names a cell that is not handed out: {' '.join(next(iter(texts)))}"
@@ -146,7 +294,10 @@ def make_course(folder, epochs=None, variants=False):
                     target.id for line in ast.parse(solved[cell.id]).body for target in line.targets
                 ]
                 cell.source = "\n".join(f"{name} = ..." for name in names)
+        tidy(notebook)
         nbformat.write(notebook, path)
+    for path in UNGRADED:  # now, so that nbgrader's gradebook knows nothing of them
+        nbformat.write(as_it_is(path, epochs), folder / "release" / ASSIGNMENT / path.name)
     return folder
 
 

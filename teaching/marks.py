@@ -25,6 +25,7 @@ from teaching.cells import names_in, plain
 from teaching.handout import ASSIGNMENT, HANDOUT, answer_names
 from teaching.key import remembered, short
 from teaching.tables import safe, write_table
+from teaching.work import FOLDER
 
 warnings.simplefilter("ignore", SAWarning)  # nbgrader's own queries
 # The columns of the marks, and the cells that belong to them by the beginning of their names.
@@ -274,6 +275,11 @@ def learn(course: Path, who: str, **facts) -> None:
     """Remember more of a student."""
     everybody = known(course)
     everybody[who] = everybody.get(who, {}) | facts
+    write_known(course, everybody)
+
+
+def write_known(course: Path, everybody: dict[str, dict[str, Any]]) -> None:
+    """Remember what is known of all students."""
     write_text(course / "facts.json", json.dumps(everybody, indent=1))
 
 
@@ -284,12 +290,12 @@ def forget(course: Path, who: str) -> None:
             gradebook.remove_student(who)
         except MissingEntry:  # an earlier try came so far
             gradebook.db.rollback()
-    for folder in ("autograded", "feedback", "handed-in"):
+    for folder in ("autograded", "feedback", "handed-in", FOLDER):
         shutil.rmtree(course / folder / who, ignore_errors=True)
     (course / "logs" / f"{who}.txt").unlink(missing_ok=True)
     everybody = known(course)
     everybody.pop(who, None)
-    write_text(course / "facts.json", json.dumps(everybody, indent=1))
+    write_known(course, everybody)
 
 
 def renew(course: Path, fresh: Path) -> None:

@@ -13,9 +13,11 @@ from typing import NamedTuple
 
 import yaml
 
+from coursework.variants import words_of
 from teaching.archives import CLOSED, File
-from teaching.handout import NAMES
+from teaching.handout import NAMES, UNGRADED
 
+OUR_NAMES = "|".join([*NAMES, *(path.stem for path in UNGRADED)])  # of notebooks
 MOODLE = re.compile(r"((?P<name>.+)_(?P<number>\d+)_assignsubmission_[a-z]+_?).*", re.S)
 CANVAS = re.compile(
     r"(?P<upload>(?P<name>[^\W_].*?)_(?P<late>LATE_)?(?P<number>[1-9]\d*)_(?:[1-9]\d*_|(?=text|link)))(.+)"
@@ -265,14 +267,14 @@ def left_of(name: str) -> str:
         if ".ipynb" in name.lower()
         else name.rpartition(".")[0] or name
     )
-    stem = re.sub("|".join(NAMES), " ", CLOSED.sub("", stem), flags=re.I)
+    stem = re.sub(OUR_NAMES, " ", CLOSED.sub("", stem), flags=re.I)
     stem = re.sub(r"\(\d+\)|[-_ ]*copy ?\d*\b|-\d+$", "", stem, flags=re.I).strip(" _-.()")
     return "" if is_state(stem) else stem
 
 
 def is_state(name: str) -> bool:
     """Does a name speak of the state of a work only: 'drafts', 'final v2', '02_training'?"""
-    rest = re.sub("|".join(NAMES), " ", name, flags=re.I)
+    rest = re.sub(OUR_NAMES, " ", name, flags=re.I)
     words = re.findall(r"[^\W\d_]+", rest)
     if not words:  # a number of three digits may be a person's
         digits = re.sub(r"[ _.()-]", "", rest)
@@ -290,9 +292,9 @@ def letters(name: str) -> str:
 
 def same_person(written: str, name: str) -> bool:
     """Is a name as its bearer writes it the one that an LMS made 'doejane' of, or 'Group 1-Jane Doe'?"""
-    words = re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", written).casefold())
+    words = words_of(written)
     for made in (name, name.partition("-")[2]):
-        letters = "".join(filter(str.isalnum, unicodedata.normalize("NFKC", made).casefold()))
+        letters = "".join(words_of(made))
         if (
             words
             and len(words) <= MOST_WORDS

@@ -62,7 +62,9 @@ def programs() -> list[str]:
     """The folders that Python and what it starts are read from."""
     packages = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
     python = str(Path(sys.executable).resolve().parents[1])
-    return list(dict.fromkeys([*SYSTEM.split(), sys.prefix, sys.base_prefix, python, *packages]))
+    linked = os.path.realpath(sys.prefix)  # an environment may be a link to a folder elsewhere
+    folders = [*SYSTEM.split(), sys.prefix, linked, sys.base_prefix, python, *packages]
+    return list(dict.fromkeys(folders))
 
 
 @contextlib.contextmanager

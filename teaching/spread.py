@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import nbformat
 from nbformat import NotebookNode
 
-from teaching import Refused, Trouble, key, sandbox
+from teaching import Refused, Trouble, key, sandbox, work
 from teaching.cells import read
 from teaching.folders import MOST_LOG, tail
 from teaching.grading import Grader, Grading
@@ -56,6 +56,7 @@ class Graded(NamedTuple):
     notes: list[tuple[bool, str]]  # (is it a Trouble, what it says)
     log: bytes
     seconds: float
+    left: dict[str, bytes]  # for the talk, by path
 
 
 # Here ----------------------------------------------------------------------------------------------------------------
@@ -132,6 +133,7 @@ def grade_far(
     folder = grader.place / submission.key / "run"
     folder.mkdir(parents=True)
     (folder / "log.txt").write_bytes(there.log)
+    work.write(folder.parent, there.left)
     notes += [Trouble(note) if trouble else note for trouble, note in there.notes]
     return (
         {name: nbformat.reads(page, as_version=4) for name, page in there.pages.items()},
@@ -165,11 +167,13 @@ def grade_here(setting: Setting, task: Task) -> Graded:
     try:
         pages = grading.pages({name: read(book) for name, book in task.notebooks.items()})
         logs = [tail(path, MOST_LOG) for path in sorted(grading.base.glob("*/log.txt"))]
+        ours = {path.name for folder in grader.models.values() for path in folder.iterdir()}
+        left = work.left_in(grading.base, ours)
     finally:
         shutil.rmtree(grading.base, ignore_errors=True)
     said = [(isinstance(note, Trouble), str(note)) for note in notes]
     books = {name: nbformat.writes(page) for name, page in pages.items()}
-    return Graded(books, said, b"".join(logs), time.monotonic() - start)
+    return Graded(books, said, b"".join(logs), time.monotonic() - start, left)
 
 
 def probe(setting: Setting) -> str:

@@ -4,6 +4,7 @@ Finished beats noted: what counts is the number of answers in their places. Of t
 """
 
 import ast
+import functools
 import itertools
 import warnings
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ from nbgrader.utils import is_solution
 
 from teaching.archives import File, date
 from teaching.cells import STUB, names_in, nodes, plain, read
-from teaching.handout import NAMES, answer_names
+from teaching.handout import NAMES, UNGRADED, answer_names
 from teaching.people import is_state
 from teaching.submissions import Submission
 
@@ -134,6 +135,26 @@ def work_in(notebook: NotebookNode, known: Known) -> Work:
     return Work(len(cells), answers + len(texts), len(texts))
 
 
+def works_in(notebook: NotebookNode, known: dict[str, Known]) -> dict[str, Work]:
+    """How much of each notebook of the hand-out stands in another one; nothing in one of ours without points."""
+    works = {name: work_in(notebook, book) for name, book in known.items()}
+    if is_ungraded(notebook) and all(work.cells < FEW for work in works.values()):
+        return dict.fromkeys(known, Work(0, 0, 0))
+    return works
+
+
+def is_ungraded(notebook: NotebookNode) -> bool:
+    """Is a notebook without points in it?"""
+    return sum(not ungraded_cells().isdisjoint(ids_of(cell)) for cell in notebook.cells) >= FEW
+
+
+@functools.cache
+def ungraded_cells() -> set[str]:
+    """The names of the cells of all notebooks without points."""
+    books = [read(path.read_bytes()) for path in UNGRADED]
+    return {cell.id for book in books for cell in book.cells}
+
+
 def ids_of(cell: NotebookNode) -> Iterable[str]:
     """The names that a cell may have from the hand-out."""
     nbgrader = cell.metadata.get("nbgrader") or {}
@@ -192,11 +213,7 @@ class Shelf:
         """Put a file where it belongs."""
         try:
             notebook = notebook_in(file)
-            works = (
-                {book: work_in(notebook, known) for book, known in self.known.items()}
-                if notebook
-                else {}
-            )
+            works = works_in(notebook, self.known) if notebook else {}
         except Exception as error:  # anything at all may be wrong with a file from outside
             locked = "locked with a password" if "encrypted" in str(error) else type(error).__name__
             said = str(error) if type(error) is ValueError else locked
@@ -213,7 +230,7 @@ class Shelf:
             cells = alone(notebook, book, self.known) if len(held(works)) > 1 else notebook
             is_main = book == main or works[book].cells >= FEW
             self.versions[book].append(version(file, name, cells, works[book].answers, is_main))
-        if not held(works):
+        if not held(works) and not is_ungraded(notebook):
             what = "nothing of ours is in it" if notebook.cells else "it has no cells"
             self.broken[name] = self.submission.problems[file.path] = what
             if called and notebook.cells:

@@ -11,7 +11,7 @@ from teaching.cells import read
 from teaching.handout import ASSIGNMENT, NAMES
 from teaching.submissions import WHO, Collection, Submission, by_file_name
 from teaching.tables import safe, write_table
-from teaching.versions import Known, held, is_ours, known_of, notebook_in, notebooks_of, work_in
+from teaching.versions import Known, held, is_ours, known_of, notebook_in, notebooks_of, works_in
 
 WIDEST = 90  # characters of a column on the screen
 COLUMNS = ("file", "student", "number", "why", "notebook", "problem")
@@ -57,8 +57,7 @@ class HandOut:
             notebook = None
         if notebook is None:
             return by_file_name(file)
-        works = {name: work_in(notebook, known) for name, known in self.known.items()}
-        return frozenset(held(works)) or by_file_name(file)
+        return frozenset(held(works_in(notebook, self.known))) or by_file_name(file)
 
 
 def rows_of(collection: Collection, handout: HandOut, left_out: dict[str, str]) -> list[Row]:

@@ -120,7 +120,7 @@ def test_each_wrong_experiment_has_its_hint(trained, data):
         (None, "not answered yet: experiments"),
         ("GRU", "experiments is of type str; a list of Experiment is needed"),
         (experiments[1:], "experiments holds no Experiment for GRU 32"),
-        (with_other(batch_size=32), "batch_size is 32; the sheet asks for 64"),
+        (with_other(batch_size=32), "batch_size is 32; the recipe of these data asks for 64"),
         (with_other(clipnorm=0.5), "clipnorm is 0.5; the sheet asks for 0.0"),
         (with_other(schedule="cosine"), "schedule is cosine; the sheet asks for constant"),
         (with_other(seed=9), "...no trained model with these settings lies in..."),
@@ -167,14 +167,19 @@ def test_output_over_time(network):
         (None, "not answered yet: the output"),
         (right[3].T, "the output has shape (8, 28): transposed; (28, 8) is needed"),
         (right[3, :5], "the output has shape (5, 8); (28, 8) is needed"),
-        (right, "the output has shape (20, 28, 8); (28, 8) is needed"),
+        (right, "the output has shape (20, 28, 8), for 20 images; (28, 8) is needed, for one..."),
+        (
+            right[3, -1],
+            "...after the last step only; a copy of the layer with return_sequences=True...",
+        ),
+        (np.maximum(right[3], 0), "...behind the ReLU..."),
         ([[1], [2, 3]], "the output must be an array of numbers"),
         (right[3] + np.nan, "the output holds NaN, or values that are infinite in float32"),
         (
             helpers.trace(network, IMAGES)["z"][3],
             "the layer gives this output for none of the images",
         ),
-        (right[3][::-1], "the layer gives this output for none of the images"),
+        (right[3][::-1], "the rows are in the opposite order; the first step comes first"),
     )
     right = (
         right[3],
@@ -214,7 +219,7 @@ def test_predictions_of_the_last_five_steps(network, last_five):
             [*right[:2], right[0], *right[3:]],
             "...at T - 2, the trained classification layers give other classes...",
         ),
-        ([right[0][:9], *right[1:]], "the prediction at T - 0 has shape (9,); (20,) is needed"),
+        ([right[0][:9], *right[1:]], "the prediction at T has shape (9,); (20,) is needed"),
     )
     right = right, tuple(right), np.array(right), tf.stack(right), by_step
     assert_judged(lambda answer: helpers.check_predictions(answer, network, NOISE), right, wrong)
@@ -230,7 +235,7 @@ def test_accuracies_of_the_last_five_steps(network, last_five):
             f"the accuracy at T - 3 is not {right[3] + 0.2:.4f}",
         ),
         ([*right[:3], [1], right[4]], "the accuracy at T - 3 has shape (1,); () is needed"),
-        (["0.5"] * 5, "the accuracy at T - 0 must be an array of numbers, not of <U3"),
+        (["0.5"] * 5, "the accuracy at T must be an array of numbers, not of <U3"),
     )
     right = right, np.array(right), {28 - back: np.float32(right[back]) for back in range(5)}
     assert_judged(lambda answer: helpers.check_accuracies(answer, network, NOISE), right, wrong)
@@ -254,7 +259,7 @@ def test_gates_over_time():
         "i": "",
         "f": "these are the values of i",
         "o": "with this gate the layer's output would be another one",
-        "h": "this is not the layer's own output",
+        "h": "these are the values of c",
     }
     wrong = (
         (None, "not answered yet: the gates"),

@@ -11,7 +11,7 @@ import pytest
 
 from teaching import Refused, who
 from teaching.archives import files_in
-from teaching.handout import NAMES, make_course
+from teaching.handout import NAMES, UNGRADED, make_course
 from teaching.submissions import WHO, by_file_name, collect
 from teaching.tables import read_table
 from teaching.versions import notebooks_of
@@ -757,3 +757,26 @@ def test_a_notebook_that_answers_a_question_of_another_one_does_not_replace_it(
         TWO: f"{TWO}.ipynb",
         THREE: f"{THREE}.ipynb",
     }
+
+
+@pytest.mark.parametrize("name", ["{}.ipynb", "practice/{} (1).ipynb", "mine.ipynb"])
+def test_a_notebook_without_points_changes_nothing(tmp_path, handout, solved, name):
+    """Whatever it is called, and even if a name in it is that of an answer."""
+    (path,) = UNGRADED
+    extra = nbformat.read(path, as_version=4)
+    extra.cells.append(nbformat.v4.new_code_cell("experiments = q11_lstm = [1]"))
+    extra = {name.format(path.stem): nbformat.writes(extra).encode()}
+    full = {f"{each}.ipynb": text for each, text in solved.items()}
+    assert versions(tmp_path / "1", handout, full | extra) == versions(
+        tmp_path / "2", handout, full
+    )
+    one = {f"{ONE}.ipynb": solved[ONE]}
+    assert versions(tmp_path / "3", handout, one | extra) == versions(tmp_path / "4", handout, one)
+
+
+def test_the_name_of_a_notebook_without_points_is_no_persons(tmp_path):
+    (path,) = UNGRADED
+    lay(tmp_path / "kim", {f"{ONE}.ipynb": work(1), path.name: b"{}"})
+    assert found(tmp_path / "kim") == {("kim", ""): 2}
+    lay(tmp_path / "all", {f"kim_{ONE}.ipynb": work(1), f"kim_{path.name}": b"{}"})
+    assert found(tmp_path / "all") == {("kim", ""): 2}

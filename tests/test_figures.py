@@ -11,12 +11,14 @@ import nbclient
 import nbformat
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from PIL import Image
 
 import helpers
 from conftest import ROOT, python, refused
 from coursework import style
+from coursework.figure import as_png
 from helpers import Experiment
 
 rng = np.random.default_rng(0)
@@ -40,6 +42,66 @@ def test_panels():
     assert (
         len(helpers.plot_panels({"input": image}).axes) == 1
     )  # no state, so no colour bar for states
+
+
+def test_a_state_at_rest_is_white():
+    states = (np.array([[-0.5, 0.0, 0.25]]), "hidden unit")
+    figure = helpers.plot_panels({"h": states})
+    (picture,) = figure.axes[0].images
+    red, rest, blue = picture.to_rgba(picture.get_array())[0, :, :3]
+    assert rest.min() > 0.95 and red[0] > red[2] and blue[2] > blue[0]
+
+
+def test_keeping():
+    fading = np.linspace([-1, 0, 1], [0, 0, 0], 29)
+    staying = np.tile([-1.0, 0, 1], (29, 1))
+    figure = helpers.plot_keeping({"fades": fading, "stays": staying})
+    assert figure.alt.endswith(
+        "fades: 3 numbers at the start, 1 at the end; stays: 3 numbers at the start, 3 at the end."
+    )
+    axes = figure.axes[0]
+    np.testing.assert_array_equal(axes.lines[0].get_xdata(), np.arange(29))
+    np.testing.assert_array_equal(axes.lines[0].get_ydata(), fading[:, 0])
+
+
+def test_margins():
+    gaps = {"LSTM, c": np.ones(4), "GRU, quick": np.array([0.5, 0.25, 0, 0])}
+    figure = helpers.plot_margins(gaps, 2 / np.arange(1, 5))
+    assert "LSTM, c: 1 at n = 1, above 0 up to n = 4" in figure.alt
+    assert "GRU, quick: 0.5 at n = 1, above 0 up to n = 2" in figure.alt
+    lstm, gru, bound = figure.axes[0].lines
+    assert gru.get_xdata().tolist() == [1, 2] and bound.get_ydata()[3] == 0.5
+    assert lstm.get_color() == style.COLORS["LSTM"] and gru.get_color() == style.COLORS["GRU"]
+    with refused("^GRU has shape"):
+        helpers.plot_margins({"GRU": np.ones(3)}, np.ones(4))
+
+
+SLIDE = 13.33  # inches: a figure that fills a slide of usual size is as wide
+
+
+@pytest.mark.parametrize(
+    "draw", ["keeping", "panels", "error", "reachable", "imitation", "margins"]
+)
+def test_a_slide_shows_notebook_1_in_13_points(draw):
+    panel = (np.eye(28), "hidden unit")
+    error = {(cell, "keep_state"): np.ones(5) for cell in ("LSTM", "GRU")}
+    error |= {(cell, "store_input"): np.ones(5) for cell in ("LSTM", "GRU")}
+    bounds = {"store_input": np.ones(5), "keep_state": np.ones(5)}
+    values = {"x": 1, "h_prev": 0, "c_prev": 0, "w": 3, "u": 0, "b": 0, "z": 0, "r": 1}
+    label = "LSTM, 1024 units"
+    figure = {
+        "keeping": lambda: helpers.plot_keeping(dict.fromkeys("abc", np.zeros((29, 7)))),
+        "panels": lambda: helpers.plot_panels(dict.fromkeys("abcde", panel)),
+        "error": lambda: helpers.plot_gate_error(np.arange(5), bounds, error),
+        "reachable": lambda: helpers.plot_reachable({"range": values}),
+        "imitation": lambda: helpers.plot_imitation(np.ones(28), {label: np.ones(28)}),
+        "margins": lambda: helpers.plot_margins({"GRU, z = 1 - 1/1024": np.ones(9)}, np.ones(9)),
+    }[draw]()
+    width = Image.open(io.BytesIO(as_png(figure))).width / figure.dpi
+    shown = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
+    smallest = min(text.get_fontsize() for text in shown)
+    assert smallest * SLIDE / width >= 13
+    assert figure.get_facecolor() == (1, 1, 1, 1)  # on a dark page, too
 
 
 def test_gate_error():

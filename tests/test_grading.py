@@ -24,7 +24,7 @@ from teaching import __main__ as program
 from teaching import sandbox
 from teaching.cells import read
 from teaching.grading import prepared
-from teaching.handout import ASSIGNMENT, NAMES, make_course
+from teaching.handout import ASSIGNMENT, NAMES, make_course, own_answers
 from teaching.marks import QUESTIONS
 
 SAMPLES = sorted((ROOT / "tests" / "submissions").glob("*.txt"))
@@ -349,6 +349,40 @@ def test_our_own_solution_earns_all_points_in_every_variant_and_a_copied_one_doe
     assert len(rows) == 8 and [
         rows[names[1]][question] for question in ("Q1.1", "Q1.2", "Q1.3")
     ] == ["5", "5", "10"]
+
+
+def test_own_cells_are_graded_for_their_owner(tmp_path, monkeypatch, walled):
+    """Two students answer the hand-out's Q1.4 for themselves; then one more hands in the other's answers."""
+    monkeypatch.setattr(program, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(
+        program, "reference", lambda *_: True
+    )  # trains eight networks, which Q1 has no need of
+    (tmp_path / "course").mkdir()
+    course = make_course(tmp_path / "course", epochs=1, variants=True)
+    place = tmp_path / "submissions"
+    for folder, student, of in (
+        ("Jane Doe_11_assignsubmission_file_", "DOE, Jane", "Jane Doe"),
+        ("Group 3-Ana Núñez_12_assignsubmission_file_", "Ana Nunez", "Ana Núñez"),
+        ("Kim Roe_13_assignsubmission_file_", "Kim Roe", "Jane Doe"),
+    ):
+        notebook = own_answers(books(course, "release")[ONE], of)
+        put(
+            notebook,
+            "parameters",
+            f'data = "digits"\nstudent = {student!r}\nmine = helpers.variant(student)',
+        )
+        (place / folder).mkdir(parents=True)
+        nbformat.write(notebook, place / folder / f"{ONE}.ipynb")
+    options = ["--epochs", "1", "--variants", *([] if walled else ["--unsafe"])]
+    assert program.main(["grade", str(place), *options]) == 0
+    folder = tmp_path / "runs" / "grading"
+    with open(folder / "marks.csv", newline="", encoding="utf-8-sig") as file:
+        rows = {row["number"]: row for row in csv.DictReader(file)}
+    assert [rows[number]["Q1.4"] for number in ("11", "12", "13")] == ["10", "10", "0"]
+    assert [rows[number]["total"] for number in ("11", "12", "13")] == ["10", "10", "0"]
+    key = rows["13"]["key"]
+    page = (folder / "feedback" / key / ASSIGNMENT / f"{ONE}.html").read_text(encoding="utf-8")
+    assert "the cell of Kim Roe that remembers h" in page and "unknown name" in page
 
 
 # The command line ---------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import sympy as sp
 from conftest import refused
 from coursework.cells import equations
 from coursework.formulas import one_unit, sigmoid, symbols
-from coursework.hand_set import final_state, keras_layer, run_equations
+from coursework.hand_set import final_state, keras_layer, run_equations, two_step_lstm
 
 X = np.random.default_rng(1).normal(size=(2, 6, 3))
 
@@ -130,3 +130,21 @@ def test_hand_set_weights_arrive():
 def test_a_wrong_weight_is_named(weights, message):
     with refused(message):
         keras_layer("GRU", weights, units=64)
+
+
+def test_the_two_step_lstm_follows_its_gru_for_two_steps():
+    x = np.random.default_rng(2).uniform(-4, 4, (50, 3, 1))
+    h = np.zeros(50)
+    wanted = []
+    for step in range(3):  # the GRU by hand: z = 1/2, U = 1, b = 1/2, r = sigma(x)
+        reset = 1 / (1 + np.exp(-x[:, step, 0]))
+        h = h / 2 + np.tanh(h * reset + 0.5) / 2
+        wanted.append(h)
+    offset = {1: wanted[0][0] / 2, 2: 0}
+    for units in (1, 2):
+        output = np.asarray(two_step_lstm(units)(x)).sum(axis=-1) + offset[units]
+        np.testing.assert_allclose(output[:, 0], wanted[0], atol=1e-12)
+        np.testing.assert_allclose(output[:, 1], wanted[1], atol=1e-12)
+        assert np.abs(output[:, 2] - wanted[2]).max() > 1e-3
+    with refused("units"):
+        two_step_lstm(3)

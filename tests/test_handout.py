@@ -6,13 +6,23 @@ import zipfile
 
 import nbformat
 import pytest
+from nbgrader.utils import compute_checksum, is_grade
 
+import helpers
 from coursework.files import NOTEBOOKS
 from coursework.variants import variant
 from teaching import handout as hand_out
 from teaching.cells import with_parameters
-from teaching.handout import ASSIGNMENT, HANDOUT, NAMES, answer_names, make_course
-from teaching.marks import QUESTIONS
+from teaching.handout import (
+    ASSIGNMENT,
+    HANDOUT,
+    MASTERS,
+    NAMES,
+    UNGRADED,
+    answer_names,
+    make_course,
+)
+from teaching.marks import QUESTIONS, most_points
 
 
 def read(path):
@@ -26,7 +36,7 @@ def code(notebook):
 # The masters ---------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def masters():
-    return {path.stem: read(path) for path in NOTEBOOKS}
+    return {path.stem: read(path) for path in MASTERS}
 
 
 def test_the_points_add_up_to_the_sheets(masters):
@@ -50,6 +60,12 @@ def test_every_name_is_there_once_and_belongs_to_its_cell(masters):
 
 
 # The hand-out ---------------------------------------------------------------------------------
+def read_anywhere(notebook):
+    """The names that the code of a notebook reads."""
+    nodes = [node for cell in code(notebook) for node in ast.walk(ast.parse(cell.source))]
+    return {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+
+
 @pytest.fixture(scope="module")
 def course(tmp_path_factory):
     return make_course(tmp_path_factory.mktemp("course"))
@@ -71,6 +87,7 @@ def test_answers_are_dots_and_nothing_is_solved(masters, handout):
             if data.get("solution"):
                 if cell.cell_type == "code":
                     names = [line.targets[0].id for line in ast.parse(cell.source).body]
+                    names = [name for name in names if name in read_anywhere(notebook)]
                     assert mine.source == "\n".join(f"{variable} = ..." for variable in names)
                 else:
                     assert mine.source == "Not answered yet."
@@ -113,19 +130,32 @@ def test_no_file_of_the_handout_tells_the_gates(handout):
     ]
     texts = {path.name: path.read_text(encoding="utf-8") for path in files}
     texts |= {
-        name: "\n".join(c.source for c in read(handout / f"{name}.ipynb").cells) for name in NAMES
+        path.stem: "\n".join(c.source for c in read(handout / path.name).cells)
+        for path in NOTEBOOKS
     }
     for name, text in texts.items():
         assert not TELLS.findall(text), f"{name}: {TELLS.findall(text)}"
     assert sorted(path.name for path in handout.iterdir()) == sorted(
         [
-            *(f"{name}.ipynb" for name in NAMES),
+            *(path.name for path in NOTEBOOKS),
             "helpers.py",
             "coursework",
             "README.md",
             "requirements.txt",
         ]
     )
+
+
+def test_a_notebook_without_points_goes_out_as_it_is(handout, tmp_path):
+    """Nothing of it is an answer, and nothing that it shows answers Q1."""
+    for path in UNGRADED:
+        ours, theirs = read(path), read(handout / path.name)
+        assert [cell.id for cell in theirs.cells] == [cell.id for cell in ours.cells]
+        assert not any(cell.outputs or cell.execution_count for cell in code(theirs))
+        assert not any("sys.path" in cell.source for cell in code(theirs))
+        assert "helpers.practice(" in "".join(cell.source for cell in code(theirs))
+        for output in (output for cell in code(ours) for output in cell.outputs):
+            assert not TELLS.search(str(output.get("text", "")) + str(output.get("data", "")))
 
 
 def test_the_handouts_requirements_are_what_it_imports(handout):
@@ -191,3 +221,80 @@ def test_the_answers_are_those_that_the_checks_read(handout):
     assert {"output_GRU_over_time", "q33_predictions", "q33_accuracies", "bonus_gates"} <= set(
         found["03_analysis"]
     )
+
+
+# What a beginner meets --------------------------------------------------------------------------
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_left_over_from_the_masters(handout, name):
+    """Each name that a cell makes, imports or sets as a parameter is read; no comment speaks of the hand-out."""
+    notebook = read(handout / f"{name}.ipynb")
+    read_names = read_anywhere(notebook)
+    for cell in code(notebook):
+        tree = ast.parse(cell.source)
+        lines = [node for node in tree.body if isinstance(node, (ast.ImportFrom, ast.Assign))]
+        made = {
+            alias.asname or alias.name
+            for n in lines
+            if isinstance(n, ast.ImportFrom)
+            for alias in n.names
+        }
+        if len(tree.body) > 1:  # a cell of one line is there to be looked at
+            targets = [target for n in lines if isinstance(n, ast.Assign) for target in n.targets]
+            made |= {target.id for target in targets if isinstance(target, ast.Name)}
+        assert made <= read_names, (cell.id, made - read_names)
+        assert "hand-out" not in cell.source and "others" not in cell.source
+        if "checksum" in cell.metadata.get("nbgrader", {}):
+            assert cell.metadata.nbgrader.checksum == compute_checksum(cell), cell.id
+
+
+def test_a_name_that_is_read_nowhere_goes_and_what_reads_it_goes_first():
+    cells = ["from a import b, c\n\nimport numpy as np", "d = c  # why\ne = d\nf = 1", "f", "g = 2"]
+    notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, cells)))
+    hand_out.tidy(notebook)
+    assert [cell.source for cell in notebook.cells] == ["import numpy as np", "f = 1", "f", "g = 2"]
+
+
+def test_the_first_check_is_an_example_that_is_run_and_is_no_answer(handout):
+    notebook = read(handout / f"{NAMES[0]}.ipynb")
+    names = [cell.id for cell in notebook.cells]
+    (example,) = [c for c in code(notebook) if c.source.startswith("helpers.check_gates(")]
+    assert names.index("playground") < names.index(example.id) < names.index("q11-answer")
+    verdict = eval(example.source, {"helpers": helpers})
+    assert not verdict and "old state c_prev: f = 0.5" in verdict.hint
+    texts = "\n".join(cell.source for cell in notebook.cells)
+    assert "https://keras.io/api/layers/recurrent_layers/" in texts and "colah.github.io" in texts
+
+
+def test_every_notebook_says_how_long_it_takes(handout):
+    for name in NAMES:
+        assert "**Time.**" in read(handout / f"{name}.ipynb").cells[0].source
+
+
+def test_the_picture_of_q32_is_that_of_the_image_that_was_taken(handout):
+    (sheet,) = [c for c in read(handout / f"{NAMES[2]}.ipynb").cells if c.id == "q32-sheet"]
+    assert "first_of" not in sheet.source and "helpers.image_with_output(" in sheet.source
+
+
+def test_with_variants_everybody_has_two_cells_and_the_points_are_said_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(hand_out, "OWN_POINTS", 7)
+    course = make_course(tmp_path, epochs=1, variants=True)
+    source, release = (
+        read(course / part / ASSIGNMENT / f"{NAMES[0]}.ipynb") for part in ("source", "release")
+    )
+    points = {c.id: c.metadata.nbgrader.points for c in release.cells if is_grade(c)}
+    assert points["q14-check-h"] == points["q14-check-c"] == 7 and most_points(course) == 124
+    assert "(14 points)" in "".join(c.source for c in release.cells)
+    assert "(another\n14 points)" in (course / "release" / ASSIGNMENT / "README.md").read_text(
+        "utf-8"
+    )
+    # Nothing in the course answers them; what `own_answers` puts in holds for one student alone.
+    assert [c.source for c in source.cells if c.id.startswith("q14-answer")] == [
+        "q14_h = ...",
+        "q14_c = ...",
+    ]
+    space = {"helpers": helpers, "student": "Jane Doe"}
+    for student, earned in (("doe, jane", 7), ("Kim Lee", 0)):
+        cells = {c.id: c.source for c in hand_out.own_answers(source, student).cells}
+        for memory in "hc":
+            exec(cells[f"q14-answer-{memory}"], space)
+            assert eval(cells[f"q14-check-{memory}"], space) == earned

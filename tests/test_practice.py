@@ -1,5 +1,6 @@
 """Questions without end: our answer holds, answers that nearly hold are refused with a hint, brute force agrees."""
 
+import itertools
 import json
 import random
 import time
@@ -7,11 +8,12 @@ import time
 import pytest
 from test_properties import settings_on_grid, shows
 
+import helpers
 from conftest import python, refused
 from coursework.cells import CELLS
 from coursework.checks_gates import check_gates
-from coursework.formulas import Cell
-from coursework.practice import LEVELS, practice
+from coursework.formulas import Cell, symbols
+from coursework.practice import LEVELS, check_own_cell, own_answer, own_task, practice
 from coursework.settings import follows, setting_names
 from coursework.typed import answer_of, cell_of
 
@@ -125,6 +127,136 @@ def test_the_same_seed_is_the_same_question_everywhere():
 def test_a_wrong_call_is_refused(seed, level):
     with refused("level|seed"):
         practice(seed, level)
+
+
+# A student's own ------------------------------------------------------------------------------------------------------
+NAMES = [
+    f"{first} {last}"
+    for first in ("Ana", "Ben", "Chloé", "Đức", "Eve")
+    for last in ("Lee", "Núñez", "Roe")
+]
+
+
+def own_misses(task):
+    """Five answers that nearly hold: settings that brute force refuses, and the word without what shows it."""
+    yield "impossible" if task.solution.possible else ("impossible", {})
+    yield from [answer for answer in wrong_ones(task) if answer != "impossible"][:4]
+
+
+def ask_own(names):
+    """Our answer, and five near misses, for both cells of each name; returns the questions by name."""
+    tasks = {}
+    for name in names:
+        for memory in "hc":
+            task = tasks[name, memory] = own_task(name, memory)
+            (verdict,) = check_own_cell(name, memory, own_answer(task)).values()
+            assert verdict, (name, memory, verdict)
+            misses = list(own_misses(task))
+            assert len(misses) >= 4
+            for answer in misses:
+                (verdict,) = check_own_cell(name, memory, answer).values()
+                assert not verdict and "\n" not in verdict.hint, (name, memory, answer)
+    return tasks
+
+
+def are_others_no_answers(tasks):
+    """Nobody's two answers are somebody else's."""
+    names = list(dict.fromkeys(name for name, _ in tasks))
+    answers = {who: own_answer(task) for who, task in tasks.items()}
+    for one, other in itertools.permutations(names, 2):
+        taken = [
+            bool(*check_own_cell(other, memory, answers[one, memory]).values()) for memory in "hc"
+        ]
+        assert not all(taken), (one, other)
+
+
+def test_own_cells_hold_for_their_owner_alone():
+    tasks = ask_own(NAMES)
+    assert len({task.cell.key for task in tasks.values()}) == len(tasks)
+    are_others_no_answers(tasks)
+
+
+@pytest.mark.long
+def test_a_thousand_names():
+    tasks = ask_own([f"student {number}" for number in range(1000)])
+    assert len({task.cell.key for task in tasks.values()}) == len(tasks)
+    possible = sum(task.solution.possible for task in tasks.values())
+    assert 0.6 < possible / len(tasks) < 0.74
+
+
+@pytest.mark.long
+def test_no_two_of_300_can_copy():
+    are_others_no_answers({(f"{n}", m): own_task(f"{n}", m) for n in range(300) for m in "hc"})
+
+
+def test_own_cells_are_equally_hard():
+    for name in NAMES:
+        tasks = [own_task(name, memory) for memory in "hc"]
+        assert [task.cell.memory for task in tasks] == ["h", "c"]
+        assert {task.behaviour for task in tasks} == {"store_input", "keep_state"}
+        assert any(task.solution.possible for task in tasks)
+        for task in tasks:
+            names = [n for n in setting_names(task.cell) if not n.endswith("_prev")]
+            assert len([n for n in names if n == "U" or not follows(task.cell, n)]) == 3
+            answer = own_answer(task)
+            needed = answer if task.solution.possible else answer[1]
+            assert 1 <= len(needed) <= 2
+            ways = task.cell.candidate.free_symbols & {*symbols("h_prev c_prev")}
+            assert len(ways) <= 1  # of the step before into the candidate
+
+
+def test_the_spelling_of_a_name_does_not_matter():
+    cell = own_task("Ana Núñez", "h").cell
+    for name in ("ana núñez", "Núñez, Ana", "ANA NUNEZ", "Ana Nu\u0301n\u0303ez", " Ana  Núñez"):
+        assert own_task(name, "h").cell == cell
+    assert own_task("Ana Núñes", "h").cell != cell
+    assert own_task("🦊", "h").cell != own_task("🐼", "h").cell
+
+
+def test_an_own_cell_says_whose_it_is_and_what_is_asked_and_no_more():
+    cell = helpers.own_cell("Jane Doe", "c")
+    task = own_task("Jane Doe", "c")
+    assert repr(task.cell) in repr(cell) and "impossible" in cell.question
+    assert "aligned" in cell._repr_markdown_() and not hasattr(cell, "solution")
+    ((name, verdict),) = check_own_cell("Jane Doe", "c", ...).items()
+    assert "Jane Doe" in name and verdict.hint == "not answered yet"
+
+
+@pytest.mark.parametrize(
+    ("student", "memory"), [(..., "h"), ("", "h"), (" ", "c"), ("a", "x"), ("a", 1)]
+)
+def test_a_wrong_call_for_an_own_cell_is_refused(student, memory):
+    for call in (helpers.own_cell, lambda *who: check_own_cell(*who, {})):
+        with refused("student is not filled in|memory"):
+            call(student, memory)
+
+
+def test_the_word_alone_tells_nothing_and_its_reason_is_decided():
+    tasks = {
+        task.solution.possible: (name, m, task)
+        for name in NAMES
+        for m in "hc"
+        for task in [own_task(name, m)]
+    }
+    for possible, (name, memory, task) in tasks.items():
+
+        def hint(answer, name=name, memory=memory):
+            (verdict,) = check_own_cell(name, memory, answer).values()
+            return verdict.hint
+
+        assert hint("impossible").startswith("impossible alone")  # whether it is or not
+        gate = task.cell.gate_names[0]
+        wrong = hint(("Impossible", {gate: 0.5}))
+        assert ("it can be done" in wrong) == possible and wrong
+        for odd in (
+            ("impossible", 3),
+            ("impossible", ...),
+            ("impossible", {"q": 1}),
+            [],
+            "perhaps",
+            (1, 2),
+        ):
+            assert hint(odd)
 
 
 # Text -----------------------------------------------------------------------------------------------------------------

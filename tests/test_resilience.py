@@ -220,12 +220,10 @@ def is_worker(process):
     return "LokyProcess" in " ".join(process.cmdline())
 
 
-KILLS = ["worker, SIGKILL"]
-KILLS += [
-    pytest.param(who, marks=long) for who in ("parent, Ctrl-C", "parent, SIGKILL", "start, SIGKILL")
-]
+KILLS = ["worker, SIGKILL", "parent, Ctrl-C", "parent, SIGKILL", "start, SIGKILL"]
 
 
+@long
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 @pytest.mark.parametrize("who", KILLS)
 def test_a_killed_sweep_leaves_no_processes_and_no_half_written_files(who, tmp_path):

@@ -84,6 +84,7 @@ def marks_of(result):
     )
 
 
+@pytest.mark.long
 def test_two_workers_give_the_same_marks(grader, submissions, dask, tmp_path, monkeypatch):
     here = {each.key: marks_of(grader.grade(each)) for each in submissions}
     assert [sum(points.values()) for points, _ in here.values()] == [30, 20, 30, 20, 0]

@@ -214,6 +214,7 @@ def test_the_key_covers_settings_data_and_code(data, monkeypatch):
     assert key() in paths
 
 
+@pytest.mark.long
 def test_settings_of_the_process_reach_key_program_and_workers(data, runs):
     experiments, usual, histories = [tiny("GRU"), tiny("LSTM")], backend.settings(), {}
     try:
@@ -252,6 +253,7 @@ for reload, old, new in ((False, "relu", "tanh"), (True, "", ""), (True, "tanh",
 """
 
 
+@pytest.mark.long
 def test_the_key_is_of_the_code_that_runs_however_it_came_there(tmp_path):
     """A kernel with `%autoreload` whose file is edited, and edited back."""
     shutil.copytree(ROOT / "coursework", tmp_path / "coursework")

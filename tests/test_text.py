@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import cases, python
-from coursework import files, text
+from coursework import files, text, verdicts
 from coursework.verdicts import Verdict, answered, award
 
 
@@ -152,5 +152,25 @@ def test_verdicts_are_their_own_truth_and_share_the_points(capsys):
     assert award(10, {"a": yes, "b": no, "c": no}) == 3.33
     printed = ["Right.", "Not yet: why", "a: Right.", "b: Right.", "c: Not yet: why"]
     assert capsys.readouterr().out.splitlines()[:5] == printed
+    unanswered = Verdict(False, "not answered yet: f")
+    assert repr(unanswered) == "Not yet answered: f" and not award(5, unanswered)
+    capsys.readouterr()
     assert answered(0, [], False) and not answered(1, ...) and not answered(None)
     assert capsys.readouterr().out == "not answered yet\n" * 2
+
+
+def test_a_verdict_on_a_page_has_the_points_in_its_sentence(monkeypatch):
+    outputs = []
+    monkeypatch.setattr(verdicts, "display", outputs.append)
+    no = Verdict(False, "f < 1 & i")
+    points = award(5, no)
+    verdict = outputs.pop()
+    assert verdict["text/plain"] == "Not yet: f < 1 & i"
+    assert "<b>Not yet (0 of 5 points).</b> f &lt; 1 &amp; i" in verdict["text/html"]
+    assert repr(points) == "0" and points._repr_html_() == ""  # the number is for nbgrader alone
+    award(15, {"a": Verdict(True), "b": no, "c": Verdict(False, "not answered yet")})
+    text = outputs.pop()["text/html"]
+    assert text.startswith("<p><b>5 of 15 points.</b><br>a: <b>Right.</b>")
+    assert text.endswith("c: <b>Not yet answered.</b></p>")
+    award(10, {"GRU 3 x 32": Verdict(True)})
+    assert outputs.pop()["text/html"] == "<p>GRU 3 x 32: <b>Right (10 of 10 points).</b></p>"

@@ -5,6 +5,7 @@ python -m tools.refresh --readme     (only the results table of README.md, from 
 """
 
 import argparse
+import itertools
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ from tools.report import results_table, without_widgets
 
 RESULTS = ROOT / "docs" / "results.csv"
 README = ROOT / "README.md"
+GUESS = "**Guess:**"  # in a text: the next cell shows what happens
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -85,8 +87,16 @@ def store_outputs(executed: nbformat.NotebookNode, path: Path) -> bool:
         cell.execution_count = fresh.execution_count
     now.metadata.language_info = executed.metadata.language_info
     without_widgets(now)
+    fold_what_is_guessed(now)
     write_text(path, nbformat.writes(now) + "\n")
     return True
+
+
+def fold_what_is_guessed(notebook: nbformat.NotebookNode) -> None:
+    """Fold the output of each cell whose lead-in asks for a guess: JupyterLab opens it when the cell is run."""
+    for lead_in, cell in itertools.pairwise(notebook.cells):
+        if cell.cell_type == "code" and GUESS in lead_in.source:
+            cell.metadata.setdefault("jupyter", {})["outputs_hidden"] = True
 
 
 def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
