@@ -107,8 +107,8 @@ pins: setup ## all packages of the dependencies in pyproject.toml pinned, with R
 clean-runs: ## remove runs/: trained models, grades, reports
 	rm -rf runs
 
-site: setup ## runs/site/: the stage, Q1 checked in the page, the notebooks; static files for any web server
-	@$(PY) -m tools.site
+site: setup ## runs/site/: the stage, Q1 checked in the page, the notebooks; static files for any web server [URL=]
+	@$(PY) -m tools.site $(if $(filter command%,$(origin URL)),--url "$(URL)")
 
 serve: setup ## show the site at an address of this computer [PORT=]
 	@$(PY) -m tools.site --serve $(if $(filter command%,$(origin PORT)),--port "$(PORT)")

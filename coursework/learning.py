@@ -1,38 +1,114 @@
-"""Networks in training: the weights after some of the epochs."""
+"""Networks in training: the weights after each epoch."""
 
-import dataclasses
+import contextlib
+import io
+import types
+import zipfile
 from collections.abc import Iterable
+from pathlib import Path
 
-from coursework.backend import keras
+import joblib
+import numpy as np
+
+from coursework.backend import keras, settings, use_settings
 from coursework.data import Data
 from coursework.experiment import Experiment
-from coursework.sweep import train_all
+from coursework.files import replacing
+from coursework.store import model_path
+from coursework.sweep import _as_bytes, _mark, _progress_bar, _usual_jobs, _workers
+from coursework.training import _fresh, build_model, fit
+
+Weights = list[np.ndarray]
 
 
 def networks_by_epoch(
-    experiments: Iterable[Experiment], data: Data, epochs: Iterable[int] = (1, 2, 5)
+    experiments: Iterable[Experiment], data: Data
 ) -> dict[str, dict[int, keras.Model]]:
-    """The networks of some experiments after fewer epochs: {label: {epoch: network}}.
+    """The networks of some experiments after each of their epochs: {label: {epoch: network}}.
 
-    An experiment with a constant learning rate takes the same steps whatever the number of epochs, so one of k epochs
-    is the longer one after epoch k, up to rounding. They are trained and stored as by `train_all`.
-
-    Raises:
-        ValueError: an experiment whose learning rate follows a schedule.
+    `train_all` keeps the last weights alone. So each experiment is trained once more, by the same code and to the
+    same bits on the same processor, and all its weights are kept beside its network: the next call reads them.
 
     Notebook 3, "Draw a digit".
     """
-    experiments = list(experiments)
-    for experiment in experiments:
-        if experiment.schedule != "constant":
-            raise ValueError(
-                f"{experiment.label}: its learning rate depends on the number of epochs"
-            )
-    earlier = {
-        e: [dataclasses.replace(e, epochs=k) for k in epochs if k < e.epochs] for e in experiments
-    }
-    trained = train_all([each for shorter in earlier.values() for each in shorter], data)
+    experiments = list(dict.fromkeys(experiments))
+    kept = {experiment: _kept(experiment, data) for experiment in experiments}
+    missing = [experiment for experiment, stages in kept.items() if stages is None]
+    for experiment, stages in _train_again(missing, data):
+        _keep(_place(experiment, data), stages)
+        kept[experiment] = stages
     return {
-        e.label: {each.epochs: trained[each].model for each in shorter}
-        for e, shorter in earlier.items()
+        experiment.label: {
+            epoch: _network(experiment, weights)
+            for epoch, weights in enumerate(kept[experiment], 1)
+        }
+        for experiment in experiments
     }
+
+
+def _network(experiment, weights):
+    model = build_model(experiment)
+    model.set_weights(weights)
+    return model
+
+
+def _train_again(experiments, data):
+    """(experiment, weights after each epoch) as they come, from several processes, under a bar."""
+    if not experiments:
+        return
+    packed = _as_bytes(data)
+    jobs = min(_usual_jobs(), len(experiments))
+    with _progress_bar(experiments, experiments) as marks, _workers(jobs) as parallel:
+        yield from parallel(
+            joblib.delayed(_job)(experiment, packed, marks, settings())
+            for experiment in experiments
+        )
+
+
+def _job(experiment, packed, marks, wanted):
+    """One training, in a worker process or here: (experiment, weights after each epoch)."""
+    use_settings(wanted)
+    with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
+        data = types.SimpleNamespace(**arrays)
+    updates = len(data.y_train) // min(experiment.batch_size, len(data.y_train))
+    model = _fresh(experiment, updates)  # this thread's only one, which `fit` trains
+    stages = []
+
+    def keep(epoch):
+        stages.append(model.get_weights())
+        _mark(marks, experiment, epoch)
+
+    trained, _ = fit(experiment, data, keep)
+    assert all(map(np.array_equal, stages[-1], trained.get_weights())), "fit trained another model"
+    return experiment, stages
+
+
+# --- Kept beside the network ---
+
+
+def _place(experiment: Experiment, data: Data) -> Path:
+    return model_path(experiment, data).with_suffix(".epochs.npz")
+
+
+def _keep(path: Path, stages: list[Weights]) -> None:
+    arrays = {
+        f"{epoch} {number}": array
+        for epoch, weights in enumerate(stages)
+        for number, array in enumerate(weights)
+    }
+    with contextlib.suppress(OSError):  # no room: then they are trained again the next time
+        with replacing(path) as aside, open(aside, "wb") as file:
+            np.savez(file, **arrays)
+
+
+def _kept(experiment: Experiment, data: Data) -> list[Weights] | None:
+    """What `_keep` wrote for all epochs, or None if it is not there or damaged."""
+    count = len(build_model(experiment).get_weights())
+    try:
+        with np.load(_place(experiment, data), allow_pickle=False) as arrays:
+            return [
+                [arrays[f"{epoch} {number}"] for number in range(count)]
+                for epoch in range(experiment.epochs)
+            ]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None

@@ -22,6 +22,7 @@ from coursework.figure import new_figure, show_figure
 from coursework.files import RUNS, write_text
 from coursework.formulas import Cell
 from coursework.keras_cells import cell_of, is_followed, named_weights
+from coursework.layers import layer_outputs
 from coursework.readout import read_out
 from coursework.style import STEP, TITLES, draw_classes, draw_digit, draw_steps
 from coursework.text import show_widget
@@ -29,7 +30,18 @@ from coursework.trace import trace
 
 SCRIPT = Path(__file__).with_name("reader.js")
 # Of the folder page/, each after those that it reads.
-MODULES = ["arithmetic", "ink", "formula", "state", "draw", "parts", "hand", "story", "views"]
+MODULES = [
+    "arithmetic",
+    "ink",
+    "formula",
+    "state",
+    "draw",
+    "parts",
+    "hand",
+    "story",
+    "tables",
+    "views",
+]
 MODULES += ["reading", "acting", "stage", "playground"]
 STYLE = SCRIPT.with_suffix(".css")
 PAGE = SCRIPT.with_suffix(".html")
@@ -56,12 +68,12 @@ STROKES = {
 def script() -> str:
     """`reader.js` and its modules joined to one module, which imports nothing: for the widget and for the page.
 
-    Lines that are comments stay behind.
+    Comments and indentation stay behind.
     """
     files = [*(SCRIPT.parent / "page" / f"{name}.js" for name in MODULES), SCRIPT]
     text = "\n".join(path.read_text("utf-8") for path in files)
     text = re.sub(r'^(import|export \*)[^;]* from "\./[^"]*";\n', "", text, flags=re.M)
-    return re.sub(r"^ *(//|/\*\*| \*).*\n|^\n", "", text, flags=re.M)
+    return re.sub(r"^ *(//|/\*\*| \*).*\n|^\n|^ +", "", text, flags=re.M)
 
 
 class Reader(anywidget.AnyWidget):
@@ -133,10 +145,10 @@ def small_page(networks: Mapping, probes: Mapping | None, learned: Mapping) -> s
     first = next(iter(networks))
     probes = {label: probe for label, probe in (probes or {}).items() if label == first}
     stages = learned.get(first, {}).get("epochs", [])
-    page = reader_page(networks, drawn_images(), probes, about)
-    for count in range(1, len(stages)):  # the last one is the network itself
+    page = reader_page(networks, drawn_images(), probes, about, small=True)
+    for count in range(1, len(stages)):
         chosen = {first: learned[first] | {"epochs": [*stages[:count], stages[-1]]}}
-        larger = reader_page(networks, drawn_images(), probes, about, chosen)
+        larger = reader_page(networks, drawn_images(), probes, about, chosen, small=True)
         if len(larger) > MOST:
             break
         page = larger
@@ -149,15 +161,15 @@ def reader_page(
     probes: Mapping | None = None,
     about: str = "",
     learned: Mapping = {},
+    small: bool = False,
 ) -> str:
     """The whole page as HTML, which loads nothing from anywhere.
 
     `images` are those of `test_images` or `drawn_images`, `about` is a sentence on them in HTML, `learned` is what
-    `learning` returns.
+    `learning` returns; a `small` page holds the probes with sixteen bits for a number.
     """
-    content = json.dumps(
-        make_content(networks, images, probes, learned), separators=(",", ":")
-    ).replace("<", "\\u003c")
+    made = make_content(networks, images, probes, learned, small)
+    content = json.dumps(made, separators=(",", ":")).replace("<", "\\u003c")
     page = PAGE.read_text("utf-8").replace("%ABOUT%", about).replace("%CONTENT%", content)
     return page.replace("%STYLE%", STYLE.read_text("utf-8")).replace("%SCRIPT%", script())
 
@@ -193,14 +205,18 @@ def drawn_images() -> list[dict]:
 
 
 def make_content(
-    networks: Mapping, images: list[dict], probes: Mapping | None = None, learned: Mapping = {}
+    networks: Mapping,
+    images: list[dict],
+    probes: Mapping | None = None,
+    learned: Mapping = {},
+    small: bool = False,
 ) -> dict:
     """All that the script needs, ready for JSON; arguments as for `reader_page`."""
     if not networks:
         raise ValueError("no network to read with: give a dict from label to network")
     return {
         "networks": [
-            _packed(label, model, (probes or {}).get(label)) | learned.get(label, {})
+            _packed(label, model, (probes or {}).get(label), small) | learned.get(label, {})
             for label, model in networks.items()
         ],
         "images": images,
@@ -217,7 +233,7 @@ def color_maps() -> dict:
     }
 
 
-def _packed(label, model, probe):
+def _packed(label, model, probe, small):
     """One network: the cell's equations, and all weights as float32, little-endian, layer by layer."""
     recurrent = _layers(model, label)
     layers, arrays = _arrays(model)
@@ -228,7 +244,8 @@ def _packed(label, model, probe):
         "head": [[array.shape for array in dense.get_weights()] for dense in _dense(model)],
         "weights": _floats(arrays),
     }
-    return network | ({} if probe is None else {"probe": _floats([probe])})
+    pack = _sixteen_bits if small else _floats
+    return network | ({} if probe is None else {"probe": pack([probe])})
 
 
 def _dense(model):
@@ -271,11 +288,13 @@ def pack_weights(weights: Mapping[str, np.ndarray]) -> tuple[dict, list[np.ndarr
 
 
 def learning(networks: Mapping, epochs: Mapping | None, data: Data) -> dict:
-    """What the page needs to show networks in training: {label: {epochs, halves, rounding}}.
+    """What the page needs to show networks in training: {label: {epochs, rounding, apart}}.
 
     Each of the epochs holds its number, the accuracy on the first 1,000 test images after each row, and its weights;
-    the last one is the network itself and has none. Weights are float16 if that moves no probability of these images
-    by more than 0.001, else float32. `epochs` as for `draw_and_read`.
+    the last one is the network itself and has none. A weight has sixteen bits if that moves no probability of 100 of
+    these images by more than 0.001, else it is float32. (Whole numbers of a step: float16 moves some by 0.004.)
+    `apart`: the largest difference between a weight of the network and one of the last epoch, which was trained anew.
+    `epochs` as for `draw_and_read`.
     """
     return {
         label: _learned(networks[label], stages, data)
@@ -286,28 +305,33 @@ def learning(networks: Mapping, epochs: Mapping | None, data: Data) -> dict:
 
 def _learned(network, stages, data):
     x, labels = data.x_test[:1000], data.y_test[:1000]
-    rounding = max((_rounding(stage, x[:100]) for stage in stages.values()), default=0.0)
-    halves = rounding <= 1e-3
+    *earlier, last = sorted(stages)
+    rounding = max((_rounding(stages[epoch], x[:100]) for epoch in earlier), default=0.0)
+    pack = _sixteen_bits if rounding <= 1e-3 else _floats
+    models = {epoch: stages[epoch] for epoch in earlier} | {last: network}
     kept = []
-    for epoch, stage in stages.items():
-        _, arrays = _arrays(stage)
-        weights = _floats(arrays, "<f2" if halves else "<f4")
-        kept.append(
-            {"epoch": epoch, "accuracy": _accuracy_by_row(stage, x, labels), "weights": weights}
-        )
-    last = {"epoch": "last", "accuracy": _accuracy_by_row(network, x, labels)}
+    for epoch, model in models.items():
+        kept.append({"epoch": epoch, "accuracy": _accuracy_by_row(model, x, labels)})
+        if epoch != last:
+            kept[-1]["weights"] = pack(_arrays(model)[1])
     return {
-        "epochs": [*kept, last],
-        "halves": halves,
-        "rounding": f"{rounding if halves else 0:.1g}",
+        "epochs": kept,
+        "rounding": f"{rounding:.1g}" if pack is _sixteen_bits else None,
+        "apart": _apart(network, stages[last]),
     }
+
+
+def _apart(network, other):
+    """The largest difference of two weights."""
+    pairs = zip(network.get_weights(), other.get_weights(), strict=True)
+    return float(max(np.abs(a - b).max() for a, b in pairs))
 
 
 def _chances_by_row(network, x):
     """Class probabilities read out after each row, (N, 28, 10)."""
-    return softmax(
-        read_out(network, trace(network, x, layer=len(_layers(network)) - 1)["h"]), axis=-1
-    )
+    for layer in _layers(network):
+        x = layer_outputs(layer, x)
+    return softmax(read_out(network, x), axis=-1)
 
 
 def _accuracy_by_row(network, x, labels):
@@ -316,12 +340,24 @@ def _accuracy_by_row(network, x, labels):
 
 
 def _rounding(network, x):
-    """By how much float16 weights move a probability, at most."""
+    """By how much weights of sixteen bits move a probability, at most."""
     exact, weights = _chances_by_row(network, x), network.get_weights()
-    network.set_weights([array.astype(np.float16).astype(array.dtype) for array in weights])
+    network.set_weights([_step(array) * np.round(array / _step(array)) for array in weights])
     rounded = _chances_by_row(network, x)
     network.set_weights(weights)
     return float(np.abs(rounded - exact).max())
+
+
+def _step(array):
+    """The unit in which sixteen bits with a sign hold an array."""
+    return np.float32(np.abs(array).max() / 32767 or 1)
+
+
+def _sixteen_bits(arrays):
+    """Arrays as whole numbers of steps, for `numbers` in arithmetic.js."""
+    whole = [np.round(np.ravel(array) / _step(array)) for array in arrays]
+    steps = [[array.size, float(_step(array))] for array in arrays]
+    return {"steps": steps, "whole": in_base64(np.concatenate(whole).astype("<i2"))}
 
 
 HEAD = [("ReLU", None), ("Dense", "relu"), ("Dense", "linear")]
@@ -365,8 +401,9 @@ def _odd(layer):
     return None
 
 
-def _floats(arrays, kind="<f4"):
-    return in_base64(np.concatenate([np.ravel(array) for array in arrays]).astype(kind))
+def _floats(arrays):
+    """Arrays as float32, little-endian, one after the other."""
+    return in_base64(np.concatenate([np.ravel(array) for array in arrays]).astype("<f4"))
 
 
 def in_base64(array: np.ndarray) -> str:

@@ -45,12 +45,18 @@ def browser():
         )
     SHOTS.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
-        options = (
-            [*OPTIONS, "--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else OPTIONS
-        )
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+        chromium = playwright.chromium.launch(**launching())
         yield chromium
         chromium.close()
+
+
+def launching():
+    """The options with which Playwright starts Chromium."""
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    return {
+        "executable_path": CHROMIUM,
+        "args": [*OPTIONS, "--no-sandbox"] if is_root else OPTIONS,
+    }
 
 
 @pytest.fixture(scope="session")

@@ -78,23 +78,26 @@ def test_our_answer_holds_and_five_near_misses_do_not(level):
 @pytest.mark.long
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_thousand_seeds(level):
-    seeds = range(1000 + level, 2000, 3)
+    seeds = range(1000)
     possible, slow = ask(seeds, level)
     print(f"level {level}: {possible} of {len(seeds)} possible; more than a second took {slow}")
-    assert 0.6 < possible / len(seeds) < 0.74
+    assert 0.6 < possible / len(seeds) < 0.74 and len(slow) < 10
+    wrong = [seed for seed in seeds if not brute_force_agrees(practice(seed, level))]
+    assert not wrong
+
+
+def brute_force_agrees(task):
+    """What is said to hold does on random states and inputs; what is impossible does with no setting of a grid."""
+    if task.solution.possible:
+        return shows(task.cell, task.behaviour, task.solution.setting).all()
+    grid = settings_on_grid(task.cell)
+    return not any(shows(task.cell, task.behaviour, settings).any() for settings in grid)
 
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_brute_force_agrees(level):
     for seed in SEEDS[::3]:
-        task = practice(seed, level)
-        if task.solution.possible:
-            assert shows(task.cell, task.behaviour, task.solution.setting).all(), seed
-        else:
-            grid = settings_on_grid(task.cell)
-            assert not any(shows(task.cell, task.behaviour, settings).any() for settings in grid), (
-                seed
-            )
+        assert brute_force_agrees(practice(seed, level)), seed
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -187,6 +190,9 @@ def test_no_two_of_300_can_copy():
 
 
 def test_own_cells_are_equally_hard():
+    for memory in "hc":
+        possible = [own_task(name, memory).solution.possible for name in NAMES]
+        assert 0.4 < sum(possible) / len(NAMES) < 0.95
     for name in NAMES:
         tasks = [own_task(name, memory) for memory in "hc"]
         assert [task.cell.memory for task in tasks] == ["h", "c"]

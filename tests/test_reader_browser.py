@@ -17,7 +17,9 @@ from in_node import arrays, script
 from test_browser import SHOTS, axe, browser, lab, open_and_run_all, violations
 from test_reader import assert_it_computes_what_keras_computes, data, networks, probes
 
-from coursework import reader
+from coursework import playground, reader
+from coursework.cells import CELLS
+from coursework.trace import trace
 
 pytestmark = pytest.mark.browser
 
@@ -158,9 +160,7 @@ def either(request, browser, tmp_path):
 
 @pytest.fixture(scope="module")
 def learned(networks, data):
-    return reader.learning(
-        networks, {"GRU 32": {1: networks["GRU 32"], 2: networks["GRU 32"]}}, data
-    )
+    return reader.learning(networks, {"GRU 32": dict.fromkeys((1, 2, 3), networks["GRU 32"])}, data)
 
 
 @pytest.fixture(scope="module")
@@ -328,6 +328,115 @@ def test_it_fits_and_can_be_read(chromium, name):
     )
     assert paper == [255] * 4  # ink on paper, whatever the colours of the screen
     chromium.shoot(f"reader-{name}.png")
+
+
+@pytest.mark.parametrize("chromium", [{"viewport": {"width": 1280, "height": 600}}], indirect=True)
+@pytest.mark.parametrize("other", ["none", "LSTM 32"])
+def test_600_pixels_hold_all_that_moves(chromium, other):
+    """Strips, holds, controls and the digits to choose from, also with two networks; nothing is cut."""
+    page = chromium.page
+    choose(chromium, part("network"), "GRU 32")
+    choose(chromium, "[name=other]", other)
+    places = ".reader-strip, .reader-hold, .reader-answer, .reader-sheet, .reader-controls, .reader-images"
+    bottoms = page.eval_on_selector_all(
+        places, "all => all.map(each => each.getBoundingClientRect().bottom)"
+    )
+    assert max(bottoms) <= 600
+    chromium.shoot(f"reader-600-{other}.png")
+
+
+def test_each_canvas_has_its_table(chromium, networks, data):
+    """The table that a canvas names has the numbers that trace gives, of each unit, and follows what is done."""
+    page = chromium.page
+    choose(chromium, part("network"), "GRU 32")
+    page.get_by_role("radio", name="a 3, image 4").click()
+    page.locator("summary", has_text="One unit").click()
+    choose(chromium, "[name=line]", "update gate z")
+    page.wait_for_timeout(300)
+    named = page.eval_on_selector_all(
+        ".reader canvas:not(.reader-images canvas)",
+        "all => all.map(c => c.getAttribute('aria-details'))",
+    )
+    assert len(named) >= 7 and all(page.locator(f"#{each}").count() == 1 for each in named)
+
+    def numbers(title):
+        cells = "all => all.map(row => [...row.querySelectorAll('td')].map(td => td.textContent))"
+        return page.locator(f"details:has(> summary:text-is('{title}')) tbody tr").evaluate_all(
+            cells
+        )
+
+    x = data.x_test[np.flatnonzero(data.y_test == 3)[:1]]
+    traced = trace(networks["GRU 32"], x)
+    assert (np.array(numbers("The image that is read"), float) == x[0]).all()
+    shown = np.array(numbers("GRU 32: reset gate r"), float)
+    assert np.abs(shown - traced["r"][0]).max() <= 0.0051
+    signed = [[text.replace("\u2212", "-") for text in row] for row in numbers("GRU 32: output h")]
+    assert np.abs(np.array(signed, float) - traced["h"][0]).max() <= 0.0051
+    weights = numbers("The weights that meet a row")
+    assert np.array(weights[0], float).tolist() == x[0, -1].tolist() and len(weights[1]) == 28
+    slide(chromium, part("hold-z"), 0.25)
+    page.wait_for_timeout(300)
+    assert set(np.ravel(numbers("GRU 32: update gate z"))) == {"0.25"}
+
+
+def test_every_control_has_a_name(chromium):
+    """As a screen reader is told it: the accessibility tree, with all folds open."""
+    page = chromium.page
+    page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
+    page.get_by_role("button", name="Tell the story").click()
+    page.get_by_text("No row is read yet: press Step.").wait_for()
+    tree = page.locator(".reader").aria_snapshot()
+    kinds = "button|combobox|slider|spinbutton|checkbox|radio|application|img|region|group"
+    controls = re.findall(rf"^ *- ((?:{kinds})\b.*)$", tree, re.M)
+    assert len(controls) > 40
+    unnamed = [control for control in controls if '"' not in control and "group" not in control]
+    assert not unnamed, unnamed
+    assert len(re.findall(r"^ *- status", tree, re.M)) == 1  # one live region
+
+
+def test_one_announcement_a_row(chromium):
+    page = chromium.page
+    page.evaluate("""
+      window.heard = [];
+      for (const live of document.querySelectorAll("[aria-live], [role=status], output")) {
+        const hear = new MutationObserver(() => window.heard.push(live.textContent));
+        hear.observe(live, { childList: true, subtree: true, characterData: true });
+      }""")
+    slide(chromium, part("row"), 3)
+    page.locator(part("row")).focus()
+    for _ in range(4):
+        page.keyboard.press("ArrowDown")
+        page.wait_for_timeout(150)
+    heard = page.evaluate("window.heard")
+    assert [text.partition(":")[0] for text in heard] == [f"Row {row}" for row in (3, 4, 5, 6, 7)]
+
+
+def test_the_playground_moves_with_the_slider(browser, tmp_path):
+    """A gate is moved at each of 120 frames: all is drawn again and both tasks are checked, well within a frame."""
+    content = json.dumps(playground._content(np.eye(28), [CELLS["LSTM"]]))
+    page = reader.PAGE.read_text("utf-8").replace("%CONTENT%", content.replace("<", "\\u003c"))
+    page = page.replace("%STYLE%", reader.STYLE.read_text("utf-8")).replace(
+        "%SCRIPT%", reader.script()
+    )
+    (tmp_path / "playground.html").write_text(page, encoding="utf-8")
+    opened = Chromium(browser, None)
+    opened.open((tmp_path / "playground.html").as_uri())
+    frames = opened.run("""
+      const slider = document.querySelector("[data-part=hold-f]"), times = [], starts = [];
+      for (let k = 0; k < 120; k++) {
+        starts.push(await new Promise(requestAnimationFrame));
+        const start = performance.now();
+        slider.value = (k % 100) / 100;
+        slider.dispatchEvent(new Event("input", { bubbles: true }));
+        document.body.offsetHeight;
+        times.push(performance.now() - start);
+      }
+      return { times, gaps: starts.slice(1).map((start, k) => start - starts[k]) };""")
+    work, gap = np.median(frames["times"]), np.median(frames["gaps"])
+    print(f"playground: {work:.1f} ms of work a frame, {1000 / gap:.0f} frames a second")
+    assert text(opened, ".reader-hold span") and len(frames["times"]) == 120
+    assert work < 160  # a frame has 16.7; a loaded machine may take longer
+    opened.close()
 
 
 @pytest.mark.parametrize("chromium", [SIZES["phone"]], indirect=True)
@@ -609,6 +718,7 @@ def test_learning_in_view(chromium):
         np.abs(np.subtract(first, last)).max() < 0.011 and text(chromium, "[name=epochSays]") == "1"
     )
     page.locator("summary", has_text="How it learned").click()
+    page.get_by_text("to the bit").wait_for()
     assert (
         "T \u2212 4:" in text(chromium, "[name=learningSays]")
         and page.locator(".reader-learned polyline").count() == 3
@@ -687,7 +797,7 @@ def test_scripts_off(browser, page_file):
     context.close()
 
 
-CELLS = """import sys
+CODE = """import sys
 sys.path.insert(0, "..")
 import numpy as np
 import helpers
@@ -713,7 +823,7 @@ def notebook_with(lab, *sources):
 
 def test_the_widget_in_jupyterlab(browser, lab):
     """What is drawn is an array in Python, and `trace` takes it; keys on a control are its own, not JupyterLab's."""
-    notebook_with(lab, *CELLS.split("\n###\n"))
+    notebook_with(lab, *CODE.split("\n###\n"))
     page, complaints = browser.new_page(viewport={"width": 1400, "height": 1200}), []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     open_and_run_all(page, lab, "reader.ipynb")

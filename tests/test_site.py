@@ -10,9 +10,11 @@ import subprocess
 import threading
 import time
 import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from test_browser import SHOTS, browser  # noqa: F401 (a fixture, asked for by name)
+from test_browser import SHOTS, browser, launching  # noqa: F401 (a fixture, asked for by name)
 
 from conftest import python
 from coursework.cells import CELLS
@@ -46,7 +48,8 @@ print(*sorted(rooms))
         result.stdout.splitlines() if result.returncode == 0 else pytest.fail(result.stderr)
     )
     assert json.loads(verdict)["verdict"] == "Right." and shown.startswith('{"text"')
-    assert sorted({*rooms.split(), "__init__"}) == sorted({*site.ROOMS, "cells"})
+    packed = {path.stem for path in site.rooms_of_q1()}
+    assert {*rooms.split()} <= packed | {"cells"} and {"desk", "formulas"} <= packed
 
 
 def test_packages_are_the_installed_ones_without_tests(tmp_path):
@@ -76,6 +79,18 @@ def test_without_network_one_line_says_so(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().err == "no site: npm pack failed: no network\n"
     assert not (tmp_path / "site").exists()
     assert site.main(["--serve"]) == 1 and "make site" in capsys.readouterr().err
+
+
+def test_a_front_page_knows_its_address_when_it_is_told(tmp_path):
+    for url, picture in (
+        ("", "reader.png"),
+        ("https://example.org/gates", "https://example.org/gates/reader.png"),
+    ):
+        site.write_stage(tmp_path, url)
+        front = (tmp_path / "index.html").read_text("utf-8")
+        assert f'<meta property="og:image" content="{picture}">' in front
+        assert ('property="og:url"' in front) == bool(url)
+    assert (tmp_path / "reader.png").is_file()
 
 
 def test_equations_of_every_cell_are_mathml():
@@ -297,6 +312,99 @@ def test_pages_load_little_and_nothing_from_elsewhere(browser, address):  # noqa
         target = page.get_attribute("details li a >> nth=1", "href")
         assert page.locator(f"[id='{html.unescape(target[1:])}']").count() == 1
     assert all(url.startswith((address, "data:", "blob:")) for url in asked)
+    context.close()
+
+
+def visits(chromium, folder, address, server):
+    """What the server sent of Python's folder on two visits: [(status, file) of each answer] twice."""
+    # With a folder, as a person's browser has it: what is kept in memory alone has no room for large files.
+    context, sent = chromium.launch_persistent_context(folder, **launching()), []
+    for _ in range(2):
+        server.answers = []
+        page = context.new_page()
+        start = time.monotonic()
+        page.goto(f"{address}/q1.html")
+        text_of(page, "status", re.compile("^Ready"))
+        print(f"Python was there after {time.monotonic() - start:.1f} s: {server.answers}")
+        page.close()
+        sent.append([status for status, _ in server.answers])
+    context.close()
+    return sent
+
+
+def noting(handler):
+    """A handler that notes for its server how it answered what Python's folder was asked for."""
+
+    class Noting(handler):
+        def send_response(self, code, message=None):
+            if "/python-" in self.path:
+                self.server.answers.append((int(code), self.path.rpartition("/")[2]))
+            super().send_response(code, message)
+
+        def log_message(self, *_):
+            pass
+
+    return partial(Noting, directory=str(site.SITE))
+
+
+@pytest.mark.browser
+@needs_node
+@pytest.mark.parametrize(
+    ("handler", "again"),
+    [(site.Handler, set()), (SimpleHTTPRequestHandler, {304})],
+    ids=["make serve", "another server"],
+)
+def test_a_second_visit_comes_from_the_browsers_store(browser, address, tmp_path, handler, again):  # noqa: F811
+    """`make serve` is asked for nothing; any web server for no more than whether something has changed."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), noting(handler)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        where = f"http://127.0.0.1:{server.server_port}"
+        first, second = visits(browser.browser_type, tmp_path, where, server)
+        server.shutdown()
+    assert set(first) == {200} and len(first) >= 5
+    assert set(second) <= again, second
+
+
+@pytest.mark.browser
+@needs_node
+def test_where_it_cannot_run_one_line_says_what_to_do(browser, address):  # noqa: F811
+    """Opened as a file, without WebAssembly, without JavaScript: a line says so, and the question can be read."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto((site.SITE / "q1.html").as_uri())
+    assert "make serve" in page.inner_text("#status") and page.is_visible("#text")
+    page.close()
+    page = context.new_page()
+    page.add_init_script("delete globalThis.WebAssembly")
+    page.goto(f"{address}/q1.html#cell=GRU&question=keep_state")
+    assert "no WebAssembly" in page.inner_text("#status") and not page.is_visible("#progress")
+    page.click("#check")
+    assert page.inner_text("#verdict") == ""
+    assert page.inner_text("#text").startswith("Set the gates so that the new state equals")
+    context.close()
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{address}/q1.html")
+    assert "JavaScript switched on" in page.inner_text("#status")
+    context.close()
+
+
+@pytest.mark.browser
+@needs_node
+@pytest.mark.parametrize("size", [(390, 844), (768, 1024), (1280, 600)], ids=str)
+def test_it_fits_and_fingers_reach(browser, address, size):  # noqa: F811
+    """Nothing is wider than the screen; what is pressed is at least 24 pixels high (WCAG 2.5.8)."""
+    context = browser.new_context(
+        viewport=dict(zip(("width", "height"), size, strict=True)), has_touch=True
+    )
+    page = context.new_page()
+    page.add_init_script("delete globalThis.WebAssembly")  # the looks need no Python
+    page.goto(f"{address}/q1.html#cell=LSTM&question=store_input")
+    assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+    for control in page.locator("button, select, textarea, summary, nav a").all():
+        if control.is_visible():
+            assert control.bounding_box()["height"] >= 24, control.inner_text()
+    page.screenshot(path=SHOTS / f"q1-{size[0]}.png", full_page=True)
     context.close()
 
 

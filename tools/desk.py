@@ -134,6 +134,7 @@ def mathml(cell: Cell) -> list[str]:
         latex = re.sub(
             r"_\{([a-z]{2,})\}", r"_{\\text{\1}}", latex
         )  # a word, not a product of letters
+        latex = re.sub(r"(?<=[\w}]) (?=\\tanh)", r" \\, ", latex)  # else o tanh reads as one word
         lines.append(latex2mathml.converter.convert(latex))
     return lines
 

@@ -41,6 +41,7 @@ def mathml(latex, display):
         "{aligned}", "{align*}"
     )  # the only one of the two that latex2mathml knows
     latex = re.sub(r"_\{([a-z]{2,})\}", r"_{\\text{\1}}", latex)  # a word, not a product of letters
+    latex = re.sub(r"(?<=[\w}]) (?=\\tanh)", r" \\, ", latex)  # else o tanh reads as one word
     return latex2mathml.converter.convert(latex, display=display)
 
 

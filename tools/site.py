@@ -1,15 +1,18 @@
 """The site: the stage in front, Q1 with its checks in the page, the notebooks as pages; all from one place.
 
-python -m tools.site            build runs/site/
-python -m tools.site --serve    show it on the loopback address
+python -m tools.site              build runs/site/
+python -m tools.site --url=URL    build it for the address that it will have
+python -m tools.site --serve      show it on the loopback address
 """
 
 import argparse
 import contextlib
 import hashlib
+import html
 import importlib.metadata
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -46,20 +49,6 @@ FETCHED = (
 )  # what the bar counts
 # Taken from this environment, where the lock file has pinned them: the page checks with what the grading checks with.
 PACKAGES = ("sympy", "mpmath", "latex2mathml")
-ROOMS = (
-    "__init__",
-    "checks_gates",
-    "files",
-    "formulas",
-    "impossible",
-    "practice",
-    "properties",
-    "settings",
-    "text",
-    "typed",
-    "verdicts",
-    "words",
-)
 NAV = [
     ("index.html", "Draw a digit"),
     ("q1.html", "Set the gates"),
@@ -76,12 +65,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Build runs/site/, or show it.")
     parser.add_argument("--serve", action="store_true", help="show the site that was built")
     parser.add_argument("--port", type=int, default=8000, help="0: any that is free")
+    parser.add_argument("--url", default="", help="the address that the site will have, for links")
     options = parser.parse_args(arguments)
     try:
         if options.serve:
             serve(options.port)
         else:
-            build()
+            build(options.url)
             print(f"{SITE}: {size_of(SITE) / 1e6:.1f} MB; make serve shows it")
     except NotBuilt as error:
         print(f"no site: {error}", file=sys.stderr)
@@ -89,11 +79,15 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def build() -> Path:
-    """Write the site and return its folder. It replaces the old one when it is complete."""
+def build(url: str = "") -> Path:
+    """Write the site and return its folder. It replaces the old one when it is complete.
+
+    `url`: the address that it will have. Whoever shows a link with a picture wants the picture's whole address, which
+    files don't know by themselves; without it, that of the picture is relative.
+    """
     with replacing_folder(SITE) as folder:
         python = pack_python(folder)
-        stage = write_stage(folder)
+        stage = write_stage(folder, url)
         write_q1(folder, python, stage)
         write_notebooks(folder)
     return SITE
@@ -181,16 +175,22 @@ def write_packages(path: Path) -> None:
         for entry in importlib.metadata.files(package) or ():
             if is_needed(package, str(entry)):
                 files[str(entry)] = Path(entry.locate()).read_bytes()
-    rooms = [ROOT / "coursework" / f"{room}.py" for room in ROOMS]
-    rooms += [
-        *(ROOT / "coursework" / "cells").glob("*.py"),
-        ROOT / "tools" / "__init__.py",
-        ROOT / "tools" / "desk.py",
-    ]
+    rooms = [*rooms_of_q1(), *(ROOT / "coursework" / "cells").glob("*.py")]
     files |= {room.relative_to(ROOT).as_posix(): room.read_bytes() for room in rooms}
     with zipfile.ZipFile(path, "w") as archive:
         for name in sorted(files):
             archive.writestr(zipfile.ZipInfo(name), files[name], zipfile.ZIP_DEFLATED)
+
+
+def rooms_of_q1() -> list[Path]:
+    """Our files that `tools/desk.py` loads, and itself."""
+    program = "import sys, tools.desk\nfor module in [*sys.modules.values()]: print(getattr(module, '__file__', ''))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    loaded = [Path(line) for line in result.stdout.splitlines()]
+    return [path for path in loaded if path.parent in (ROOT / "coursework", ROOT / "tools")]
 
 
 def is_needed(package: str, name: str) -> bool:
@@ -213,13 +213,18 @@ def nav(here: str) -> str:
     return f'<nav aria-label="Site">{" ".join(links)}</nav>'
 
 
-def write_stage(folder: Path) -> str:
+def write_stage(folder: Path, url: str = "") -> str:
     """The committed page that reads what one draws, in front; returns it as it was."""
     text = (ROOT / "docs" / "reader.html").read_text("utf-8")
-    write_text(folder / "index.html", text.replace("<body>", f"<body>{nav('index.html')}", 1))
-    shutil.copyfile(
-        ROOT / "docs" / "reader.png", folder / "reader.png"
-    )  # for those who pass the address on
+    front = text.replace("<body>", f"<body>{nav('index.html')}", 1)
+    if url:
+        place = html.escape(url.rstrip("/") + "/")
+        front = front.replace('content="reader.png"', f'content="{place}reader.png"', 1)
+        front = front.replace(
+            "<meta property", f'<meta property="og:url" content="{place}">\n<meta property', 1
+        )
+    write_text(folder / "index.html", front)
+    shutil.copyfile(ROOT / "docs" / "reader.png", folder / "reader.png")
     return text
 
 
@@ -296,9 +301,14 @@ class Handler(SimpleHTTPRequestHandler):
     }
 
     def end_headers(self):
-        """The policy of the worker; pages carry their own."""
+        """The policy of the worker, as pages carry their own; and what need not be asked for again.
+
+        The folder of Python changes its name with its content. Other servers say "not modified" instead.
+        """
         if self.path.endswith(".js"):
             self.send_header("Content-Security-Policy", POLICY)
+        if self.path.startswith("/python-"):
+            self.send_header("Cache-Control", "public, max-age=31536000, immutable")
         super().end_headers()
 
     def log_message(self, *_):

@@ -20,16 +20,17 @@ export function floats(base64) {
   return new Float32Array(view.byteLength / 4).map((_, k) => view.getFloat32(4 * k, true));
 }
 
-/** float16 numbers from base64: a sign, five bits of exponent, ten of fraction. */
-export function halves(base64) {
-  const view = new DataView(bytes(base64).buffer);
-  return new Float32Array(view.byteLength / 2).map((_, k) => {
-    const bits = view.getUint16(2 * k, true);
-    const sign = bits >> 15 ? -1 : 1;
-    const [exponent, fraction] = [(bits >> 10) & 31, bits & 1023];
-    const size = exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24;
-    return sign * size;
-  });
+/** Numbers as reader.py packs them: float32 in base64, or {steps, whole}: whole numbers of sixteen bits in base64, and
+ * for each part of them its length and what one step is worth, [[count, step], ...]. */
+export function numbers(packed) {
+  if (typeof packed === "string") return floats(packed);
+  const view = new DataView(bytes(packed.whole).buffer);
+  const values = new Float32Array(view.byteLength / 2);
+  let k = 0;
+  for (const [count, step] of packed.steps) {
+    for (const end = k + count; k < end; k++) values[k] = step * view.getInt16(2 * k, true);
+  }
+  return values;
 }
 
 // --- Equations -------------------------------------------------------------------------------------------------------
@@ -134,8 +135,7 @@ export function compileStep(cell, units, weights) {
  * Without a head it is a cell with weights set by hand, which begins at a state other than 0. */
 export function openNetwork(packed, stage = null) {
   const { label, cell, layers, head, weights, probe, epochs, start } = packed;
-  const decode = stage !== null && packed.halves ? halves : floats;
-  const all = decode(stage === null ? weights : epochs[stage].weights);
+  const all = numbers(stage === null ? weights : epochs[stage].weights);
   let place = 0;
   const take = (shape) => all.subarray(place, (place += product(shape)));
   const recurrent = layers.map(({ units, shapes }) => {
@@ -145,7 +145,7 @@ export function openNetwork(packed, stage = null) {
     return { units, weights: named, first, step: compileStep(cell, units, named) };
   });
   const dense = head && head.map(([kernel, bias]) => [take(kernel), take(bias)]);
-  const probes = probe && stage === null ? floats(probe) : null; // the probes were fitted to the last weights
+  const probes = probe && stage === null ? numbers(probe) : null; // the probes were fitted to the last weights
   return { label, cell, recurrent, head: dense, probe: probes };
 }
 

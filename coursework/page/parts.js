@@ -76,8 +76,9 @@ const PARTS = `
 <details name="learning"><summary>How it learned</summary>
   <p name="learningSays"></p><div name="learned" class="reader-learned" role="img"></div>
 </details>
-<details name="data"><summary>The same as a table</summary>
+<details name="data"><summary>The same as tables</summary>
   <div class="reader-scroll" tabindex="0" role="region" aria-label="what was read, row by row"><table name="table"></table></div>
+  <div name="tables"></div>
 </details>
 <p name="live" class="reader-live" role="status"></p>
 </div>`;

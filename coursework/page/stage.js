@@ -6,8 +6,9 @@ import { gradient, grey, make, options, paint, paintInk, palette, place, setText
 import { listenToKeys, listenToPen } from "./hand.js";
 import { build, keepKeys } from "./parts.js";
 import { CHAPTERS } from "./story.js";
+import { buildTables, drawTables } from "./tables.js";
 import {
-  buildBars, buildStrips, drawAnswers, drawBars, drawChart, drawLearning, drawMarks, drawStrips, drawSum, drawTable,
+  buildBars, buildStrips, drawAnswers, drawBars, drawChart, drawLearning, drawMarks, drawStrips, drawSum,
 } from "./views.js";
 
 const UNUSED = ["answers", "bars", "guess", "settings"]; // where there are tasks in place of answers
@@ -50,7 +51,8 @@ export class Stage extends Acting {
     part.groups.replaceChildren(...groups);
     this.root.classList.toggle("reader-two", readings.length > 1);
     this.root.style.setProperty("--strips", Math.max(...readings.map(({ strips }) => strips.length)));
-    keepKeys(part.groups);
+    buildTables(part.tables, this);
+    for (const place of [part.groups, part.tables]) keepKeys(place);
   }
 
   /** The control that holds a gate at a number: any movement of the slider holds it, the button sets it free. */
@@ -277,7 +279,7 @@ export class Stage extends Acting {
     this.tasks?.draw(this);
     clearTimeout(this.later); // what nobody looks at while a slider moves
     this.later = setTimeout(() => {
-      drawTable(part.table, this);
+      drawTables(this);
       this.keepAddress();
     }, 100);
   }

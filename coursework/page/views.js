@@ -4,6 +4,7 @@ import { ROWS, commitStep, mostProbable, range, valueAt } from "./arithmetic.js"
 import { colourOf, grey, make, paint, percent, setText } from "./draw.js";
 import { number, products, written } from "./formula.js";
 import { ticks } from "./parts.js";
+import { PIXELS, fill } from "./tables.js";
 
 /** What has a strip of its own: output, state if that is another thing, and the gates. */
 export const stripsOf = ({ memory, gates }) => ["h", ...(memory === "c" ? ["c"] : []), ...gates];
@@ -66,8 +67,8 @@ export function buildStrips(reading, stage, hold) {
   const { network } = reading;
   const { cell } = network;
   reading.strips = stripsOf(cell).map((name) => strip(cell.titles[name], name, stage));
-  if (network.head) reading.strips.push(strip("answers of its head", null, stage));
-  if (network.probe) reading.strips.push(strip("answers of a linear probe", null, stage, "probe"));
+  if (network.head) reading.strips.push(strip("head\u2019s answers", null, stage));
+  if (network.probe) reading.strips.push(strip("probe\u2019s answers", null, stage, "probe"));
   for (const { figure, name } of reading.strips) if (cell.gates.includes(name)) figure.append(hold(name, cell));
   const title = make("div", { class: "reader-group-title" }, network.label);
   return make("div", { class: "reader-group", role: "group", "aria-label": network.label }, title,
@@ -75,7 +76,7 @@ export function buildStrips(reading, stage, hold) {
 }
 
 function strip(title, name, stage, kind = "head") {
-  const canvas = make("canvas", { role: "img", "aria-label": `${title} after each row read; the table below has one unit` });
+  const canvas = make("canvas", { role: "img", "aria-label": `${title} after each row read; a table below says the same` });
   if (name) canvas.addEventListener("click", (event) => stage.pickCell(canvas, name, event));
   const ends = [make("small"), make("small")];
   const bar = make("span", { "aria-hidden": "true" });
@@ -84,16 +85,19 @@ function strip(title, name, stage, kind = "head") {
     : make("div", { class: "reader-digits", "aria-hidden": "true" }, ...range(10).map((k) => make("span", {}, `${k}`)));
   const figure = make("figure", { class: name ? "reader-units" : "reader-classes" },
     make("figcaption", {}, title), make("div", { class: "reader-strip" }, canvas), scale);
-  return { figure, canvas, name, kind, ends, bar };
+  return { figure, canvas, title, name, kind, ends, bar };
 }
+
+/** What a strip shows: for each row the values of all units, or the ten answers. */
+export const valuesOf = (reading, { name, kind }, stage) =>
+  name ? stage.statesOf(reading).map((state) => state[name]) : reading.result[kind];
 
 /** The values after each row as colours: gates from 0 to 1, signed values on a map with 0 in its middle. */
 export function drawStrips(reading, stage) {
   const { state: { step, seen }, rows, maps } = stage;
-  const { network: { cell }, result, strips } = reading;
-  const states = stage.statesOf(reading);
+  const { network: { cell }, strips } = reading;
   for (const { canvas, name, kind, ends, bar } of strips) {
-    const values = name ? states.map((state) => state[name]) : result[kind];
+    const values = valuesOf(reading, { name, kind }, stage);
     const signed = name && isSigned(cell, name);
     const top = signed ? stage.scaleOf(name, values) : 1;
     const { full, faded } = signed ? maps.diverging : maps.sequential;
@@ -182,7 +186,7 @@ export function drawChart(box, key, stage) {
   };
   const curve = (name) => line(name, states.slice(0, seen).map((state, t) => `${x(state[name][unit])},${t + 1}`).join(" "));
   box.innerHTML = `<div><span>${number(-top, 1)}</span><span>0</span><span>${number(top, 1)}</span></div>
-    <svg viewBox="0 0 100 ${rows.length}" preserveAspectRatio="none"><line x1="50" x2="50" y2="${rows.length}"/>
+    <svg aria-hidden="true" viewBox="0 0 100 ${rows.length}" preserveAspectRatio="none"><line x1="50" x2="50" y2="${rows.length}"/>
     ${names.map(curve).join("")}<line class="reader-now" x2="100" y1="${step}" y2="${step}"/></svg>`;
   box.setAttribute("aria-label", `Gates and state of hidden unit ${unit + 1} after each of ${Math.min(seen, rows.length)} rows`);
   const entry = (name) => {
@@ -212,9 +216,8 @@ export function drawSum(box, stage) {
   const lines = [make("p", {}, `${cell.titles[name]}, unit ${unit + 1}, row ${step}`)];
   lines.push(make("code", {}, `${name} = ${written(tree, named)}`), make("code", {}, `  = ${written(tree, valued)}`),
     make("code", {}, `  = ${sum}${name in hold ? `, but held at ${number(hold[name], 2)}` : ""}`));
-  for (const [matrix, vector] of products(tree)) {
-    if (vector === "x") lines.push(...weightsOfRow(matrix, weights[matrix], known.x, unit, units, stage));
-  }
+  const met = products(tree).filter(([, vector]) => vector === "x").map(([matrix]) => matrix);
+  for (const matrix of met) lines.push(...weightsOfRow(matrix, weights[matrix], known.x, unit, units, stage));
   box.replaceChildren(...lines);
 }
 
@@ -226,6 +229,10 @@ function weightsOfRow(name, matrix, x, unit, units, stage) {
   const top = most([row]) || 1;
   const canvas = make("canvas", { class: "reader-weights", role: "img" });
   canvas.setAttribute("aria-label", `the row of the image, and below it the weights ${name} of unit ${unit + 1}`);
+  canvas.setAttribute("aria-details", stage.weightsTable.id);
+  const numbers = row.map((value) => number(value, 3));
+  fill(stage.weightsTable, `Row ${stage.state.step} of the image and the weights ${name} of unit ${unit + 1}`, "pixel", PIXELS,
+    [["ink", Array.from(x, (value) => number(value))], [name, numbers]]);
   const ink = (value) => grey(Math.min(1, Math.abs(value)));
   paint(canvas, [x, row], (value, t) => (t ? colourOf(stage.maps.diverging.full, value, -top, top) : ink(value)));
   const text = `${name} of unit ${unit + 1}, from \u2212${top.toFixed(1)} (red) to ${top.toFixed(1)} (blue), under the row \
@@ -237,53 +244,23 @@ that it meets`;
 
 /** Accuracy after each row of the test images, a curve for each epoch; time runs down, too. */
 export function drawLearning(box, text, stage) {
-  const { epochs } = stage.content.networks[stage.state.network];
+  const packed = stage.content.networks[stage.state.network];
+  const { epochs } = packed;
   const chosen = stage.state.epoch ?? epochs.length - 1;
   const curve = ({ accuracy }, k) =>
     `<polyline class="${k === chosen ? "reader-chosen" : ""}" points="${accuracy.map((a, t) => `${100 * a},${t + 1}`).join(" ")}"/>`;
   box.innerHTML = `<div><span>0</span><span>accuracy</span><span>1</span></div>
-    <svg viewBox="0 0 100 ${ROWS}" preserveAspectRatio="none">${epochs.map(curve).join("")}</svg>`;
+    <svg aria-hidden="true" viewBox="0 0 100 ${ROWS}" preserveAspectRatio="none">${epochs.map(curve).join("")}</svg>`;
   const { epoch, accuracy } = epochs[chosen];
   const last = range(5).map((k) => `T${k < 4 ? ` \u2212 ${4 - k}` : ""}: ${accuracy[ROWS - 5 + k].toFixed(3)}`).join(", ");
   setText(text, `Share of the test images read rightly after each row, with the weights of epoch ${epoch}. ${last}. The \
-other curves are the other epochs. Weights of earlier epochs are kept in half precision, which moves no probability here by \
-more than ${stage.content.networks[stage.state.network].rounding}.`);
-  box.setAttribute("aria-label", text.textContent);
+thin curves are those of the other epochs. ${origin(packed)}`);
+  box.setAttribute("aria-label", `Curves of the accuracy after each row, in which epoch ${epoch} is thick`);
 }
 
-// --- The same as a table
-
-const inkedPixels = (row) => {
-  const inked = range(row.length).filter((k) => row[k]);
-  return inked.length ? `${inked[0] + 1}\u2013${inked[inked.length - 1] + 1}` : "none";
-};
-
-export function drawTable(table, stage) {
-  const { readings, rows, state: { seen, unit, guess, step }, digit } = stage;
-  const { cell } = readings[0].network;
-  const states = stage.statesOf(readings[0]);
-  const names = [...stripsOf(cell), "g"];
-  const head = ["row", "ink in pixels"];
-  for (const { network, result } of readings) if (result.head) head.push(`${network.label} says`, "probability");
-  if (readings[0].result.probe) head.push("probe says");
-  head.push(...names.map((name) => `${cell.titles[name]}, unit ${unit + 1}`));
-  const line = (row, t) => {
-    const values = [inkedPixels(row)];
-    for (const { result } of readings) {
-      if (!result.head) continue;
-      if (t < seen) values.push(mostProbable(result.head[t]), Math.max(...result.head[t]).toFixed(3));
-      else values.push("hidden", "");
-    }
-    const { probe } = readings[0].result;
-    if (probe) values.push(t < seen && probe[t] ? mostProbable(probe[t]) : "");
-    values.push(...names.map((name) => (t < seen ? number(states[t][name][unit], 3) : "")));
-    return make("tr", t + 1 === step ? { "aria-current": "step" } : {}, make("th", { scope: "row" }, `${t + 1}`),
-      ...values.map((value) => make("td", {}, `${value}`)));
-  };
-  const what = digit === null ? "A drawing" : `A ${digit}`;
-  table.replaceChildren(
-    make("caption", {}, `${what}, row by row${guess === null ? "" : `; you expect the answer to stay from row ${guess} on`}`),
-    make("thead", {}, make("tr", {}, ...head.map((title) => make("th", { scope: "col" }, title)))),
-    make("tbody", {}, ...rows.map(line)),
-  );
+/** Where the weights of the earlier epochs come from, and how exact they are. */
+function origin({ rounding, apart }) {
+  const end = apart ? `ended up to ${apart.toPrecision(1)} away from the weights shown last` : "ended at the same weights, to the bit";
+  const stored = rounding ? `with sixteen bits each, which moves no probability by more than ${rounding}` : "in full precision";
+  return `The weights of the earlier epochs come from the same training, run a second time; it ${end}. They are stored ${stored}.`;
 }

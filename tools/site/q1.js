@@ -89,11 +89,7 @@ function stop(number) {
 
 // --- The question ----------------------------------------------------------------------------------------------------
 
-const TEXTS = {
-  store_input: "Set the gates so that the new state is the input's image alone: nothing of the old state may be left, and different inputs must give different states.",
-  keep_state: "Set the gates so that the new state equals the old state, whatever the input is.",
-  counterexample: "Both cells have one unit, the same old h, the same input and the same candidate tanh(w x + u h + b). Give numbers with which the GRU (z = 1 keeps) reaches a new h that the LSTM reaches with no gates at all. Its old c, with h_prev = o_prev tanh(c_prev), is part of the example.",
-};
+const askedText = () => question.selectedOptions[0].dataset.text;
 const NUMBERS = ["x", "h_prev", "c_prev", "w", "u", "b", "z", "r"];
 const extra = {}; // cells that were put in or made up: name in the menu to {cell, equations, names, and text or task}
 const chosen = () => content.cells[cell.value] ?? extra[cell.value];
@@ -108,7 +104,7 @@ function showQuestion() {
   part("shown").hidden = !equations || isCounter;
   part("shown").innerHTML = (equations ?? []).map((line) => `<li>${line}</li>`).join("");
   const convention = z_keeps === 0 && !isCounter ? " Here z = 1 replaces the old state." : "";
-  say("text", task ? task.text : TEXTS[question.value] + convention);
+  say("text", task ? task.text : askedText() + convention);
   const used = isCounter ? NUMBERS : names;
   say("names", used.join(", "));
   say("example", `${used[0]} = 0`);

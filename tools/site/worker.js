@@ -6,31 +6,20 @@ const here = new URL(".", import.meta.url).href;
 const askNetwork = self.fetch.bind(self);
 let received = 0;
 
-/** The browser's own store of these files, under the name of this folder, which changes with them; null without one. */
-async function openStore() {
-  if (!self.caches) return null; // not on plain http
-  for (const name of await caches.keys()) if (name.startsWith("q1 ") && name !== `q1 ${here}`) await caches.delete(name);
-  return caches.open(`q1 ${here}`);
-}
-
-const store = openStore().catch(() => null);
-
-/** fetch from the store if a file is there, else from the server into the store; its bytes are counted. */
+/** fetch, whose bytes are counted. The response stays as it came: the browser keeps what it compiled of such a one. */
 self.fetch = async (address) => {
-  const shelf = await store;
-  const stored = await shelf?.match(address);
-  const response = stored ?? (await askNetwork(address, { credentials: "same-origin" }));
+  const response = await askNetwork(address, { credentials: "same-origin" });
   if (!response.ok) throw new Error(`${address} is not there (${response.status})`);
-  if (!stored) shelf?.put(address, response.clone()).catch(() => {}); // a full disk is no reason to stop
-  const count = new TransformStream({
-    transform(chunk, counted) {
-      received += chunk.byteLength;
-      postMessage({ received });
-      counted.enqueue(chunk);
-    },
-  });
-  return new Response(response.body.pipeThrough(count), { headers: response.headers });
+  count(response.clone().body.getReader());
+  return response;
 };
+
+async function count(reader) {
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    received += part.value.byteLength;
+    postMessage({ received });
+  }
+}
 
 async function start() {
   const packages = self.fetch(`${here}packages.zip`).then((response) => response.arrayBuffer());
