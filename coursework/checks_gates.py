@@ -233,6 +233,8 @@ class Explanation:
         value = self.setting[gate]
         if value == gate:
             return f"{gate} is left free"
+        if value.is_Rational and value.q > 1000:  # of a float
+            value = value.n(4)
         return f"{gate} = {value}"
 
 
@@ -317,6 +319,11 @@ def refute(gates: dict) -> None:
 
 def _formula_of_gate(name, value):
     """A gate's formula, which reads what a counter-example names, or its number."""
+    if isinstance(value, str):
+        names = 'z, r = helpers.symbols("z r")'
+        raise Wrong(
+            f"{name} is text, and text is never evaluated; {names} makes names for formulas"
+        )
     if not (isinstance(value, sp.Expr) and value.free_symbols):
         return exact(name, value)
     unknown = {symbol.name for symbol in value.free_symbols} - {*COUNTEREXAMPLE_NAMES}
@@ -344,11 +351,12 @@ def _compare_steps(numbers, held):
     exactly = {name: as_interval(sp.Rational(number)) for name, number in numbers.items()}
     gru = float(gru_step(exactly).mid)
     lstm = _lstm_step(exactly, held)
-    if abs(gru - lstm) <= 1e-9:
-        return
-    shown = ", ".join(f"{name} = {number:.4g}" for name, number in held.items())
-    both = f"the GRU's new h is {gru:.4f}; with {shown} the LSTM's is {lstm:.4f}"
-    raise Wrong(f"{_where(numbers)}, {both}")
+    if abs(gru - lstm) > 1e-9:
+        gates = ", ".join(f"{name} = {number:.4g}" for name, number in held.items())
+        raise Wrong(
+            f"{_where(numbers)}, the GRU's new h is {gru:.4f};"
+            f" with {gates} the LSTM's is {lstm:.4f}"
+        )
 
 
 def _lstm_step(exactly, held):
@@ -461,12 +469,19 @@ def _check_name(name, names):
     is_text = isinstance(name, str)
     if not is_text and short_repr(name) in names:
         raise Wrong(f"the name {name} is {kind_of(name)}; write it as text: '{name}'")
-    for known in names if is_text else ():
-        if name.strip().lower() == known.lower() and name != known:
-            raise Wrong(f"unknown name {short_repr(name)}: here it is written '{known}'")
+    if is_text:
+        _check_letters(name, names)
     if not is_text or name not in names:
         known = ", ".join(names) or "none"
         raise Wrong(f"unknown name {short_repr(name)}; the names are {known}")
+
+
+def _check_letters(name, names):
+    """Is a name one of these, but for capital letters and blanks?"""
+    plain = name.strip().lower()
+    for known in names:
+        if plain == known.lower() and name not in names:
+            raise Wrong(f"unknown name {short_repr(name)}: here it is written '{known}'")
 
 
 def _entries(value):

@@ -123,11 +123,12 @@ def _instead(sheet, experiments):
     if not ours:
         kinds = sorted({type(each).__name__ for each in experiments})
         return f"; it holds {', '.join(kinds[:3])}" if kinds else ""
-    wide = (sheet.family, sheet.units * sheet.layers, 1)
-    if sheet.layers > 1 and wide in [(e.family, e.units, e.layers) for e in ours]:
-        asked = f"units={sheet.units}, layers={sheet.layers}"
-        return f"; one layer of {wide[1]} is another network than {asked}"
-    return ""
+    width = sheet.units * sheet.layers
+    is_wide = [e.family == sheet.family and (e.units, e.layers) == (width, 1) for e in ours]
+    if sheet.layers == 1 or not any(is_wide):
+        return ""
+    asked = f"units={sheet.units}, layers={sheet.layers}"
+    return f"; one layer of {width} is another network than {asked}"
 
 
 def _other_settings(experiment, sheet, names):
@@ -137,13 +138,14 @@ def _other_settings(experiment, sheet, names):
 
 def _elsewhere(sheet, experiment_results, evaluated, total):
     """Where in the table the numbers of a model stand, if not in their place: in words, or ''."""
-    other = {"LSTM": "GRU", "GRU": "LSTM"}[sheet.family]
     found = []
-    for family in (sheet.family, other):
+    for family in ("LSTM", "GRU"):
         pairs = _as_list(experiment_results.get(family)) or []
-        for place, pair in enumerate(pairs[: len(MODEL_SIZES)]):
-            if _is_pair(pair) and any(_agree(pair, truth, total) for truth in evaluated):
-                found.append(f"under {family} {MODEL_SIZES[place]}")
+        for pair, size in zip(pairs, MODEL_SIZES, strict=False):
+            if not _is_pair(pair):
+                continue
+            if any(_agree(pair, truth, total) for truth in evaluated):
+                found.append(f"under {family} {size}")
     return found[0] if len(found) == 1 else ""  # two networks may reach the same
 
 

@@ -36,18 +36,21 @@ def plot_keeping(paths: Mapping[str, np.ndarray]) -> Figure:
     Notebook 1, "A network that can't keep a number".
     """
     check_dict("paths", paths, "from title to (T + 1, K)")
-    figure, row = new_row((3 * len(paths), 2.9), len(paths))
-    color = colors_of(["RNN"])["RNN"]
+    size = (3 * len(paths), 2.9)
+    figure, row = new_row(size, len(paths))
+    row[0].set_ylabel("state h")
+    look = {"color": colors_of(["RNN"])["RNN"]}
     facts = []
     for axes, (title, path) in zip(row, paths.items(), strict=True):
         path = as_numbers(title, path, ("T", "K"))
-        axes.plot(path, color=color, lw=1)
-        axes.plot(np.zeros(len(path[0])), path[0], "o", color=color)
-        axes.set(title=title, xlabel=STEP, ylim=(-1.05, 1.05))
-        ends = len(np.unique(path[-1].round(2)))
-        facts.append(f"{title}: {len(path[0])} numbers at the start, {ends} at the end")
-    row[0].set_ylabel("state h")
-    return show_figure(figure, "The states of plain recurrent units over time", facts)
+        first, last = path[0], path[-1]
+        axes.plot(path, lw=1, **look)
+        axes.plot(np.zeros_like(first), first, "o", **look)
+        axes.set(title=title, xlabel=STEP)
+        left = len(np.unique(last.round(2)))
+        facts.append(f"{title}: {len(first)} numbers at the start, {left} at the end")
+    words = "The states of plain recurrent units over time"
+    return show_figure(figure, words, facts)
 
 
 def plot_panels(panels: Mapping[str, tuple[np.ndarray, str]]) -> Figure:
@@ -273,19 +276,27 @@ def plot_margins(gaps: Mapping[str, np.ndarray], bound: np.ndarray) -> Figure:
     """
     check_dict("gaps", gaps, "from label to (N,)")
     bound = as_numbers("bound", bound, ("N",))
-    figure, axes = new_figure((8.5, 3.6))
     counts = np.arange(1, len(bound) + 1)
+    figure, axes = new_figure((8.5, 3.6))
     colors = colors_of(["LSTM", "GRU"])
     styles = {cell: itertools.cycle(["-", "--", ":"]) for cell in colors}
     facts = []
     for label, values in gaps.items():
         values = as_numbers(label, values, bound.shape, 0)
-        cell = label.split()[0].strip(",")
-        end = len(values) if values.all() else int(np.argmin(values > 0))
+        cell, *_ = label.split(",")
+        end = _first_zero(values)
         look = {"color": colors[cell], "ls": next(styles[cell])}
         axes.plot(counts[:end], values[:end], label=label, **look)
         facts.append(f"{label}: {values[0]:.1g} at n = 1, above 0 up to n = {end:,}")
     axes.plot(counts, bound, color="#000000", lw=0.8, label="bound 2 / n")
-    axes.set(xscale="log", yscale="log", xlabel="count n", ylabel="gap to the count before")
+    axes.set(xscale="log", yscale="log")
+    axes.set(xlabel="count n", ylabel="gap to the count before")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    return show_figure(figure, "The gap between neighbouring counts", facts)
+    words = "The gap between neighbouring counts"
+    return show_figure(figure, words, facts)
+
+
+def _first_zero(values):
+    """How many of the values (N,) come before the first 0."""
+    zeros = np.flatnonzero(values == 0)
+    return int(zeros[0]) if len(zeros) else len(values)

@@ -18,14 +18,17 @@ def run_equations(layer: keras.layers.Layer, x: np.ndarray) -> tuple[np.ndarray,
     """
     x = input_of(layer, x).astype(np.float64)
     _check_followed(layer)
-    weights = {name: weight.astype(np.float64) for name, weight in named_weights(layer).items()}
+    cell, weights = cell_of(layer), named_weights(layer)
+    weights = {name: weight.astype(np.float64) for name, weight in weights.items()}
     h = c = np.zeros((len(x), layer.cell.units))
-    history = []
+    hs, cs = [], []
     for row in x.swapaxes(0, 1):
-        new = run_step(cell_of(layer), weights, {"x": row, "h_prev": h, "c_prev": c})
-        h, c = new["h"], new.get("c", new["h"])
-        history.append((h, c))
-    hs, cs = zip(*history, strict=True)
+        states = {"x": row, "h_prev": h, "c_prev": c}
+        new = run_step(cell, weights, states)
+        h = new["h"]
+        c = new.get("c", h)
+        hs.append(h)
+        cs.append(c)
     return np.stack(hs, axis=1), np.stack(cs, axis=1)
 
 

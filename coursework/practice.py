@@ -201,19 +201,33 @@ def own_task(student: str, memory: str) -> Practice:
 def _own_task(person, memory):
     chance = random.Random(f"own cells of {person}")
     asked = dict(zip(MEMORIES, chance.sample([*ASKED], 2), strict=True))
-    possible = chance.choice([None, *MEMORIES]) != memory
-    behaviour = asked[memory]
-    ways = [way for way in WAYS[OWN_LEVEL, behaviour] if ("c" in way[1]) == (memory == "c")]
+    impossible = chance.choice([None, *MEMORIES])
     chance = random.Random(f"own cell {memory} of {person}")
     while True:
-        letters = chance.sample(LETTERS, len(LETTERS))
-        names = [f"{letter}{chance.randint(2, 9)}" for letter in letters]
-        draft = _Draft(chance, OWN_LEVEL, names)
-        cell = draft.cell(f"own {memory}", behaviour, possible, ways)
-        task = Practice(0, OWN_LEVEL, cell, behaviour, can(cell, behaviour))
-        fits = task.solution.possible == possible and _is_as_hard(task.solution, OWN_LEVEL)
-        if fits and own_answer(task) is not None:
+        task = _own_draft(chance, memory, asked[memory], memory != impossible)
+        if task is not None:
             return task
+
+
+def _own_draft(chance, memory, behaviour, possible):
+    """A question about a made-up cell with this memory; None if it is none that may be asked."""
+    draft = _Draft(chance, OWN_LEVEL, _own_names(chance))
+    ways = []
+    for way in WAYS[OWN_LEVEL, behaviour]:
+        if ("c" in way[1]) == (memory == "c"):
+            ways.append(way)
+    cell = draft.cell(f"own {memory}", behaviour, possible, ways)
+    solution = can(cell, behaviour)
+    if solution.possible != possible or not _is_as_hard(solution, OWN_LEVEL):
+        return None
+    task = Practice(0, OWN_LEVEL, cell, behaviour, solution)
+    return task if own_answer(task) is not None else None
+
+
+def _own_names(chance):
+    """Names for gates, in any order: so many that two students hardly have the same."""
+    letters = chance.sample(LETTERS, len(LETTERS))
+    return [f"{letter}{chance.randint(2, 9)}" for letter in letters]
 
 
 def own_answer(task: Practice) -> dict | tuple | None:

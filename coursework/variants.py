@@ -46,8 +46,10 @@ def variant(name: str = "") -> Variant:
     """
     if not isinstance(name, str):
         raise ValueError(NOT_FILLED_IN)
-    letters = "".join(filter(str.isalnum, unicodedata.normalize("NFKC", name).casefold()))
-    number = hashlib.sha256(letters.encode()).digest()[0] % 8 if letters else 0
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    letters = "".join(filter(str.isalnum, plain))
+    digest = hashlib.sha256(letters.encode()).digest()
+    number = digest[0] % 8 if letters else 0
     digit, other = DIGITS[number]
     return Variant(number, seed=number, z_keeps=1 - number % 2, digit=digit, pair=(other, digit))
 

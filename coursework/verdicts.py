@@ -7,6 +7,8 @@ import html
 from coursework.text import display
 
 UNANSWERED = "not answered yet"
+# Hints may begin with the name of a gate, which keeps its letter; these are words.
+FIRST_WORDS = {"a", "at", "it", "nothing", "the", "these", "this", "unknown", "where", "with"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +36,12 @@ class Verdict:
     def as_html(self, worth: str = "") -> str:
         """The verdict as HTML; `worth` is said in brackets: "0 of 5 points"."""
         word, more = self.parts()
+        first = more.partition(" ")[0]
+        if first in FIRST_WORDS:
+            more = more[0].upper() + more[1:]
         brackets = f" ({worth})" if worth else ""
-        return f"<b>{word}{brackets}.</b> {html.escape(more, quote=False)}".rstrip()
+        shown = html.escape(more, quote=False)
+        return f"<b>{word}{brackets}.</b> {shown}".rstrip()
 
     def parts(self) -> tuple[str, str]:
         """(Right, Not yet or Not yet answered; what is to be said beside that)."""
@@ -98,8 +104,12 @@ def award(points: float, verdicts: Verdict | dict[str, Verdict]) -> float:
     by_name = {"": verdicts} if isinstance(verdicts, Verdict) else verdicts
     right = sum(map(bool, by_name.values()))
     earned = Points(round(points * right / len(by_name), 2))
-    worth = f"{earned} of {points:g} points"
-    display({"text/plain": _as_text(by_name), "text/html": f"<p>{_as_html(by_name, worth)}</p>"})
+    page = _as_html(by_name, f"{earned} of {points:g} points")
+    forms = {
+        "text/plain": _as_text(by_name),
+        "text/html": f"<p>{page}</p>",
+    }
+    display(forms)
     return earned
 
 

@@ -183,8 +183,9 @@ def chosen_name(submission: Submission, handout: who.HandOut) -> str:
     """The name that decides a student's variant: as the student writes it, if the LMS made its own of that one."""
     notebooks_of(submission, handout.notebooks, handout.known)
     name = submission.owner.name
+    names = [name, *(member.name for member in submission.members)]  # a group works for one of them
     for written in sorted(submission.written):
-        if same_person(written, name):
+        if any(same_person(written, each) for each in names):
             return written
         if words_of(written) != words_of(name):
             submission.told.append(

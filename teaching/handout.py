@@ -109,11 +109,12 @@ def reduced(path, texts, epochs, variants):
 
 def with_own_cells(cells):
     """The cells of notebook 1 with those of Q1.4; another notebook's as they are."""
-    (*_, place) = [-1, *(n for n, cell in enumerate(cells) if cell.id == OWN_CELLS_AFTER)]
-    if place < 0:
-        return cells
-    own = [cell for memory in "hc" for cell in own_cell(memory)]
-    return [*cells[: place + 1], *own, *cells[place + 1 :]]
+    found = []
+    for cell in cells:
+        found.append(cell)
+        if cell.id == OWN_CELLS_AFTER:
+            found += own_cell("h") + own_cell("c")
+    return found
 
 
 def own_cell(memory):

@@ -40,12 +40,12 @@ def read_rubric(path: Path) -> dict[str, Code]:
 
 def column(table: Table, name: str, path: Path) -> int:
     """The place of the one column of this name; Refused if there is none, or more."""
-    places = [n for n, title in enumerate(table.header) if title.strip().casefold() == name]
-    if len(places) != 1:
-        there = ", ".join(repr(title) for title in table.header if title.strip())
-        many = "two columns" if places else "no column"
-        raise Refused(f"{path}: {many} {name!r}; there are {there}")
-    return places[0]
+    titles = [title.strip().casefold() for title in table.header]
+    if titles.count(name) == 1:
+        return titles.index(name)
+    many = "two columns" if name in titles else "no column"
+    there = ", ".join(repr(title) for title in table.header if title)
+    raise Refused(f"{path}: {many} {name!r}; there are {there}")
 
 
 def typed(cell: str) -> str:

@@ -4,7 +4,6 @@ This works inside the sandbox, in a process in which nothing of a student's runs
 """
 
 import hashlib
-import itertools
 import json
 import random
 from collections.abc import Mapping
@@ -27,10 +26,24 @@ def sheet(work: Work, person: str) -> dict[str, Any]:
     draw = random.Random(hashlib.sha256(person.encode()).digest())
     lines = list(work.lines)
     found: dict[str, dict[str, str]] = {}  # by what is asked
-    for name in order_of(draw) + ENDLESS * HOW_MANY:
-        question = asked(name, work, draw, lines) if len(found) < HOW_MANY else None
+
+    def add(name: str) -> bool:
+        question = asked(name, work, draw, lines)
         if question:
             found.setdefault(question.asks, {"kind": name, **question._asdict()})
+        return question is not None
+
+    rest = []
+    for about in ABOUT:  # one of each part, if there is one
+        names = [name for name, kind in KINDS.items() if kind.about == about]
+        draw.shuffle(names)
+        while names and not add(names.pop()):
+            pass
+        rest += names
+    draw.shuffle(rest)
+    for name in rest + ENDLESS * HOW_MANY:
+        if len(found) < HOW_MANY:
+            add(name)
     questions = sorted(found.values(), key=part_of)
     return {"questions": questions, "lines": list(dict.fromkeys(lines))}
 
@@ -38,19 +51,6 @@ def sheet(work: Work, person: str) -> dict[str, Any]:
 def part_of(question: dict[str, str]) -> int:
     """The place of the part of the sheet that a question is about."""
     return ABOUT.index(KINDS[question["kind"]].about)
-
-
-def order_of(draw: random.Random) -> list[str]:
-    """The names of all kinds in the order in which they are tried: one of each part first, then another of each."""
-    parts = [[name for name, kind in KINDS.items() if kind.about == about] for about in ABOUT]
-    for names in parts:
-        draw.shuffle(names)
-    order: list[str] = []
-    for turn in itertools.zip_longest(*parts):
-        found = [name for name in turn if name]
-        draw.shuffle(found)
-        order += found
-    return order
 
 
 def asked(name: str, work: Work, draw: random.Random, lines: list[str]) -> Question | None:

@@ -223,7 +223,8 @@ def other_convention(work: Work, draw: random.Random) -> Question | None:
 
 def sigmoid(work: Work, draw: random.Random) -> Question | None:
     """How much of a state is left if its gate is a sigmoid."""
-    bias, rows = draw.choice((2, 3, 4, 5, 6)), draw.randrange(8, 29)
+    bias = draw.randrange(2, 7)
+    rows = draw.randrange(8, 29)
     cell, gate, state = draw.choice((("LSTM", "f", "c"), ("GRU", "z", "h")))
     setting = work.answers.get(f"q12_{cell.lower()}")
     begins = f"Q1.2 takes {gate} = 1"
@@ -236,12 +237,13 @@ def sigmoid(work: Work, draw: random.Random) -> Question | None:
     asks += f"let its input be {bias} in every row. About how much of {state} is left "
     asks += f"after {rows} rows: all of it, half, or next to nothing?"
     further = "How large must the input be for half of it to be left after 28 rows?"
+    curve = {f"sigma({bias})^rows": left}
     return Question(
         asks,
         f"sigma({bias}) = {kept:.4f}, and {kept:.4f}^{rows} = {left[rows]:.3f}.",
         f"{further} ({enough:.2f})",
-        figures.curves({f"sigma({bias})^rows": left}, "rows", f"share of {state}", rows),
-        f"The share of {state} that is left, over the number of rows, with row {rows} marked.",
+        figures.curves(curve, "rows", f"share of {state}", rows),
+        f"The share of {state} that is left after so many rows; {rows} are marked.",
     )
 
 

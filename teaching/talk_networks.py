@@ -237,31 +237,37 @@ def step(work: Work, draw: random.Random) -> Question | None:
     network = single(work, draw)
     if network is None:
         return drawn_step(draw)
-    image, row = draw.randrange(len(network.x)), draw.randrange(8, 24)
-    traced = helpers.trace(network.model, network.x[image : image + 1])
+    image = draw.randrange(len(network.x))
+    row = draw.randrange(8, 24)
+    traced = helpers.trace(network.model, network.x[[image]])
     state = "c" if "c" in traced else "h"
     states = np.pad(traced[state][0], ((1, 0), (0, 0)))  # from the zero state on
     moves = np.abs(states[row] - states[row - 1])
-    unit = int(draw.choice(list(np.argsort(moves)[-8:])))  # one that moves
+    unit = draw.choice(np.argsort(moves)[-8:].tolist())  # one that moves
     now = {}
     for name, values in traced.items():
         now[name] = float(values[0, row - 1, unit])
-    now["old"] = float(states[row - 1, unit])
+    track = states[:, unit]
+    now["old"] = float(track[row - 1])
     whose = f"Your {network.label}, unit {unit + 1}, at row {row} of test image {image}"
-    return one_step(whose, state, now, states[:, unit], row)
+    return one_step(whose, state, now, track, row)
 
 
 def drawn_step(draw: random.Random) -> Question:
     """The same with numbers that are nobody's, for who has no network."""
-    keeps, lets = draw.randrange(5, 96) / 100, draw.randrange(5, 96) / 100
-    old, g = draw.randrange(-90, 91) / 100, draw.randrange(-90, 91) / 100
+    keeps = round(draw.uniform(0.05, 0.95), 2)
+    lets = round(draw.uniform(0.05, 0.95), 2)
+    g = round(draw.uniform(-0.9, 0.9), 2)
+    old = round(draw.uniform(-0.9, 0.9), 2)
+    whose, state = "One unit of some LSTM", "c"
     if draw.random() < 0.5:
-        whose, state, lets = "One unit of some GRU", "h", 1 - keeps
-    else:
-        whose, state = "One unit of some LSTM", "c"
+        whose, state = "One unit of some GRU", "h"
+        lets = 1 - keeps
     new = keeps * old + lets * g
-    now = {"f": keeps, "z": keeps, "i": lets, "g": g, "old": old, state: new}
-    return one_step(whose, state, now, np.array([old, new]), 1)
+    now = {"f": keeps, "z": keeps, "i": lets}
+    now |= {"g": g, "old": old, state: new}
+    track = np.array([old, new])
+    return one_step(whose, state, now, track, 1)
 
 
 def one_step(

@@ -11,7 +11,7 @@ from coursework.data import Data
 from coursework.experiment import MODEL_SIZES, Experiment, Size
 from coursework.layers import layer_outputs, recurrent_layer
 from coursework.readout import read_out
-from coursework.store import stored
+from coursework.store import model_path, stored
 from coursework.verdicts import Wrong
 
 MOST_IMAGES = 1000  # of the test images, among which one is chosen
@@ -116,6 +116,8 @@ class Work:
         try:
             result = stored(experiment, self.data)
             if result is None:
+                if model_path(experiment, self.data).exists():
+                    raise Wrong("the file is damaged")
                 return None
             model = result.model
         except (Wrong, ValueError, OSError) as error:

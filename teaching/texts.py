@@ -397,8 +397,9 @@ def write_sheets(course: Path, anonymous: bool, reset: Collection[str] = ()) -> 
         for text, alike in ordered(texts):
             entry, note = filled(text, None if text.row in reset else before)
             name = "" if anonymous else text.name
-            seen.append(Shown(f"{text.row}-{text.version}", name, text.text, alike))
-            rows.append(row_of(text, seen[-1], entry, note))
+            shown = Shown(f"{text.row}-{text.version}", name, text.text, alike)
+            seen.append(shown)
+            rows.append(row_of(text, shown, entry, note))
         if before:
             copy = shutil.copy(path, path.with_name(f"{cell}-before.csv"))
             copies += [Path(copy)] if before.problems else []

@@ -38,14 +38,23 @@ def page_of(course: Path, cell: str, texts: list[Shown], rubric: dict[str, Code]
     """A page with all texts of a question."""
     title = html.escape(marks.question_of(cell))
     question = html.escape(question_before(course, cell))
-    parts = [PAGE.format(title=title), f"<h1>{title}</h1>", f'<div class="text">{question}</div>']
-    parts.append(f"<details><summary>Codes of {FILE}</summary>{codes_in(rubric)}</details>")
-    parts.append(f"<p>Alike texts follow each other. Measure: {MEASURE}.</p>")
-    parts += [article(each) for each in texts if each.text]
-    empty = [each.who or each.row for each in texts if not each.text]
+    parts = [
+        PAGE.format(title=title),
+        f"<h1>{title}</h1>",
+        f'<div class="text">{question}</div>',
+        f"<details><summary>Codes of {FILE}</summary>{codes_in(rubric)}</details>",
+        f"<p>Alike texts follow each other. Measure: {MEASURE}.</p>",
+    ]
+    empty = []
+    for each in texts:
+        if each.text:
+            parts.append(article(each))
+        else:
+            empty.append(each.who or each.row)
     if empty:
         parts.append(f"<p>No text: {html.escape(', '.join(empty))}.</p>")
-    return "\n".join([*parts, "</main></html>"])
+    parts.append("</main></html>")
+    return "\n".join(parts)
 
 
 def codes_in(rubric: dict[str, Code]) -> str:

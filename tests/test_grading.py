@@ -257,7 +257,7 @@ def printed(graded, who):
     folder = base / "runs/grading/autograded" / who / ASSIGNMENT
     books = [nbformat.read(path, as_version=4) for path in sorted(folder.glob("*.ipynb"))]
     return "".join(
-        out.get("text", "")
+        out.get("text") or out.get("data", {}).get("text/plain", "")
         for book in books
         for cell in book.cells
         for out in cell.get("outputs", [])
@@ -382,7 +382,8 @@ def test_own_cells_are_graded_for_their_owner(tmp_path, monkeypatch, walled):
     assert [rows[number]["total"] for number in ("11", "12", "13")] == ["10", "10", "0"]
     key = rows["13"]["key"]
     page = (folder / "feedback" / key / ASSIGNMENT / f"{ONE}.html").read_text(encoding="utf-8")
-    assert "the cell of Kim Roe that remembers h" in page and "unknown name" in page
+    assert "the cell of Kim Roe that remembers h" in page and "Unknown name" in page
+    assert "Q1.4: unknown name" in (folder / "class.html").read_text(encoding="utf-8")
 
 
 # The command line ---------------------------------------------------------------------------------

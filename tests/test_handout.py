@@ -12,6 +12,7 @@ import helpers
 from coursework.files import NOTEBOOKS
 from coursework.variants import variant
 from teaching import handout as hand_out
+from teaching.__main__ import solution_of
 from teaching.cells import with_parameters
 from teaching.handout import (
     ASSIGNMENT,
@@ -287,6 +288,15 @@ def test_with_variants_everybody_has_two_cells_and_the_points_are_said_once(tmp_
     assert "(another\n14 points)" in (course / "release" / ASSIGNMENT / "README.md").read_text(
         "utf-8"
     )
+    ours = read(
+        solution_of(course, "Kim Lee", tmp_path / "ours") / ASSIGNMENT / f"{NAMES[0]}.ipynb"
+    )
+    space = {"helpers": helpers, "student": "Kim Lee"}
+    for cell in code(ours):
+        if cell.id.startswith("q14-answer"):
+            exec(cell.source, space)
+        if cell.id.startswith("q14-check"):
+            assert eval(cell.source, space) == 7
     # Nothing in the course answers them; what `own_answers` puts in holds for one student alone.
     assert [c.source for c in source.cells if c.id.startswith("q14-answer")] == [
         "q14_h = ...",

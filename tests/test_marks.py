@@ -3,6 +3,7 @@
 import re
 import shutil
 import zipfile
+from types import SimpleNamespace
 
 import nbformat
 import pandas as pd
@@ -14,7 +15,8 @@ from teachers import ONE, OTHER, TEXT, THREE, Quick, answers, hand_in
 from teaching import __main__ as program
 from teaching import class_report, feedback, key, marks
 from teaching.handout import ASSIGNMENT
-from teaching.people import same_person
+from teaching.people import named, same_person
+from teaching.submissions import Submission
 
 made, room = teachers.made, teachers.room  # fixtures
 
@@ -473,6 +475,7 @@ def test_all_pairs_over_the_bound_are_listed(room):
         ("Doe, Jane", "doejane", True),
         ("Ana María Núñez", "núñezanamaría", True),
         ("Jane Doe", "Group 1-Jane Doe", True),
+        ("Ana Nunez", "Group 1-Núñez Ana", True),
         ("Jane Roe", "doejane", False),
         ("", "doejane", False),
         ("Jane", "doejane", False),
@@ -501,6 +504,23 @@ def test_the_variant_is_that_of_the_name_as_the_student_writes_it_or_there_is_a_
     assert chosen == {"1": "Jane Doe", "2": "roerick"}
     notes = {row["number"]: row["notes"] for row in room.rows().values()}
     assert "student = 'Somebody Else'" in notes["2"] and "student =" not in notes["1"]
+
+
+def test_a_group_works_with_the_name_of_any_member(monkeypatch):
+    monkeypatch.setattr(
+        program, "notebooks_of", lambda *_: None
+    )  # reads the names that are written
+    jane, kim = named("Jane Doe", "a folder"), named("Kim Roe", "a folder")
+    submission = Submission(jane)
+    submission.members, submission.group = [jane, kim], "Team"
+    for written, chosen in (
+        ("Roe, Kim", "Roe, Kim"),
+        ("JANE DOE", "JANE DOE"),
+        ("Ana", "Jane Doe"),
+    ):
+        submission.written = {written}
+        assert program.chosen_name(submission, SimpleNamespace(notebooks={}, known={})) == chosen
+    assert len(submission.told) == 1 and "student = 'Ana'" in submission.told[0]
 
 
 def test_collect_writes_the_table_and_stops_at_a_question(room, capsys):

@@ -190,6 +190,9 @@ def test_no_two_of_300_can_copy():
 
 
 def test_own_cells_are_equally_hard():
+    for memory in "hc":
+        possible = [own_task(name, memory).solution.possible for name in NAMES]
+        assert 0.4 < sum(possible) / len(NAMES) < 0.95
     for name in NAMES:
         tasks = [own_task(name, memory) for memory in "hc"]
         assert [task.cell.memory for task in tasks] == ["h", "c"]

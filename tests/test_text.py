@@ -172,5 +172,7 @@ def test_a_verdict_on_a_page_has_the_points_in_its_sentence(monkeypatch):
     text = outputs.pop()["text/html"]
     assert text.startswith("<p><b>5 of 15 points.</b><br>a: <b>Right.</b>")
     assert text.endswith("c: <b>Not yet answered.</b></p>")
+    for hint, begins in (("the state is h", "The state"), ("z is left free", "z is")):
+        assert f"</b> {begins}" in Verdict(False, hint)._repr_html_()
     award(10, {"GRU 3 x 32": Verdict(True)})
     assert outputs.pop()["text/html"] == "<p>GRU 3 x 32: <b>Right (10 of 10 points).</b></p>"
