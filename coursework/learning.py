@@ -3,7 +3,6 @@
 import contextlib
 import io
 import types
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -32,18 +31,18 @@ def networks_by_epoch(
     Notebook 3, "Draw a digit".
     """
     experiments = list(dict.fromkeys(experiments))
-    kept = {experiment: _kept(experiment, data) for experiment in experiments}
-    missing = [experiment for experiment, stages in kept.items() if stages is None]
-    for experiment, stages in _train_again(missing, data):
+    kept = {}
+    for experiment in experiments:
+        if stages := _kept(experiment, data):
+            kept[experiment] = stages
+    for experiment, stages in _train_again([e for e in experiments if e not in kept], data):
         _keep(_place(experiment, data), stages)
         kept[experiment] = stages
-    return {
-        experiment.label: {
-            epoch: _network(experiment, weights)
-            for epoch, weights in enumerate(kept[experiment], 1)
-        }
-        for experiment in experiments
-    }
+    return {experiment.label: _networks(experiment, kept[experiment]) for experiment in experiments}
+
+
+def _networks(experiment, stages):
+    return {epoch: _network(experiment, weights) for epoch, weights in enumerate(stages, 1)}
 
 
 def _network(experiment, weights):
@@ -87,28 +86,27 @@ def _job(experiment, packed, marks, wanted):
 
 
 def _place(experiment: Experiment, data: Data) -> Path:
-    return model_path(experiment, data).with_suffix(".epochs.npz")
+    return model_path(experiment, data).with_suffix(".epochs.npy")
 
 
 def _keep(path: Path, stages: list[Weights]) -> None:
-    arrays = {
-        f"{epoch} {number}": array
-        for epoch, weights in enumerate(stages)
-        for number, array in enumerate(weights)
-    }
+    """A line of numbers for each epoch."""
+    lines = [np.concatenate([np.ravel(array) for array in weights]) for weights in stages]
     with contextlib.suppress(OSError):  # no room: then they are trained again the next time
         with replacing(path) as aside, open(aside, "wb") as file:
-            np.savez(file, **arrays)
+            np.save(file, np.stack(lines))
 
 
 def _kept(experiment: Experiment, data: Data) -> list[Weights] | None:
     """What `_keep` wrote for all epochs, or None if it is not there or damaged."""
-    count = len(build_model(experiment).get_weights())
+    shapes = [array.shape for array in build_model(experiment).get_weights()]
+    ends = np.cumsum([np.prod(shape, dtype=int) for shape in shapes])
     try:
-        with np.load(_place(experiment, data), allow_pickle=False) as arrays:
-            return [
-                [arrays[f"{epoch} {number}"] for number in range(count)]
-                for epoch in range(experiment.epochs)
-            ]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        lines = np.load(_place(experiment, data), allow_pickle=False)
+        lines = lines.reshape(experiment.epochs, ends[-1])
+    except (OSError, ValueError, EOFError):
         return None
+    return [
+        [part.reshape(shape) for part, shape in zip(np.split(line, ends[:-1]), shapes, strict=True)]
+        for line in lines
+    ]

@@ -19,6 +19,7 @@ from nbgrader.utils import determine_grade
 from coursework.files import ROOT, RUNS
 from coursework.variants import variant, words_of
 from teaching import Refused, Trouble, hand_ins, key, lms, marks, sandbox, texts, who, work
+from teaching.cells import with_parameters
 from teaching.class_report import write_class_report
 from teaching.feedback import configure, write_feedback
 from teaching.grading import Grader
@@ -274,11 +275,15 @@ def reference(grader: Grader, name: str) -> bool:
 
 
 def solution_of(course: Path, name: str, folder: Path) -> Path:
-    """Our own solution for one student, in a folder: that of the course, and the answers about this one's own cells."""
+    """Our own solution for one student, in a folder: that of the course, with the name and answers about own cells."""
     source = folder / "source"
     shutil.copytree(course / "source" / ASSIGNMENT, source / ASSIGNMENT)
-    path = source / ASSIGNMENT / f"{NAMES[0]}.ipynb"
-    nbformat.write(own_answers(nbformat.read(path, as_version=4), name), path)
+    for path in (source / ASSIGNMENT).glob("*.ipynb"):
+        notebook = own_answers(nbformat.read(path, as_version=4), name)
+        for cell in notebook.cells:
+            if cell.id == "parameters":
+                cell.source = with_parameters(cell.source, student=name or None)
+        nbformat.write(notebook, path)
     return source
 
 

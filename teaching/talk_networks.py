@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 import helpers
+from coursework.analysis import commit_step
 from coursework.layers import layer_outputs
 from coursework.readout import read_out
 from teaching import talk_figures as figures
@@ -161,7 +162,7 @@ def settle(work: Work, draw: random.Random) -> Question | None:
     network = single(work, draw)
     if network is None:
         return None
-    settled, last = helpers.commit_step(network.classes), helpers.last_ink(network.x)
+    settled, last = commit_step(network.classes), helpers.last_ink(network.x)
     image = chosen(draw, (network.classes[:, -1] == network.y) & (settled > 3))
     if image is None:
         return None

@@ -186,7 +186,8 @@ class Room:
                 change(name, book)
                 nbformat.write(book, new / part / ASSIGNMENT / f"{name}.ipynb")
         with marks.book(new) as gradebook:
-            for name, book in marks.pages_in(new / "release" / ASSIGNMENT).items():
+            books = marks.pages_in(new / "release" / ASSIGNMENT)
+            for name, book in ((name, books[name]) for name in NAMES):  # those with points
                 gradebook.remove_notebook(name, ASSIGNMENT)
                 gradebook.add_notebook(name, ASSIGNMENT)
                 for cell in book.cells:

@@ -10,12 +10,14 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
 import nbformat
 import psutil
 import pytest
+from nbgrader.utils import determine_grade
 from situations import ONE, SITUATIONS, THREE, at, put
 
 from coursework.files import ROOT
@@ -25,7 +27,8 @@ from teaching import sandbox
 from teaching.cells import read
 from teaching.grading import prepared
 from teaching.handout import ASSIGNMENT, NAMES, make_course, own_answers
-from teaching.marks import QUESTIONS
+from teaching.marks import QUESTIONS, graded_cells
+from teaching.submissions import collect
 
 SAMPLES = sorted((ROOT / "tests" / "submissions").glob("*.txt"))
 ALL = [*SITUATIONS, *(path.stem for path in SAMPLES), "blank"]
@@ -351,12 +354,27 @@ def test_our_own_solution_earns_all_points_in_every_variant_and_a_copied_one_doe
     ] == ["5", "5", "10"]
 
 
+def our_notebook_one(grader, name):
+    """Our own solution's first notebook, graded for a student: every point, and the name is filled in everywhere."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = program.solution_of(grader.course, name, Path(folder))
+        for path in (source / ASSIGNMENT).glob("*.ipynb"):
+            assert f"student = {name!r}" in path.read_text(encoding="utf-8")
+            if path.stem != ONE:
+                path.unlink()
+        (ours,) = collect(source).submissions
+        ours.key, ours.student = "_ours", name
+        pages, notes, _ = grader.grade(ours)
+    assert not [note for note in notes if ONE in note], notes
+    points = [determine_grade(cell) for cell in graded_cells(pages.values()).values()]
+    assert sum(most for _, most in points) == 40 and all(got == most for got, most in points)
+    return True
+
+
 def test_own_cells_are_graded_for_their_owner(tmp_path, monkeypatch, walled):
     """Two students answer the hand-out's Q1.4 for themselves; then one more hands in the other's answers."""
     monkeypatch.setattr(program, "RUNS", tmp_path / "runs")
-    monkeypatch.setattr(
-        program, "reference", lambda *_: True
-    )  # trains eight networks, which Q1 has no need of
+    monkeypatch.setattr(program, "reference", our_notebook_one)  # the others train networks
     (tmp_path / "course").mkdir()
     course = make_course(tmp_path / "course", epochs=1, variants=True)
     place = tmp_path / "submissions"

@@ -28,7 +28,7 @@ def test_the_last_epoch_is_the_stored_network_to_the_bit(data, runs, schedule):
 def test_they_are_kept_and_a_damaged_file_is_made_anew(data, runs, monkeypatch):
     experiment = tiny("LSTM", epochs=2)
     first = helpers.networks_by_epoch([experiment], data)
-    (kept,) = (runs / "models").glob("*.epochs.npz")
+    (kept,) = (runs / "models").glob("*.epochs.npy")
     with monkeypatch.context() as patched:
         patched.setattr(learning, "_job", None)  # nothing is trained
         again = helpers.networks_by_epoch([experiment], data)
