@@ -10,7 +10,10 @@ PAIR = [(0.9, 0.8, 1.0), (0.5, 0.3, 0.7)]
 
 
 def test_plot_cells_draws_both_readings_of_each_cell_in_its_colour():
-    groups = {"32 units": {"GRU": PAIR, "mine": PAIR}, "as many weights": {"mine": PAIR, "GRU": PAIR}}
+    groups = {
+        "32 units": {"GRU": PAIR, "mine": PAIR},
+        "as many weights": {"mine": PAIR, "GRU": PAIR},
+    }
     figure = helpers.plot_cells(groups)
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert names == ["GRU", "mine"]
