@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.lines import Line2D
 
 from coursework.arguments import as_numbers, check_dict
 from coursework.figure import Figure, new_figure, new_row, show_figure
@@ -27,7 +28,7 @@ def plot_cells(groups: Mapping[str, Mapping[str, Sequence[Interval]]]) -> Figure
     check_dict("groups", groups, "from a panel's title to a dict from a cell to two triples")
     cells = list(next(iter(groups.values())))
     colors = colors_of(cells)
-    figure, panels = new_row((8, 0.34 * len(cells) + 1.3), len(groups), sharex=True)
+    figure, panels = new_row((8, 4.2), len(groups), sharex=True)
     facts = []
     for axes, (title, group) in zip(panels, groups.items(), strict=True):
         for place, cell in enumerate(cells):
@@ -37,8 +38,8 @@ def plot_cells(groups: Mapping[str, Mapping[str, Sequence[Interval]]]) -> Figure
         facts[-len(cells)] = f"{title}, {facts[-len(cells)]}"
         axes.set(title=title, xlabel="accuracy", yticks=range(len(cells)), yticklabels=cells)
         axes.grid(axis="x")
-    panels[0].invert_yaxis()
-    _explain(panels[0])
+    panels[0].set(xlim=(0, 1.02), ylim=(len(cells) - 0.5, -0.5))  # the first cell on top
+    _explain(figure)
     return show_figure(figure, "Accuracy at T and at T - 4 by cell", facts)
 
 
@@ -57,11 +58,12 @@ def _draw_pair(axes, place, points, color):
         )
 
 
-def _explain(axes):
-    """What disc and square are."""
-    disc, square = (axes.plot([], [], mark, color="#555555", markersize=7)[0] for mark in "os")
-    square.set_markerfacecolor("white")
-    axes.legend([disc, square], ["read at T", "read at T - 4"], loc="lower left")
+def _explain(figure):
+    """What disc and square are, below the panels, where they cover nothing."""
+    look = {"color": "#555555", "markersize": 7, "linestyle": "none"}
+    disc = Line2D([], [], marker="o", label="read at T", **look)
+    square = Line2D([], [], marker="s", markerfacecolor="white", label="read at T - 4", **look)
+    figure.legend(handles=[disc, square], loc="outside lower center", ncols=2)
 
 
 def plot_beyond(
