@@ -1,6 +1,7 @@
 """Figures of notebook 4: cells side by side, and far beyond the lengths that they were trained on."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.lines import Line2D
@@ -60,7 +61,7 @@ def _draw_pair(axes, place, points, color):
 
 def _explain(figure):
     """What disc and square are, below the panels, where they cover nothing."""
-    look = {"color": "#555555", "markersize": 7, "linestyle": "none"}
+    look: dict[str, Any] = {"color": "#555555", "markersize": 7, "linestyle": "none"}
     disc = Line2D([], [], marker="o", label="read at T", **look)
     square = Line2D([], [], marker="s", markerfacecolor="white", label="read at T - 4", **look)
     figure.legend(handles=[disc, square], loc="outside lower center", ncols=2)
