@@ -101,4 +101,5 @@ def plot_beyond(
     axes.set(xlim=(0, lengths[-1]), **labels)
     axes.grid()
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
-    return show_figure(figure, f"By length; at {lengths[-1]:g}", facts)
+    what = f"{axes.get_ylabel()} over {axes.get_xlabel()}"
+    return show_figure(figure, f"{what}; at {lengths[-1]:g}", facts)

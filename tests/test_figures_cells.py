@@ -28,7 +28,7 @@ def test_plot_beyond_tells_what_is_reached_at_the_longest():
     lengths = np.arange(1, 11)
     curves = {"right": lengths, "GRU": lengths / 2, "minGRU": lengths / 4}
     figure = helpers.plot_beyond(lengths, curves, 5, xlabel="number of a's", ylabel="accuracy")
-    assert figure.alt == "By length; at 10: GRU 5; minGRU 2.5."
+    assert figure.alt == "accuracy over number of a's; at 10: GRU 5; minGRU 2.5."
     colors = {line.get_label(): line.get_color() for line in figure.axes[0].lines}
     assert colors["GRU"] == helpers.CELLS["GRU"].color and colors["right"] == "black"
 
