@@ -288,7 +288,7 @@ def plot_margins(gaps: Mapping[str, np.ndarray], bound: np.ndarray) -> Figure:
         look = {"color": colors[cell], "ls": next(styles[cell])}
         axes.plot(counts[:end], values[:end], label=label, **look)
         facts.append(f"{label}: {values[0]:.1g} at n = 1, above 0 up to n = {end:,}")
-    axes.plot(counts, bound, color="#000000", lw=0.8, label="bound 2 / n")
+    axes.plot(counts, bound, color="#000000", lw=0.8, label="2 / n, for any GRU unit")
     axes.set(xscale="log", yscale="log")
     axes.set(xlabel="count n", ylabel="gap to the count before")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
