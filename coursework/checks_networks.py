@@ -349,7 +349,8 @@ def _check_predictions(predictions, truth, steps):
         raise Wrong("the first one is that of T - 1; T comes first")
     step = _step(int(right.argmin()))
     raise Wrong(
-        f"at {step}, the trained classification layers give other classes to the output after that row"
+        f"at {step}, the layers behind the recurrent one (the ReLU is the first of them) "
+        "give other classes to the output after that row"
     )
 
 

@@ -65,6 +65,7 @@ class Step(NamedTuple):
     cell: int | None = None  # its place in the notebook; None if the notebook has it no longer
     check: str | None = None  # the name of the check that it is
     values: Answers | None = None  # what is given to it
+    number: int = 0  # of its cell as it was handed in, counted from 1
 
     def failed(self, ran: "Ran", place: int) -> tuple[str, str] | None:
         """(type, text) of the error that it ended in; None if it did not."""
@@ -385,17 +386,19 @@ def prepared(notebook: NotebookNode, handout: NotebookNode, student: str | None)
             and (name_of(cell, handout) == "parameters" or len(given) > 2)
             and cell.source != parameters
         ):
-            cells.append(new_code_cell(parameters))
+            cells.append(new_code_cell(parameters, metadata={"ours": True}))
     return new_notebook(cells=cells, metadata=notebook.metadata)
 
 
 def steps_of(notebook: NotebookNode, handout: NotebookNode) -> list[Step]:
     """The run of a notebook as it was handed in."""
-    checks, steps = checked_names(handout), []
+    checks, steps, number = checked_names(handout), [], 0
     for place, cell in enumerate(notebook.cells):
+        number += not cell.metadata.get("ours", False)
         if cell.cell_type == "code" and not is_prose(cell.source):
             name = name_of(cell, handout)
-            steps.append(Step(cell.source, place, name if name in checks else None))
+            check = name if name in checks else None
+            steps.append(Step(cell.source, place, check, number=number))
     return steps
 
 
@@ -530,7 +533,7 @@ def in_one_try(
 
 def place_of(step: Step) -> str:
     """Where a step stands in the notebook, in words."""
-    return f"cell {step.cell + 1}" if step.cell is not None else "a cell of the hand-out"
+    return f"cell {step.number}" if step.cell is not None else "a cell of the hand-out"
 
 
 def points_of(cell: NotebookNode, outputs: list[NotebookNode] | None) -> float:

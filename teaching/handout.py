@@ -234,6 +234,8 @@ def without_unread(source, read):
 def read_part(node, read):
     """What a statement becomes if some of its names are not read: '' if none is, None if it stays as it is."""
     match node:
+        case ast.ImportFrom(module="sympy"):
+            return None  # an answer may be a fraction
         case ast.ImportFrom():
             used = [name for name in node.names if (name.asname or name.name) in read]
             if len(used) == len(node.names):
@@ -295,6 +297,8 @@ def make_course(folder, epochs=None, variants=False):
                     target.id for line in ast.parse(solved[cell.id]).body for target in line.targets
                 ]
                 cell.source = "\n".join(f"{name} = ..." for name in names)
+            if "parameters" in cell.metadata.get("tags", []):
+                cell.metadata.pop("editable", None)  # for the student's name, and other data
         tidy(notebook)
         nbformat.write(notebook, path)
     for path in UNGRADED:  # now, so that nbgrader's gradebook knows nothing of them

@@ -217,7 +217,7 @@ def test_predictions_of_the_last_five_steps(network, last_five):
         (right[::-1], "the steps are in the opposite order; T comes first"),
         (
             [*right[:2], right[0], *right[3:]],
-            "...at T - 2, the trained classification layers give other classes...",
+            "...at T - 2, the layers behind the recurrent one (the ReLU is the first of them) give other classes...",
         ),
         ([right[0][:9], *right[1:]], "the prediction at T has shape (9,); (20,) is needed"),
     )
