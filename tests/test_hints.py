@@ -278,8 +278,8 @@ PREDICTIONS = [
         lambda p: [np.eye(10)[classes] for classes in p],
         r"at T has a number for each class; .*argmax",
     ),
-    (lambda p: [(p[0] + 1) % 10, *p[1:]], "^at T, the trained"),
-    (lambda p: [*p[:3], (p[3] + 1) % 10, p[4]], "^at T - 3, the trained"),
+    (lambda p: [(p[0] + 1) % 10, *p[1:]], "^at T, the layers behind"),
+    (lambda p: [*p[:3], (p[3] + 1) % 10, p[4]], "^at T - 3, the layers behind"),
     (lambda p: p[:4], "five values are needed"),
 ]
 ACCURACIES = [
