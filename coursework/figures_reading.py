@@ -130,7 +130,7 @@ def plot_film_strip(images: np.ndarray, probabilities: np.ndarray, labels: np.nd
     figure, panels = beside_images(images, labels, width=0.6)
     settled = commit_step(probabilities.argmax(-1))
     for axes, chances, step in zip(panels, probabilities, settled, strict=True):
-        picture = draw_classes(axes, chances, width=0.6, title=f"row {step}")
+        picture = draw_classes(axes, chances, width=0.6, title=f"stays from\nrow {step}")
         axes.axhline(step - 0.5, color="white", linestyle="--", linewidth=1.5)
     figure.colorbar(picture, ax=panels, label="probability", aspect=15)
     facts = [f"the {label} at step {step}" for label, step in zip(labels, settled, strict=True)]

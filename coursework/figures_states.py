@@ -149,7 +149,12 @@ def plot_gate_histograms(
     gates = _gates_by_cell(trained)
     columns = max(map(len, gates.values()))
     figure, grid = new_figure(
-        (2.7 * columns, 2.3 * len(gates)), len(gates), columns, squeeze=False, sharex=True
+        (2.7 * columns, 2.3 * len(gates)),
+        len(gates),
+        columns,
+        squeeze=False,
+        sharex=True,
+        sharey=True,
     )
     facts = []
     for row, (cell, of_cell) in zip(grid, gates.items(), strict=True):
@@ -163,8 +168,10 @@ def plot_gate_histograms(
             axes.set_title(f"{cell}: {name}")
             facts.append(f"{cell} {name} {(gate > 0.9).mean():.0%}")
         row[0].set_ylabel("share (%)")
-    for axes in grid[-1]:
-        axes.set_xlabel("value of the gate")
+    for column in grid.T:
+        lowest = [axes for axes in column if axes.axison][-1]
+        lowest.set_xlabel("value of the gate")
+        lowest.tick_params(labelbottom=True)
     grid.flat[min(1, grid.size - 1)].legend(loc="upper left")  # an LSTM's f has room there
     words = "Histograms of the values of each gate, trained and untrained. Above 0.9 when trained"
     return show_figure(figure, words, facts)

@@ -49,7 +49,11 @@ class _Reader:
 
 @threadpool_limits.wrap(limits=1)  # a second thread of BLAS only waits, for products so small
 def push_state(
-    model: keras.Model, x: np.ndarray, step: int, directions: np.ndarray
+    model: keras.Model,
+    x: np.ndarray,
+    step: int,
+    directions: np.ndarray,
+    along: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Push the state a little after `step`: how much of the push is left after the last row?
 
@@ -60,10 +64,12 @@ def push_state(
         x: images (N, T, 28).
         step: the state after this row is pushed, 1 to T - 1.
         directions: which way, (N, units), of any length but 0.
+        along: directions (N, units) in the state after row T; without them the difference's length counts.
 
     Returns:
-        (whole, gates), each (N,): the length of the difference after row T over that of the push, and the same if each
-        step did nothing but multiply the push by its forget gate f, or by z.
+        (whole, gates), each (N,): the length of the difference after row T, or its component `along` a direction, over
+        the length of the push, and the same if each step did nothing but multiply the push by its forget gate f, or
+        by z.
 
     Raises:
         ValueError: another layer, shape or step.
@@ -73,11 +79,8 @@ def push_state(
     reader = _Reader(model, x)
     steps = reader.x.shape[1]
     check_integer(1, steps - 1, step=step)
-    ways = as_numbers("directions", directions, reader.shape).astype(float)
-    lengths = np.linalg.norm(ways, axis=-1, keepdims=True)
-    if not lengths.all():
-        raise ValueError("directions holds a vector of length 0: it points nowhere")
-    by_gates = ways / lengths
+    by_gates = _unit_vectors("directions", directions, reader.shape)
+    final = None if along is None else _unit_vectors("along", along, reader.shape)
     state = reader.start()
     for row in range(step):
         new = reader.step(row, state)
@@ -88,8 +91,24 @@ def push_state(
         state = reader.state(new, reader.kept(new))
         pushed = reader.state(other, reader.kept(other))
         by_gates = by_gates * new[KEEPS[reader.cell.name]]
-    difference = pushed[reader.name] - state[reader.name]
-    return np.linalg.norm(difference, axis=-1) / PUSH, np.linalg.norm(by_gates, axis=-1)
+    whole = (pushed[reader.name] - state[reader.name]) / PUSH
+    return _sizes(whole, final), _sizes(by_gates, final)
+
+
+def _unit_vectors(name, vectors, shape):
+    """The vectors (N, units), each divided by its length."""
+    vectors = as_numbers(name, vectors, shape).astype(float)
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    if not lengths.all():
+        raise ValueError(f"{name} holds a vector of length 0: it points nowhere")
+    return vectors / lengths
+
+
+def _sizes(vectors, along):
+    """Lengths of vectors (N, units), or their components along unit vectors: (N,)."""
+    if along is None:
+        return np.linalg.norm(vectors, axis=-1)
+    return (vectors * along).sum(-1)
 
 
 @threadpool_limits.wrap(limits=1)

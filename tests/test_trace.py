@@ -187,8 +187,15 @@ def test_a_push_is_the_derivative_along_it_and_the_gates_alone_are_their_product
             whole, _tangent(model.layers[0], traced, x, step, unit), rtol=0.02, atol=1e-4
         )
         assert np.allclose(helpers.push_state(model, x, step, 7 * ways)[0], whole)
+        parts = [helpers.push_state(model, x, step, ways, np.tile(axis, (3, 1))) for axis in np.eye(5)]
+        for length, of in zip((whole, gates), np.transpose(parts, (1, 0, 2)), strict=True):
+            assert np.allclose(np.linalg.norm(of, axis=0), length)
+        along_gates = np.diagonal(np.transpose(parts, (1, 2, 0))[1] @ np.sign(unit).T)
+        assert np.allclose(along_gates, np.abs(kept * unit).sum(1), atol=1e-5)  # with their signs
     with refused("points nowhere"):
         helpers.push_state(model, x, 3, np.zeros((3, 5)))
+    with refused("^along holds .* points nowhere"):
+        helpers.push_state(model, x, 3, ways, along=np.zeros((3, 5)))
     with refused("^step must be"):
         helpers.push_state(model, x, 28, ways)
 
