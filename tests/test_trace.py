@@ -187,7 +187,9 @@ def test_a_push_is_the_derivative_along_it_and_the_gates_alone_are_their_product
             whole, _tangent(model.layers[0], traced, x, step, unit), rtol=0.02, atol=1e-4
         )
         assert np.allclose(helpers.push_state(model, x, step, 7 * ways)[0], whole)
-        parts = [helpers.push_state(model, x, step, ways, np.tile(axis, (3, 1))) for axis in np.eye(5)]
+        parts = [
+            helpers.push_state(model, x, step, ways, np.tile(axis, (3, 1))) for axis in np.eye(5)
+        ]
         for length, of in zip((whole, gates), np.transpose(parts, (1, 0, 2)), strict=True):
             assert np.allclose(np.linalg.norm(of, axis=0), length)
         along_gates = np.diagonal(np.transpose(parts, (1, 2, 0))[1] @ np.sign(unit).T)
