@@ -47,8 +47,11 @@ class Practice:
     @property
     def which(self) -> str:
         """The first sentence of the question."""
-        names = ", ".join(name for name in setting_names(self.cell) if not name.endswith("_prev"))
-        return f"Which setting of {names} makes this cell {ASKED[self.behaviour]}?"
+        cell = self.cell
+        given = {name for name in cell.gate_names if follows(cell, name)}  # by other gates
+        names = [name for name in setting_names(cell) if name not in given]
+        free = ", ".join(name for name in names if not name.endswith("_prev"))
+        return f"Which setting of {free} makes this cell {ASKED[self.behaviour]}?"
 
     def check(self, answer: Any) -> Verdict:
         """Is this a setting that does it, as in `check_gates`, or, where there is none, the word "impossible"?"""
