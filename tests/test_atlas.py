@@ -6,6 +6,7 @@ import pytest
 import helpers
 from conftest import ROOT, refused
 from coursework import atlas, files
+from coursework.analysis import commit_step
 from coursework.store import Result
 from coursework.training import build_model
 from tools import atlas as tool
@@ -145,7 +146,7 @@ def test_the_head_is_read_four_steps_before_the_last(trainer, data, layers):
     (accuracy,) = helpers.read_atlas()[label]["t_minus_4"]
     assert accuracy == np.mean(by_row[23] == data.y_test).round(4)
     (median,) = helpers.read_atlas()[label]["commit_median"]
-    assert median == np.median(helpers.commit_step(by_row.T))
+    assert median == np.median(commit_step(by_row.T))
 
 
 def test_rows_made_again_fit_and_come_from_no_store(trainer, runs, capsys):
