@@ -19,7 +19,6 @@ from coursework.style import LINES, STEP, colors_of, draw_digit, draw_steps, mar
 UNITS = ("pixel", "hidden unit")
 EPSILON = 2.0**-24  # rounding of float32
 EXACT = 1e-20  # an error of 0 is drawn here
-REST = "RdBu"  # a colour map of states: white is 0
 BEHAVIOURS = {"store_input": "store: one step", "keep_state": "keep: 28 steps"}
 
 
@@ -84,7 +83,6 @@ def _panels_figure(panels):
             draw_digit(axes, values, **labels)
         else:
             picture = draw_steps(axes, values, -high, high, **labels)
-            picture.set_cmap(REST)
     row[0].set_ylabel(STEP)
     if picture:
         figure.colorbar(picture, ax=row, label="state", aspect=15)

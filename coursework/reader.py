@@ -24,7 +24,7 @@ from coursework.formulas import Cell
 from coursework.keras_cells import cell_of, is_followed, named_weights
 from coursework.layers import layer_outputs
 from coursework.readout import read_out
-from coursework.style import STEP, TITLES, draw_classes, draw_digit, draw_steps
+from coursework.style import SIGNED, STEP, TITLES, draw_classes, draw_digit, draw_steps
 from coursework.text import show_widget
 from coursework.trace import trace
 
@@ -227,7 +227,7 @@ def make_content(
 
 def color_maps() -> dict:
     """256 colours as red, green, blue each: for gates, from 0 to 1, and for signed values, with 0 in the middle."""
-    maps = {"viridis": colormaps["viridis"], "diverging": colormaps["RdBu"]}
+    maps = {"viridis": colormaps["viridis"], "diverging": colormaps[SIGNED]}
     return {
         name: in_base64(colours(range(256), bytes=True)[:, :3]) for name, colours in maps.items()
     }

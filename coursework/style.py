@@ -49,7 +49,7 @@ TITLES = {name: title for cell in CELLS.values() for name, title in cell.titles.
 TITLES |= {"g": "candidate g", "h": "output h", "c": "state c"}
 NO_GATES = ("g", "c", "h")  # what `trace` returns beside the gates
 STEP = "time step (row)"
-SIGNED = "PuOr_r"  # colour map of what has a sign, such as states: white is 0, rest
+SIGNED = "RdBu"  # colour map of what has a sign, such as states: white is 0, rest
 matplotlib.rcParams.update(
     {
         "figure.dpi": 100,

@@ -46,15 +46,6 @@ VARIED = (
 # With variants: the points of each of a student's two cells of Q1.4. They are said here, and nowhere else.
 OWN_POINTS = 5
 OWN_CELLS_AFTER = "q13-check"  # in notebook 1
-SHOW_IMAGE = """image = helpers.image_with_output(output_GRU_over_time, gru_model, d.x_test)
-    left.imshow(image"""
-# What the masters say for themselves only: the beginning of a cell's name, a pattern, what stands there then.
-OURS = (
-    ("networks", r"\nothers = \[\].*", ""),
-    ("networks-train", r", \*others", ""),
-    ("q32-sheet", r"left\.imshow\(d\.x_test\[first_of\[7\]\]", SHOW_IMAGE),
-    ("q32-sheet", r'"A 7, and', '"The image, and'),
-)
 
 
 def handout_texts():
@@ -87,9 +78,6 @@ def reduced(path, texts, epochs, variants):
         given = with_own_cells(given)
     for cell in given:
         cell.source = with_parameters(beside_helpers(cell.source), epochs=epochs)
-        for start, old, new in OURS:
-            if cell.id.startswith(start):
-                cell.source = re.sub(old, new, cell.source)
         before, variant, after = (
             texts.pop((path.stem, at, cell.id), "") for at in ("before", "variant", "after")
         )
